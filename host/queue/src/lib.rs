@@ -163,6 +163,11 @@ impl Queue {
         shared.inbox.nudge();
     }
 
+    /// Changes when deliveries that are alike run as one. Those that run as one stay so.
+    pub fn set_storm(&self, options: StormOptions) {
+        self.inner.shared.scheduler.lock().set_storm(options);
+    }
+
     /// Commits what was settled, ends every lease and closes the store. The worker must have stopped: a delivery that it has not
     /// settled counts as interrupted.
     pub async fn shutdown(&self) {

@@ -95,6 +95,7 @@ impl Queue {
     fn settle_for(&self, settlement: Settlement, if_done: Reason) {
         let shared = &self.inner.shared;
         let mut last_error = settlement.last_error;
+        let mut waited_for = None;
         let outcome = match settlement.next {
             Next::Done => Outcome::Ended(if_done),
             Next::Dead(reason) => {
@@ -103,6 +104,7 @@ impl Queue {
             }
             Next::Expired(reason) => {
                 last_error = Some(reason).filter(|r| !r.is_empty()).or(last_error);
+                waited_for = settlement.progress.waited_for();
                 Outcome::Ended(Reason::Expired)
             }
             Next::Retry { until, handler } => Outcome::Wait {
@@ -136,6 +138,7 @@ impl Queue {
             alert: settlement.alert,
             story: settlement.story,
             last_error: last_error.map(|text| cut(text, ERROR_BYTES_MAX)),
+            waited_for,
         }));
     }
 

@@ -154,7 +154,12 @@ fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Tim
         Reason::Died => "the server died under each of them three times",
         Reason::Refused => "they are parts of bodies that are not valid alerts",
         Reason::Cancelled => "they were cancelled",
-        Reason::Expired => "they were not done within retry.max_age",
+        Reason::Expired => match letters.waited_for {
+            Some(gate) => {
+                &format!("they were not done within retry.max_age; they waited for {gate}")
+            }
+            None => "they were not done within retry.max_age",
+        },
         _ => "they failed",
     };
     let next = match letters.handlers.first() {
@@ -167,6 +172,7 @@ fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Tim
         ("alertname", ALERTNAME),
         ("handlers", &handlers),
         ("reason", letters.reason.as_str()),
+        ("waited_for", letters.waited_for.unwrap_or_default()),
         ("severity", "critical"),
     ])
     .without_empty_values();

@@ -33,6 +33,12 @@ pub struct Delivery {
     pub reason: Option<Lenient<Reason>>,
     /// Why it is dead or waits, for people.
     pub last_error: Option<String>,
+    /// The delivery that runs, or ran, in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coalesced_into: Option<DeliveryId>,
+    /// The storm that it belongs to: the first delivery that stood for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storm: Option<DeliveryId>,
 }
 
 impl Delivery {
@@ -58,6 +64,8 @@ impl From<queue::Delivery> for Delivery {
             settled_at: delivery.settled_at,
             reason: delivery.reason.map(Lenient::from),
             last_error: delivery.last_error,
+            coalesced_into: delivery.coalesced_into,
+            storm: delivery.storm,
         }
     }
 }

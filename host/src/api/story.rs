@@ -40,6 +40,9 @@ pub struct Story {
     /// How often the same event has arrived again since.
     #[serde(default)]
     pub duplicates: u64,
+    /// The deliveries that it runs, or ran, in the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<queue::Members>,
 }
 
 /// What a delivery waits for.

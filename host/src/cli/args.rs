@@ -224,7 +224,7 @@ pub(super) struct DeliveriesArgs {
     /// Only deliveries in this state.
     #[arg(long, value_name = "STATE", value_parser = ["queued", "running", "retrying", "done", "dead"])]
     pub(super) state: Option<String>,
-    /// Ended for this reason: handled, unrouted, coalesced, outdated, failed, cancelled, backlog, refused or died.
+    /// Ended for this reason: handled, unrouted, coalesced, outdated, failed, expired, cancelled, backlog, refused or died.
     #[arg(long)]
     pub(super) reason: Option<String>,
     /// Of this alertname.

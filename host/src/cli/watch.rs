@@ -171,6 +171,8 @@ mod tests {
             settled_at: None,
             reason: None,
             last_error: Some("why".into()),
+            coalesced_into: None,
+            storm: None,
         }
     }
 

@@ -138,7 +138,7 @@ pub(super) fn actor_ended(
             unanswered.cloned().collect()
         }
     };
-    if step.not_before.is_some() {
+    if step.not_before.is_some() || step.expired {
         step.waits_for = waits_for;
         step.waits_for.retain(|d| !met.in_vain(d));
     }
@@ -149,7 +149,7 @@ pub(super) fn actor_ended(
 fn actor_held(step: &mut Step, hold: &SlackHold, policy: &Retry, at: Circumstances) {
     step.last_error = Some(hold.to_string());
     wait_or_age(step, policy.age_max, policy, at);
-    if step.status == StepStatus::Pending {
+    if step.status == StepStatus::Pending || step.expired {
         step.waits_for = vec![hold.dependency()];
     }
 }
@@ -234,11 +234,11 @@ pub(super) fn enrichment_failed(
 
 /// Ends a step whose alert has become too old while it waited for its turn; returns false if it has not.
 pub(super) fn expired_in_turn(step: &mut Step, policy: &Retry, age: Duration) -> bool {
-    let Some((_, turn)) = step.parked.as_ref().filter(|_| age >= policy.age_max) else {
+    let Some((_, gate)) = step.parked.as_ref().filter(|_| age >= policy.age_max) else {
         return false;
     };
     let max = crate::units::format_duration(policy.age_max);
-    let why = format!("not done within {max} (retry.max_age): it waited for its turn {turn}");
+    let why = format!("not done within {max} (retry.max_age): it waited for its turn ({gate})");
     give_up(step, &why);
     step.expired = true;
     true

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alert_manager_core::alert::{DeliveryId, Event};
+use alert_manager_core::alert::{DeliveryId, Event, Status};
 use alert_manager_core::plan::Plan;
 
 use crate::model::{
@@ -177,7 +177,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                         return Ok(None);
                     }
                     let row = row.clone();
-                    self.revive(&row, Reviver::Resend)?;
+                    let with = self.representative_to_revive(&row)?;
+                    self.revive(with.as_ref().unwrap_or(&row), Reviver::Resend)?;
                     let accepted = Accepted {
                         id: row.id,
                         handlers: row.pipeline,
@@ -237,9 +238,21 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let id = self.state.next_id(self.now);
         let route = self.state.texts.route(&plan.route);
         let pipeline = self.state.texts.pipeline(&plan.handlers);
-        let (begins, grant) = {
+        let event = new.alert.event();
+        let storm = match &plan.storm {
+            Some(text) => Some(self.candidate(text, event, &plan.route)?),
+            None => None,
+        };
+        let belongs_to = storm.as_ref().and_then(|storm| storm.storm);
+        let (begins, grant, late) = {
             let mut scheduler = self.shared.scheduler.lock();
             if scheduler.has_room(&pipeline) {
+                let late = match (event.status, &storm) {
+                    (Status::Resolved, Some(_)) => {
+                        scheduler.late_firing(event.fingerprint, &route, event, self.group.ticks)
+                    }
+                    _ => None,
+                };
                 let entrant = Entrant {
                     id,
                     route: Arc::clone(&route),
@@ -257,17 +270,26 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                     waits_for: Vec::new(),
                     alert: Some(Arc::clone(&new.alert)),
                     alert_bytes: new.json.len(),
+                    storm,
                 };
-                match scheduler.admit(entrant, self.group.ticks) {
-                    Some(grant) => (Begins::Leased, Some(grant)),
-                    None => (Begins::Waiting, None),
+                let grant = scheduler.admit(entrant, self.group.ticks);
+                if let Some(firing) = late {
+                    scheduler.run_with_resolved(firing, id);
+                }
+                match grant {
+                    Some(grant) => (Begins::Leased, Some(grant), late),
+                    None => (Begins::Waiting, None, late),
                 }
             } else {
-                (Begins::Backlog, None)
+                (Begins::Backlog, None, None)
             }
         };
-        let delivery = new.on_route(id, plan, (route, pipeline), begins, self.now);
+        let mut delivery = new.on_route(id, plan, (route, pipeline), begins, self.now);
+        delivery.storm = belongs_to.filter(|_| event.status == Status::Resolved);
         self.push(Change::Insert(delivery));
+        if let Some(firing) = late {
+            self.coalesce_late(firing, id);
+        }
         if begins == Begins::Backlog {
             self.die(id, Reason::Backlog)?;
         }
@@ -297,6 +319,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 first_died_at: None,
                 reason: Some(Reason::Unrouted),
                 last_error: Some(UNROUTED.to_owned()),
+                coalesced_into: None,
+                storm: None,
             });
         }
         Accepted {

@@ -64,6 +64,16 @@ impl<T: Txn> Work<'_, '_, T> {
             Ok(false) => {}
             Err(why) => return Ok(Tried::Skipped(why)),
         }
+        // It came with its representative.
+        if self
+            .shared
+            .scheduler
+            .lock()
+            .representative_of(position.id)
+            .is_some()
+        {
+            return Ok(Tried::Retried);
+        }
         // If it was selected because it waited, and has died since, `later` has nothing about it.
         if state == Selected::Retrying
             || row.state != State::Dead

@@ -179,10 +179,12 @@ impl<S: Store> Committer<S> {
     ) -> Result<(), StoreError> {
         let ticks = group.ticks;
         let reports_due = self.state.reports.due().filter(|_| self.has_notices());
+        group.closed = self.shared.scheduler.lock().storms_over(ticks);
         let is_asked = !taken.urgent.is_empty()
             || !taken.accepts.is_empty()
             || !self.retries.is_empty()
             || reports_due.is_some_and(|due| due <= ticks)
+            || !group.closed.is_empty()
             || self.store.is_transaction_due();
         let mut grants = Vec::new();
         if !is_asked {
@@ -193,6 +195,7 @@ impl<S: Store> Committer<S> {
         }
         let txn = self.store.begin()?;
         let mut work = Work::new(txn, &self.shared, &mut self.state, group);
+        work.close_storms();
         let settled_too = settled_too(&taken.urgent);
         decided.answers.reserve(taken.urgent.len());
         for message in &taken.urgent {
@@ -291,6 +294,7 @@ impl<T: Txn> Work<'_, '_, T> {
         for (mut grant, stored) in grants.into_iter().zip(stored) {
             grant.stored = stored;
             self.push_of(grant.lease.id, Change::Grant(grant.lease));
+            self.stand_for(&mut grant)?;
             self.group.grants.push(grant);
         }
         Ok(())

@@ -12,7 +12,8 @@ use crate::model::{
     State,
 };
 use crate::rules::deaths::{
-    WINDOW_MS, class_of, class_of_notice, parse_class, should_follow, should_report,
+    Class, WINDOW_MS, class_of, class_of_notice, is_never_alone, parse_class, should_follow,
+    should_report,
 };
 use crate::store::{Change, StoreError, Txn, Unreported};
 
@@ -28,9 +29,28 @@ const EARLIER_A_STEP: u32 = 300;
 /// How old such a death may be to be reported.
 const EARLIER_MS_MAX: i64 = 6 * 24 * 60 * 60 * 1_000;
 
+/// What is reported together with a death.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Together<'a> {
+    /// How many it stood for, which died with it.
+    pub(super) with: u64,
+    /// What it waited for, if it was not done in time.
+    pub(super) waited_for: Option<&'a str>,
+}
+
 impl<T: Txn> Work<'_, '_, T> {
     /// Counts and reports the death of a delivery, which was decided before.
     pub(super) fn die(&mut self, id: DeliveryId, reason: Reason) -> Result<(), StoreError> {
+        self.die_with(id, reason, Together::default())
+    }
+
+    /// The same of one that stood for others, or is reported with what waited for the same.
+    pub(super) fn die_with(
+        &mut self,
+        id: DeliveryId,
+        reason: Reason,
+        together: Together<'_>,
+    ) -> Result<(), StoreError> {
         self.group.died += u64::from(reason.is_dead_letter());
         let Some(dead) = self.delivery(id)? else {
             return Ok(());
@@ -47,15 +67,15 @@ impl<T: Txn> Work<'_, '_, T> {
         if !should_report(reason, &dead) {
             return Ok(());
         }
-        let class = class_of(reason, &dead.handlers);
-        if self.state.reports.try_count(&class, self.group.ticks) {
+        let class = class_of(reason, together.waited_for, &dead.handlers);
+        if !is_never_alone(reason) && self.state.reports.try_count(&class, self.group.ticks) {
             if self.report(&DeadLetter::One(&dead))? {
                 self.group.noticed.push(class);
                 return Ok(());
             }
             self.state.reports.uncount(&class);
         }
-        self.report_later(class, &dead);
+        self.report_later(class, &dead, 1 + together.with);
         Ok(())
     }
 
@@ -69,15 +89,16 @@ impl<T: Txn> Work<'_, '_, T> {
         if should_follow(reason, &dead) {
             self.follow_later(id);
         } else if should_report(reason, &dead) {
-            self.report_later(class_of(reason, &dead.handlers), &dead);
+            self.report_later(class_of(reason, None, &dead.handlers), &dead, 1);
         }
         Ok(Some(dead))
     }
 
     /// Stores a death that is to be reported with others of its class.
-    fn report_later(&mut self, class: String, dead: &Delivery) {
+    fn report_later(&mut self, class: String, dead: &Delivery, count: u64) {
         self.push(Change::Unreported {
             class,
+            count,
             id: dead.id,
             died_at: dead.settled_at.unwrap_or(dead.received_at),
         });
@@ -121,10 +142,15 @@ impl<T: Txn> Work<'_, '_, T> {
     /// Reports one class: a few deaths each in a notice, many in one. Returns the number of notices; nothing if the handlers for dead
     /// letters have no room for them now.
     fn report_class(&mut self, class: &Unreported) -> Result<Option<u32>, StoreError> {
-        let (reason, handlers) = parse_class(&class.class);
-        if class.count > u64::from(NOTICES_A_WINDOW_MAX) {
+        let Class {
+            reason,
+            waited_for,
+            handlers,
+        } = parse_class(&class.class);
+        if class.count > u64::from(NOTICES_A_WINDOW_MAX) || is_never_alone(reason) {
             let many = DeadLetters {
                 reason,
+                waited_for: waited_for.as_deref(),
                 handlers: &handlers,
                 count: class.count,
                 since: class.since,
@@ -198,7 +224,7 @@ impl<T: Txn> Work<'_, '_, T> {
             // The fingerprint that notices had then.
             notice.fingerprint = Fingerprint::of(&notice.labels);
             if self.known(notice.event())?.firing.is_none() {
-                self.report_later(class_of(reason, &dead.handlers), dead);
+                self.report_later(class_of(reason, None, &dead.handlers), dead, 1);
             }
         }
         let seen = earlier.deliveries.last().map(|dead| dead.id);

@@ -12,7 +12,13 @@ use super::inbox::{AcceptJob, Taken, Urgent};
 impl<S: Store> Committer<S> {
     /// Undoes a transaction of which nothing is stored. Clients are asked to try again; other messages go back into the inbox.
     pub(super) fn undo(&mut self, group: &Group, taken: Taken, error: &StoreError) {
-        self.shared.scheduler.lock().rollback(group.ticks);
+        {
+            let mut scheduler = self.shared.scheduler.lock();
+            scheduler.rollback(group.ticks);
+            if !group.closed.is_empty() {
+                scheduler.look_at_storms(group.ticks);
+            }
+        }
         for id in &group.watched {
             self.state.watched.remove(*id);
         }

@@ -25,6 +25,13 @@ impl<S: Store> Committer<S> {
         }
         {
             let mut scheduler = self.shared.scheduler.lock();
+            for (from, to) in group.handed_over {
+                scheduler.hand_over(from, to, group.ticks);
+            }
+            for id in group.dissolved {
+                scheduler.end_generation(id, group.ticks);
+            }
+            scheduler.close_storms(&group.closed);
             scheduler.commit(group.ticks);
             for (lease, ended) in group.ended {
                 if matches!(ended, Ended::Settled) {
@@ -41,6 +48,7 @@ impl<S: Store> Committer<S> {
         {
             let mut losses = self.shared.losses.lock();
             losses.reported_together += group.coalesced;
+            losses.storm += group.members_done;
             losses.unreported += group.unreported.len() as u64;
         }
         for (alert, why) in &group.unreported {

@@ -7,7 +7,8 @@ use alert_manager_core::alert::{Alert, DeliveryId, Event, Fingerprint, HandlerNa
 
 use crate::model::clock::Ticks;
 use crate::model::{
-    Delivery, EventChange, Grant, ID_COUNTER_BITS, Known, Lease, Memory, Remember, Row, Run, Start,
+    Delivery, EventChange, Grant, ID_COUNTER_BITS, Known, Lease, Memory, Reason, Remember, Row,
+    Run, Start,
 };
 use crate::rules::deaths::Reports;
 use crate::rules::rerun::Rows;
@@ -42,6 +43,14 @@ pub(super) struct Group {
     pub(super) noticed: Vec<String>,
     /// How many deaths were reported together.
     pub(super) coalesced: u64,
+    /// Members that are done with their representatives.
+    pub(super) members_done: u64,
+    /// Representatives that others have taken over from, and which.
+    pub(super) handed_over: Vec<(DeliveryId, DeliveryId)>,
+    /// Representatives that were cancelled, and what they stand for has ended.
+    pub(super) dissolved: Vec<DeliveryId>,
+    /// Storms that are closed.
+    pub(super) closed: Vec<DeliveryId>,
     /// Settled deliveries, if they are to be reported.
     pub(super) settled: Vec<Delivery>,
     /// Notices that died on the last way, with the reason.
@@ -163,6 +172,13 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
             }
         }
         for (change, answer) in self.changes.drain(..).zip(&self.answers) {
+            if let (Applied::Members { count }, Change::SettleMembers(settle)) = (answer, &change) {
+                if settle.reason == Reason::Coalesced {
+                    self.group.members_done += count;
+                } else {
+                    self.group.died += count;
+                }
+            }
             if *answer == Applied::Fenced {
                 self.group.fenced.extend(change.lease());
             }

@@ -36,6 +36,8 @@ pub(crate) struct Settle {
     pub(crate) alert: Option<Arc<Alert>>,
     pub(crate) story: Option<String>,
     pub(crate) last_error: Option<String>,
+    /// Of one that was not done in time: what it waited for.
+    pub(crate) waited_for: Option<String>,
 }
 
 /// A change to the key-value state of a handler, with its record.

@@ -18,6 +18,7 @@ mod retry_job;
 mod settle;
 mod shared;
 mod start;
+mod storms;
 mod watched;
 
 pub(crate) use committer::Committer;

@@ -7,6 +7,7 @@ use crate::model::{
 };
 use crate::rules::overtaken::Later;
 use crate::rules::revive::{self, Reviver};
+use crate::rules::storm;
 use crate::schedule::{Entrant, Withdrawn};
 use crate::store::{Change, Revive, StoreError, Txn, Wanted};
 
@@ -105,9 +106,11 @@ impl<T: Txn> Work<'_, '_, T> {
     /// Queues a dead delivery again. Its failed steps start again, its finished steps and its record are kept.
     pub(super) fn revive(&mut self, row: &Row, by: Reviver) -> Result<(), StoreError> {
         let id = row.id;
+        self.leave(row);
         let progress = self
             .progress_of(id)?
             .map(|json| revive::restarted(row, &json));
+        let progress = progress.map(|progress| storm::without_storm(progress, row));
         let handler = revive::next_handler(row, progress.as_ref());
         let progress = match progress {
             Some(progress) => Some(serde_json::to_string(&progress)?),
@@ -133,6 +136,7 @@ impl<T: Txn> Work<'_, '_, T> {
             waits_for: Vec::new(),
             alert: None,
             alert_bytes: 0,
+            storm: None,
         };
         let mut scheduler = self.shared.scheduler.lock();
         let grant = scheduler.admit(entrant, self.group.ticks);
@@ -157,15 +161,20 @@ impl<T: Txn> Work<'_, '_, T> {
         );
         self.group.revived += u64::from(row.reason.is_some_and(Reason::is_dead_letter));
         self.watch(id, &row.route);
-        Ok(())
+        self.revive_members(row, by)
     }
 
     /// Cancels a delivery that is not settled.
     pub(super) fn cancel(&mut self, id: DeliveryId) -> Result<Result<(), CancelError>, StoreError> {
-        if self.group.lease_ended.contains(&id) {
+        if self.group.lease_ended.contains(&id) || self.is_moving(id) {
             let why = "its lease ended this very moment; try again".into();
             return Ok(Err(CancelError::Unavailable(why)));
         }
+        let is_member = self.shared.scheduler.lock().representative_of(id).is_some();
+        let member = match is_member {
+            true => self.row(id)?,
+            false => None,
+        };
         let withdrawn = self.shared.scheduler.lock().withdraw(id);
         if withdrawn == Withdrawn::Uncommitted {
             let why = "it was sent again this very moment; try again".into();
@@ -178,6 +187,10 @@ impl<T: Txn> Work<'_, '_, T> {
             }));
         }
         self.push_of(id, Change::Cancel { id, at: self.now });
+        match &member {
+            Some(member) => self.leave(member),
+            None => self.cancel_standing(id)?,
+        }
         self.die(id, Reason::Cancelled)?;
         if self.state.watched.contains(id) {
             self.ended(id)?;

@@ -11,6 +11,7 @@ use crate::schedule::Ended;
 use crate::store::{Change, KvOp, Settle, StoreError, Txn};
 
 use super::answer::Answer;
+use super::deaths::Together;
 use super::group::Work;
 use super::inbox::{self, KvMessage, Urgent};
 use super::notices::Followed;
@@ -143,8 +144,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             if reports && after.state == State::Done {
                 self.note_done(settle, reason);
             }
+            let with = self.end_standing(lease, reason, &settle.progress)?;
             if after.state == State::Dead {
-                self.die(lease.id, reason)?;
+                let waited_for = settle.waited_for.as_deref();
+                self.die_with(lease.id, reason, Together { with, waited_for })?;
                 if reports {
                     self.date_death(lease);
                 }
@@ -168,6 +171,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             Outcome::Park(park) => Ended::Parked {
                 handler: park.handler.clone(),
                 parked: park.parked.clone(),
+                is_clean: park.is_clean,
                 due: park.due.clone(),
                 waits_for: park.waits_for.clone(),
             },
@@ -196,6 +200,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             first_died_at: None,
             reason: Some(reason),
             last_error: settle.last_error.clone(),
+            coalesced_into: None,
+            storm: None,
         });
         self.count_attempts();
     }

@@ -1,7 +1,7 @@
 //! Recovery at startup: schedules the deliveries that are not settled, and decides about those that were under lease when the
 //! last process ended.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,11 +14,11 @@ use crate::failpoint::Failpoint;
 use crate::model::clock::{Clock, Ticks};
 use crate::model::{
     Abandoned, Caps, CrashOutcome, Delivery, GATE_CLOSED_MS_MAX, Grant, LastEnd, OpenError,
-    Options, Recovered, Row, State,
+    Options, Parking, Reason, Recovered, Row, State, Storm,
 };
 use crate::rules::crashes;
 use crate::rules::deaths::Reports;
-use crate::schedule::{Entrant, Scheduler};
+use crate::schedule::{Candidate, Entrant, Scheduler};
 use crate::store::{Change, Committed, Found, Reader, Resolved, Store, StoreError, Txn};
 
 use super::committer::Committer;
@@ -53,15 +53,19 @@ pub(crate) fn start<S: Store>(
     clock: Clock,
 ) -> Result<Started<S>, OpenError> {
     let mut open = Unsettled::new(&options, caps, &clock);
+    open.scheduler.set_storm(options.storm);
     let mut under_lease = Vec::new();
+    let mut members = Vec::new();
     let found = store.recover(|row, abandoned| match abandoned {
         Some(abandoned) => under_lease.push((row, abandoned)),
+        None if row.representative.is_some() => members.push(row),
         None => open.restore(row),
     })?;
     open.scheduler.set_owner(found.owner);
     open.restore_gates(&found.closed_gates);
     let outcomes = crashes::outcomes(&under_lease, clock.now());
     open.restore_crashed(&under_lease, &outcomes);
+    open.restore_storms(&found.storms, members, &outcomes);
     let Unsettled {
         scheduler,
         texts,
@@ -86,7 +90,8 @@ pub(crate) fn start<S: Store>(
         Ok(died) => died,
         Err(error) => return Err(committer.store.refused(error)),
     };
-    let died_now = died.len() as u64;
+    let died_now = died.count;
+    let died = died.deliveries;
     for dead in &died {
         committer.state.watched.remove(dead.id);
         // Its report is due at once, and is made as soon as there is somebody to notify.
@@ -174,6 +179,34 @@ impl Unsettled {
         }
     }
 
+    /// Takes in the storms that are open, and members whose representative goes on.
+    fn restore_storms(&mut self, storms: &[Storm], members: Vec<Row>, outcomes: &[CrashOutcome]) {
+        for storm in storms {
+            let [opened, firing, last] =
+                [storm.opened_at, storm.last_firing_at, storm.last_at].map(|at| self.ticks_at(at));
+            let storm = storm.clone();
+            self.scheduler.restore_storm(storm, opened, firing, last);
+        }
+        let dead: HashSet<_> = outcomes
+            .iter()
+            .filter(|outcome| outcome.died.is_some())
+            .map(|outcome| outcome.id)
+            .collect();
+        for row in members {
+            // What died with its representative is settled with it.
+            if row.representative.is_none_or(|of| !dead.contains(&of)) {
+                self.restore(row);
+            }
+        }
+        self.scheduler.restored(self.ticks);
+    }
+
+    /// Returns when something was, on the monotonic clock.
+    fn ticks_at(&self, at: Timestamp) -> Ticks {
+        let age_ms = self.now.as_millisecond() - at.as_millisecond();
+        self.ticks.saturating_sub(age_ms.max(0))
+    }
+
     /// Adds a delivery that waits.
     fn restore(&mut self, row: Row) {
         match row.state {
@@ -181,6 +214,7 @@ impl Unsettled {
             _ => self.queued += 1,
         }
         self.oldest = Some(self.oldest.map_or(row.since, |at| at.min(row.since)));
+        let storm = candidate(&row);
         let handler = row.next_handler.or_else(|| row.pipeline.first().cloned());
         let (Some(handler), Some(fingerprint)) = (handler, row.fingerprint) else {
             tracing::error!(delivery = %row.id, "delivery {} has no handler and cannot run; it is left as it is", row.id);
@@ -194,7 +228,8 @@ impl Unsettled {
         let wait_ms = row
             .not_before
             .map_or(0, |at| (at - now_ms).clamp(0, WAIT_MS_MAX));
-        let age_ms = (now_ms - row.since.as_millisecond()).max(0);
+        let since = self.ticks_at(row.since);
+        let representative = row.representative;
         let entrant = Entrant {
             id: row.id,
             route: self.texts.route(&row.route),
@@ -205,26 +240,46 @@ impl Unsettled {
             priority: row.priority,
             due: self.ticks + wait_ms,
             accepted_at: row.since,
-            since: self.ticks.saturating_sub(age_ms),
+            since,
             leases: row.leases,
             after_crash: row.after_crash,
             suspected: row.suspected,
             waits_for: row.waits_for,
             alert: None,
             alert_bytes: 0,
+            storm,
         };
-        self.scheduler.restore(entrant, self.ticks);
+        match representative {
+            Some(of) => self.scheduler.restore_member(entrant, of, self.ticks),
+            None => self.scheduler.restore(entrant, self.ticks),
+        }
     }
+}
+
+/// Returns what a stored delivery may run as one with. What was sent again has no key any more.
+fn candidate(row: &Row) -> Option<Candidate> {
+    Some(Candidate {
+        text: Arc::clone(row.storm_key.as_ref()?),
+        event: row.event?,
+        storm: row.storm,
+        is_counted: false,
+        is_clean: row.parking == Parking::Clean,
+    })
+}
+
+/// What the server died under too often.
+#[derive(Default)]
+struct Died {
+    deliveries: Vec<Delivery>,
+    /// How many, with those that they stood for.
+    count: u64,
 }
 
 impl<S: Store> Committer<S> {
     /// Stores the outcomes of a crash; returns the deliveries that are dead because of it.
-    fn store_crash_outcomes(
-        &mut self,
-        outcomes: &[CrashOutcome],
-    ) -> Result<Vec<Delivery>, StoreError> {
+    fn store_crash_outcomes(&mut self, outcomes: &[CrashOutcome]) -> Result<Died, StoreError> {
         if outcomes.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Died::default());
         }
         let mut group = Group {
             ticks: self.shared.clock.ticks(),
@@ -237,9 +292,14 @@ impl<S: Store> Committer<S> {
         }
         let mut died = Vec::new();
         for outcome in outcomes.iter().filter(|outcome| outcome.died.is_some()) {
+            work.settle_members(outcome.id, None, Reason::Died);
             died.extend(work.found_dead(outcome.id)?);
         }
         let committed = work.into_txn()?.commit();
+        let died = Died {
+            count: died.len() as u64 + group.died,
+            deliveries: died,
+        };
         match committed {
             Committed::Yes => Ok(died),
             Committed::RolledBack(error) => Err(error),

@@ -90,7 +90,7 @@ pub(crate) fn settlement(leased: &Leased, next: Next) -> Settlement {
     let mut progress = leased.progress.clone();
     let status = match next {
         Next::Done => StepStatus::Done,
-        Next::Dead(_) => StepStatus::Failed,
+        Next::Dead(_) | Next::Expired(_) => StepStatus::Failed,
         _ => StepStatus::Pending,
     };
     for step in &mut progress.steps {

@@ -310,6 +310,79 @@ suite! {
         a_transaction_that_fails_reports_nothing,
         reports_that_nobody_takes_are_counted,
     ]
+    storm_forming: [
+        what_is_alike_runs_as_one_if_more_came_than_it_may,
+        as_many_as_may_come_each_run_alone,
+        what_comes_more_slowly_runs_alone,
+        what_runs_already_goes_on_alone_and_the_rest_runs_as_one,
+        another_key_route_pipeline_or_priority_is_apart,
+        a_pipeline_that_runs_for_each_alert_does_so_in_a_storm,
+        only_the_first_of_an_ordering_key_runs_with_the_others,
+        neither_what_was_sent_again_nor_what_has_begun_runs_with_the_others,
+        a_representative_is_given_facts_that_stay_as_they_are,
+        what_comes_while_a_generation_runs_is_the_next_of_the_same_storm,
+        after_ten_quiet_minutes_a_firing_runs_alone,
+        more_than_five_thousand_are_several_generations,
+        storms_can_be_switched_off_and_on,
+    ]
+    storm_gates: [
+        what_is_parked_without_an_effect_runs_as_one,
+        what_is_parked_with_an_effect_or_a_doubt_runs_alone,
+        a_representative_that_is_parked_keeps_what_it_stands_for,
+        if_too_much_waits_at_one_gate_it_runs_as_one_whatever_its_labels,
+        as_much_as_may_wait_at_a_gate_passes_one_by_one,
+        at_a_gate_critical_ones_are_apart,
+        representatives_that_wait_at_a_gate_bring_what_they_stand_for,
+        what_waits_at_a_gate_runs_as_one_only_if_that_is_stored,
+    ]
+    storm_members: [
+        members_are_done_with_their_representative_and_say_so,
+        no_member_is_done_while_its_representative_is_not,
+        a_member_holds_its_ordering_key_until_its_representative_ends,
+        members_end_in_the_transaction_of_their_representative,
+        a_generation_that_cannot_be_stored_is_formed_when_it_can,
+        a_member_says_where_it_went_though_that_was_removed,
+        a_lease_of_a_representative_that_another_server_took_ends_no_member,
+    ]
+    storm_deaths: [
+        one_that_dies_without_an_effect_dies_alone_and_the_next_takes_over,
+        three_take_over_at_most_then_the_rest_is_dead_in_one_dead_letter,
+        one_that_dies_with_an_effect_takes_all_with_it,
+        one_that_dies_in_doubt_takes_all_with_it,
+        one_that_dies_of_its_age_takes_all_with_it,
+        one_under_which_the_server_died_three_times_takes_all_with_it,
+        what_ends_the_alert_of_one_that_died_alone_runs_alone,
+        what_passes_its_age_is_reported_by_what_it_waited_for,
+    ]
+    storm_people: [
+        to_send_a_dead_representative_again_revives_all_with_journal_and_facts,
+        a_dead_member_that_is_sent_again_runs_alone,
+        all_that_is_dead_is_sent_again_as_one,
+        a_dead_member_that_its_sender_sends_again_revives_all,
+        to_cancel_a_representative_passes_its_role_on,
+        to_cancel_one_with_an_effect_ends_what_it_stands_for,
+        a_member_that_is_cancelled_leaves_the_others,
+        an_open_member_is_not_sent_again,
+    ]
+    storm_resolves: [
+        what_has_resolved_of_a_storm_runs_as_one_and_counts,
+        even_one_that_has_resolved_alone_is_given_the_facts_of_its_storm,
+        what_resolves_before_its_firing_runs_belongs_to_the_storm_of_that,
+        what_ran_alone_resolves_alone,
+        one_generation_of_what_has_resolved_runs_at_a_time,
+        a_storm_is_closed_after_ten_quiet_minutes_once_all_have_resolved,
+        a_storm_of_which_something_fires_stays_open_for_a_day,
+        a_firing_that_waited_for_two_minutes_runs_with_its_resolved,
+        one_that_waited_less_or_has_run_does_not,
+        a_resolved_that_dies_takes_the_firing_with_it_and_one_that_is_cancelled_does_not,
+        a_firing_that_is_coalesced_into_its_resolved_is_so_only_if_that_is_stored,
+        a_reminder_of_what_fired_in_a_storm_belongs_to_it_and_counts_once,
+    ]
+    storm_restarts: [
+        a_storm_goes_on_after_a_kill_at_each_step,
+        what_came_before_a_kill_counts_after_it,
+        what_has_resolved_goes_on_after_a_kill_as_one,
+    ]
     shared: [
         a_resolved_on_one_server_does_not_overtake_its_firing_on_another,
         a_store_whose_clock_is_ahead_hurries_nothing,
@@ -317,5 +390,6 @@ suite! {
     ]
     model: [
         the_queue_does_what_its_model_does,
+        a_storm_keeps_its_promises_in_any_order,
     ]
 }

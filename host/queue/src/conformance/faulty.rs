@@ -184,6 +184,14 @@ impl<T: Txn> Txn for FaultyTxn<'_, T> {
         self.txn.has_effect(id, from_step)
     }
 
+    fn has_recorded_effect(&mut self, id: DeliveryId) -> Result<bool, StoreError> {
+        self.txn.has_recorded_effect(id)
+    }
+
+    fn dead_members(&mut self, of: DeliveryId) -> Result<Vec<Row>, StoreError> {
+        self.txn.dead_members(of)
+    }
+
     fn states(&mut self, ids: &[DeliveryId]) -> Result<Vec<Option<(State, u32)>>, StoreError> {
         self.txn.states(ids)
     }

@@ -7,12 +7,12 @@ use alert_manager_core::gate::{GateAsk, GateName, GateRate, Parked, Pass};
 
 use super::prelude::*;
 
-fn ask(name: GateName, per_second: f64, burst: u32) -> GateAsk {
+pub(super) fn ask(name: GateName, per_second: f64, burst: u32) -> GateAsk {
     GateAsk::new(name, Some(GateRate { per_second, burst }))
 }
 
 /// A channel that takes one message a second, in a workspace with room for many.
-fn post() -> [GateAsk; 2] {
+pub(super) fn post() -> [GateAsk; 2] {
     [
         ask(GateName::SlackChannel("#a".into()), 1.0, 1),
         ask(GateName::SlackWorkspace, 5.0, 25),
@@ -28,12 +28,12 @@ fn urgent(alertname: &str, priority: Priority) -> Submission {
 }
 
 impl<B: Bench> Harness<B> {
-    fn pass(&self, leased: &Leased, asks: &[GateAsk]) -> Pass {
+    pub(super) fn pass(&self, leased: &Leased, asks: &[GateAsk]) -> Pass {
         self.ledger(leased, 1).pass(asks).unwrap()
     }
 
     /// Ends a lease that was parked, as a worker does: no story, no attempt.
-    fn park(&self, leased: &Leased, parked: Parked, is_clean: bool) {
+    pub(super) fn park(&self, leased: &Leased, parked: Parked, is_clean: bool) {
         self.queue.release_permit(&leased.handler);
         self.queue.settle(Settlement {
             lease: leased.lease,
@@ -50,7 +50,7 @@ impl<B: Bench> Harness<B> {
     }
 
     /// Has a leased delivery post: it is done, or parked. Returns whether it is done.
-    async fn post(&self, leased: &Leased, asks: &[GateAsk]) -> bool {
+    pub(super) async fn post(&self, leased: &Leased, asks: &[GateAsk]) -> bool {
         let passed = self.pass(leased, asks);
         let is_done = match passed {
             Pass::Parked(parked) => {
@@ -67,14 +67,14 @@ impl<B: Bench> Harness<B> {
     }
 
     /// Uses up the gate's token.
-    async fn fill_gate(&mut self, asks: &[GateAsk]) {
+    pub(super) async fn fill_gate(&mut self, asks: &[GateAsk]) {
         self.accept_new(firing("Fills")).await;
         let leased = self.lease().await;
         assert!(self.post(&leased, asks).await);
     }
 
     /// Accepts an alert, and has it wait at a gate that has no token.
-    async fn parked(&mut self, submission: Submission, asks: &[GateAsk]) -> DeliveryId {
+    pub(super) async fn parked(&mut self, submission: Submission, asks: &[GateAsk]) -> DeliveryId {
         let id = self.accept_new(submission).await;
         let leased = self.lease().await;
         assert_eq!(leased.id, id);

@@ -13,6 +13,7 @@
 //! | 5 | nothing that one delivery does stalls another: deaths of the server, what cannot be read, full queues, a writer that waits | `suspects`, `together`, `bodies`, `faults` |
 //! | 6 | one invocation, one step: its seed is its own | `crashes` |
 //! | 7 | the events of one fingerprint on one route run in order, once | `leases`, `events`, `occurrences`, `edited_routes`, `together` |
+//! | 10 | a storm becomes a few deliveries, of which none is done and untold | `storm_forming`, `storm_members`, `storm_deaths`, `storm_people`, `storm_resolves`, `storm_restarts`, `storm_gates` |
 //! | 9 | a failure of one way to notify takes the next | `dead_letters` |
 //! | 10 | what is most urgent goes first, and waits for nothing but its turn | `gates` |
 //! | all | in any order of events, crashes and requests | `model` |
@@ -49,11 +50,18 @@ mod second_chances;
 mod settled;
 mod shared;
 mod steps;
+mod storms;
 mod suspects;
 mod together;
 
 use dead_letters::{
     alarms, ends as dead_letter_ends, reports as dead_letter_reports, ways as dead_letter_ways,
+};
+
+use storms::{
+    deaths as storm_deaths, forming as storm_forming, gates as storm_gates,
+    members as storm_members, people as storm_people, resolves as storm_resolves,
+    restarts as storm_restarts,
 };
 
 #[cfg(test)]

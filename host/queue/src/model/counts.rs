@@ -76,6 +76,8 @@ pub struct Losses {
     pub dead_by_size: u64,
     /// Dead letters that were reported together in one notice.
     pub reported_together: u64,
+    /// Deliveries that another one ran in place of.
+    pub storm: u64,
     /// Notices that died on the last way there is, so that nobody was notified.
     pub unreported: u64,
 }

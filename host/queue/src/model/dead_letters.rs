@@ -31,6 +31,8 @@ pub enum DeadLetter<'a> {
 pub struct DeadLetters<'a> {
     /// Why they are dead.
     pub reason: Reason,
+    /// The gate or the dependency that they waited for, if they were not done in time.
+    pub waited_for: Option<&'a str>,
     /// The handlers of their pipeline; none for parts of bodies.
     pub handlers: &'a [HandlerName],
     /// How many there are.

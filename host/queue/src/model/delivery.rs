@@ -45,6 +45,10 @@ pub struct Delivery {
     pub reason: Option<Reason>,
     /// Why it is dead or was not successful yet, for people.
     pub last_error: Option<String>,
+    /// The delivery that runs, or has run, in its place. Retention may have removed that.
+    pub coalesced_into: Option<DeliveryId>,
+    /// The storm that it belongs to: the first delivery that stood for it.
+    pub storm: Option<DeliveryId>,
 }
 
 /// A delivery with its story: everything that is stored of it.
@@ -67,6 +71,17 @@ pub struct Story {
     pub journal: Vec<(u32, Entry)>,
     /// How many times the same event was sent again and did not run again.
     pub duplicates: u64,
+    /// The deliveries that it runs, or has run, in the place of.
+    pub members: Option<Members>,
+}
+
+/// The deliveries that another one runs in the place of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    /// How many.
+    pub count: u64,
+    /// The first 1,000 of them, the oldest first.
+    pub ids: Vec<DeliveryId>,
 }
 
 /// [`OtherRoutes::Any`], as it is stored.

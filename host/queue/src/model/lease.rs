@@ -7,6 +7,7 @@ use alert_manager_core::alert::{Alert, DeliveryId, HandlerName, Priority};
 
 use super::clock::Ticks;
 use super::progress::Progress;
+use super::storm::StandsFor;
 use super::wake::Woken;
 
 /// The server that grants leases. Each start of a server is another owner.
@@ -68,6 +69,8 @@ pub(crate) struct Grant {
     pub(crate) since: Ticks,
     /// Absent if it did not fit in memory; it is in `stored` then.
     pub(crate) alert: Option<Arc<Alert>>,
+    /// For whom it runs besides itself; absent if it runs for itself alone.
+    pub(crate) stands_for: Option<StandsFor>,
     /// What the committer has read for it. Empty when the scheduler grants the lease.
     pub(crate) stored: Contents,
 }

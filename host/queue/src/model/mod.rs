@@ -20,6 +20,7 @@ mod retried;
 mod row;
 mod settlement;
 mod state;
+mod storm;
 mod waiting;
 mod wake;
 
@@ -27,7 +28,7 @@ pub use alarm::{IfBlocked, Raised};
 pub use clock::Clock;
 pub use counts::{ByPriority, Counts, HandlerCounts, LastEnd, Losses, Recovered};
 pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
-pub use delivery::{Delivery, Story};
+pub use delivery::{Delivery, Members, Story};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
 pub use lease::{Lease, Leased, Owner};
 pub use list::{Filter, LabelTest, Page, Selected, Selection};
@@ -50,4 +51,8 @@ pub(crate) use order::{Follower, Position, RetryBatch, has_run};
 pub(crate) use parcel::NewAlert;
 pub(crate) use pipeline::{join_handlers, split_handlers};
 pub(crate) use row::{AfterLease, CrashOutcome, NewDelivery, Parking, Row, Text};
+pub(crate) use storm::{
+    DESCRIBED_MAX, Described, Formed, Generation, LATE, LIFE, MEMBERS_MAX, QUIET, StandsFor, Storm,
+    StormKey,
+};
 pub(crate) use waiting::GATE_CLOSED_MS_MAX;

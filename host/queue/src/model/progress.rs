@@ -283,6 +283,17 @@ impl Progress {
         })
     }
 
+    /// Returns the gate at which, or the dependency for which, an actor that has failed last waited.
+    #[must_use]
+    pub fn waited_for(&self) -> Option<String> {
+        let actors = self.steps.iter().filter(|step| step.kind == StepKind::Act);
+        let mut failed = actors.filter(|step| step.status == StepStatus::Failed);
+        failed.find_map(|step| {
+            let gate = step.parked.as_ref().map(|(_, gate)| gate.clone());
+            gate.or_else(|| step.waits_for.first().map(ToString::to_string))
+        })
+    }
+
     /// Records that the server died under every lease from the last that was settled to this one: each pending step may have been
     /// tried, and may have had a call under way.
     pub fn interrupt(&mut self, lease: u32) {

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use alert_manager_core::alert::{
-    DeliveryId, Fingerprint, HandlerName, Occurrence, Priority, Status, Timestamp,
+    DeliveryId, Event, Fingerprint, HandlerName, Occurrence, Priority, Status, Timestamp,
 };
 use alert_manager_core::journal::Dependency;
 
@@ -44,14 +44,13 @@ pub(crate) struct Row {
     /// How the last lease that ended left it. It stays so while it is leased again.
     pub(crate) parking: Parking,
     /// The values by which a storm is recognized, if it may be part of one.
-    #[allow(dead_code, reason = "storms are not built yet")]
     pub(crate) storm_key: Option<Arc<str>>,
     /// The storm that it belongs to: the first representative of that.
-    #[allow(dead_code, reason = "storms are not built yet")]
     pub(crate) storm: Option<DeliveryId>,
     /// The delivery that runs in its place.
-    #[allow(dead_code, reason = "storms are not built yet")]
     pub(crate) representative: Option<DeliveryId>,
+    /// Absent for what was refused.
+    pub(crate) event: Option<Event>,
 }
 
 /// Whether a delivery waits for its turn at a gate.

@@ -64,6 +64,7 @@ mod tests {
             storm_key: None,
             storm: None,
             representative: None,
+            event: None,
         }
     }
 

@@ -30,18 +30,47 @@ pub(crate) fn should_follow(reason: Reason, dead: &Delivery) -> bool {
         && dead.status == Status::Firing.as_str()
 }
 
-/// Returns the class of a death, by which deaths are reported together: the reason and the pipeline.
-pub(crate) fn class_of(reason: Reason, handlers: &[HandlerName]) -> String {
-    format!("{reason}{}", join_handlers(handlers))
+/// Returns true if a death is reported in a notice about many, however few there are: what passes its age does so by the
+/// thousand, and none of it is worth a message of its own.
+pub(crate) fn is_never_alone(reason: Reason) -> bool {
+    reason == Reason::Expired
 }
 
-/// Parses what [`class_of`] returned.
-pub(crate) fn parse_class(class: &str) -> (Reason, Vec<HandlerName>) {
-    let (reason, handlers) = class.split_once(',').unwrap_or((class, ""));
-    (
-        reason.parse().unwrap_or(Reason::Failed),
-        split_handlers(handlers),
+/// By what deaths are reported together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Class {
+    pub(crate) reason: Reason,
+    /// What they waited for, if they were not done in time.
+    pub(crate) waited_for: Option<String>,
+    pub(crate) handlers: Vec<HandlerName>,
+}
+
+/// Returns the class of a death, by which deaths are reported together: why it died, what it waited for, and its pipeline.
+pub(crate) fn class_of(
+    reason: Reason,
+    waited_for: Option<&str>,
+    handlers: &[HandlerName],
+) -> String {
+    let waited_for = waited_for.map(|gate| format!(" {}", gate.replace(',', " ")));
+    format!(
+        "{reason}{}{}",
+        waited_for.unwrap_or_default(),
+        join_handlers(handlers)
     )
+}
+
+/// The opposite of [`class_of`].
+pub(crate) fn parse_class(class: &str) -> Class {
+    let (reason, handlers) = class.split_once(',').unwrap_or((class, ""));
+    let (reason, waited_for) = match reason.split_once(' ') {
+        Some((reason, waited_for)) => (reason, Some(waited_for.to_owned())),
+        None => (reason, None),
+    };
+    Class {
+        reason: reason.parse().unwrap_or(Reason::Failed),
+        waited_for,
+        handlers: split_handlers(handlers),
+    }
 }
 
 /// Returns the class of a notice that is to be looked at again. No other has the same.
@@ -149,9 +178,16 @@ mod tests {
         let handlers = [HandlerName::new("a"), HandlerName::new("b")];
         for reason in Reason::ALL {
             for handlers in [&handlers[..], &[]] {
-                let class = class_of(reason, handlers);
-                assert_eq!(parse_class(&class), (reason, handlers.to_vec()));
-                assert!(class < class_of_notice(DeliveryId::from_raw(1)), "{class}");
+                for waited_for in [None, Some("slack channel #on call")] {
+                    let class = class_of(reason, waited_for, handlers);
+                    let expected = Class {
+                        reason,
+                        waited_for: waited_for.map(str::to_owned),
+                        handlers: handlers.to_vec(),
+                    };
+                    assert_eq!(parse_class(&class), expected);
+                    assert!(class < class_of_notice(DeliveryId::from_raw(1)), "{class}");
+                }
             }
         }
     }

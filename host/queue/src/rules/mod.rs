@@ -10,3 +10,4 @@ pub(crate) mod recognize;
 pub(crate) mod rerun;
 pub(crate) mod revive;
 pub(crate) mod settle;
+pub(crate) mod storm;

@@ -207,6 +207,7 @@ mod tests {
             storm_key: None,
             storm: None,
             representative: None,
+            event: None,
         }
     }
 

@@ -6,6 +6,7 @@ use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Pri
 use alert_manager_core::gate::Parked;
 use alert_manager_core::journal::Dependency;
 
+use super::storms::Candidate;
 use crate::model::OtherRoutes;
 use crate::model::clock::Ticks;
 
@@ -37,6 +38,8 @@ pub(crate) struct Entrant {
     pub(crate) alert: Option<Arc<Alert>>,
     /// The size of the alert's JSON.
     pub(crate) alert_bytes: usize,
+    /// Present if it may run as one with others.
+    pub(crate) storm: Option<Candidate>,
 }
 
 /// Where a delivery that is not settled comes from.
@@ -63,6 +66,8 @@ pub(crate) enum Ended {
     Parked {
         handler: HandlerName,
         parked: Parked,
+        /// True if another may stand for it meanwhile.
+        is_clean: bool,
         /// When another step of it is due, and whose permit that needs.
         due: Option<(Ticks, HandlerName)>,
         /// What that step waits for, besides its time.

@@ -13,6 +13,7 @@ mod ordering;
 mod provisional;
 mod rank;
 mod status;
+mod storms;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -33,10 +34,12 @@ use gates::Gates;
 use handler_queue::HandlerQueue;
 use ordering::FingerprintQueue;
 use provisional::Provisional;
+use storms::{InStorm, Storms};
 use turn::Class;
 use wake::{Recoveries, Waiters};
 
 pub(crate) use entry::{Ended, Entrant, Origin, Withdrawn};
+pub(crate) use storms::{Candidate, Leaves, Standing};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -56,6 +59,10 @@ enum Phase {
     Revoked,
     /// Cancelled while it waited; not committed yet.
     Withdrawn,
+    /// Another one runs in its place.
+    Member {
+        of: DeliveryId,
+    },
 }
 
 #[derive(Debug)]
@@ -90,6 +97,8 @@ struct Item {
     seen: Option<u64>,
     alert: Option<Arc<Alert>>,
     alert_bytes: usize,
+    /// Present if it may run as one with others.
+    storm: Option<Box<InStorm>>,
 }
 
 impl Item {
@@ -129,6 +138,7 @@ pub(crate) struct Scheduler {
     criticals: usize,
     owner: Owner,
     alone: Alone,
+    storms: Storms,
     /// True once a worker takes deliveries. Nothing is leased before.
     attached: bool,
     closed: bool,
@@ -155,6 +165,7 @@ impl Scheduler {
             criticals: 0,
             owner: Owner::default(),
             alone: Alone::default(),
+            storms: Storms::default(),
             attached: false,
             closed: false,
         }
@@ -201,7 +212,8 @@ impl Scheduler {
             && self.attached
             && !self.alone.is_on(now)
             && item.due <= now
-            && self.handlers[item.handler].may_take(item.rank);
+            && self.handlers[item.handler].may_take(item.rank)
+            && !self.is_stormy(id, now);
         self.provisional.push(Provisional::Admitted(id));
         if !leasable {
             return None;
@@ -244,15 +256,24 @@ impl Scheduler {
         let mut grants = Vec::new();
         for class in Class::ALL {
             while let Some(id) = self.pick_parked(class, now) {
-                grants.push(self.grant_one(id));
+                grants.push(self.grant_generation(id, now));
             }
             for key in 0..self.handlers.len() {
                 while let Some((_, id)) = self.handlers[key].pop(class) {
-                    grants.push(self.grant_one(id));
+                    grants.push(self.grant_generation(id, now));
                 }
             }
         }
         grants
+    }
+
+    /// Leases what is next, or the delivery that stands for it.
+    fn grant_generation(&mut self, next: DeliveryId, now: Ticks) -> Grant {
+        let (id, stands_for) = self.form(next, now);
+        Grant {
+            stands_for,
+            ..self.grant_one(id)
+        }
     }
 
     fn grant_one(&mut self, id: DeliveryId) -> Grant {
@@ -270,6 +291,11 @@ impl Scheduler {
                 item.phase = Phase::Withdrawn;
                 self.dequeue(id);
                 self.provisional.push(Provisional::Withdrawn(id));
+                Withdrawn::Waiting
+            }
+            Phase::Member { of } => {
+                item.phase = Phase::Withdrawn;
+                self.provisional.push(Provisional::Left(id, of));
                 Withdrawn::Waiting
             }
             Phase::Leased { started } => {
@@ -361,6 +387,7 @@ impl Scheduler {
                 Ended::Parked {
                     handler,
                     parked,
+                    is_clean,
                     due,
                     waits_for,
                 },
@@ -368,6 +395,7 @@ impl Scheduler {
                 let to = self.handler_key(&handler);
                 self.put_back(id, to, Ticks::MAX, now);
                 self.park(id, &parked, due, now);
+                self.set_clean(id, is_clean);
                 self.await_unless_missed(id, waits_for, now);
                 if self.is_next(id) {
                     self.enqueue(id, now);

@@ -58,6 +58,35 @@ impl FingerprintQueue {
         overtaken
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.queued.len()
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = DeliveryId> {
+        self.queued.iter().map(|queued| queued.id)
+    }
+
+    /// Returns the last on a route.
+    pub(super) fn last_on(&self, route: &str) -> Option<DeliveryId> {
+        let last = self
+            .queued
+            .iter()
+            .rev()
+            .find(|queued| &*queued.route == route);
+        last.map(|queued| queued.id)
+    }
+
+    /// Has a delivery go before another that stands before it.
+    pub(super) fn move_ahead(&mut self, id: DeliveryId, of: DeliveryId) {
+        let index_of = |id| self.queued.iter().position(|queued| queued.id == id);
+        if let (Some(from), Some(to)) = (index_of(id), index_of(of))
+            && to < from
+            && let Some(moved) = self.queued.remove(from)
+        {
+            self.queued.insert(to, moved);
+        }
+    }
+
     /// Returns true if a delivery waits for no other.
     fn is_next(&self, id: DeliveryId) -> bool {
         if self.with_other_routes == 0 {
@@ -170,8 +199,12 @@ impl Scheduler {
             seen: None,
             alert,
             alert_bytes: entrant.alert_bytes,
+            storm: None,
         };
         self.items.insert(id, item);
+        if let Some(candidate) = entrant.storm {
+            self.enter_storms(id, candidate, entrant.since);
+        }
         self.wait_for_all(id, entrant.waits_for);
         for overtaken in overtaken {
             self.dequeue(overtaken);
@@ -185,6 +218,7 @@ impl Scheduler {
     /// Grants a lease and takes a permit for it; the delivery is in `phase` until the transaction ends.
     pub(super) fn lease(&mut self, id: DeliveryId, phase: Phase) -> Grant {
         self.stop_timer(id);
+        self.leave_pool(id);
         self.stop_waiting(id);
         let wakes = self.recoveries.count();
         let item = self.item(id);
@@ -208,6 +242,7 @@ impl Scheduler {
             since: item.since,
             alert: item.alert.clone(),
             stored: Contents::default(),
+            stands_for: None,
         };
         self.handlers[handler].permits_taken += 1;
         grant
@@ -218,6 +253,9 @@ impl Scheduler {
         let item = self.item(id);
         item.phase = Phase::Leased { started: false };
         item.at_gate = None;
+        if let Some(own) = &mut item.storm {
+            own.set_clean(false);
+        }
         item.woken = Vec::new();
         let bytes = item.alert_bytes;
         if item.alert.take().is_some() {
@@ -231,6 +269,9 @@ impl Scheduler {
         let Some(item) = self.items.remove(&id) else {
             return;
         };
+        if let Some(own) = &item.storm {
+            self.leave_storms(own);
+        }
         self.gates.forget(id, &item.messages, now);
         self.handlers[item.handler].depth -= 1;
         self.criticals -= usize::from(item.priority == Priority::Critical);
@@ -243,7 +284,6 @@ impl Scheduler {
         let freed = queue.remove(id);
         if queue.queued.is_empty() {
             self.fingerprints.remove(&item.fingerprint);
-            return;
         }
         self.rank_all(item.fingerprint, now);
         for freed in freed {
@@ -251,6 +291,7 @@ impl Scheduler {
                 self.enqueue(freed, now);
             }
         }
+        self.end_generation(id, now);
     }
 
     /// Restarts [`PATIENCE_MS`] for every delivery that waits for a permit.
@@ -270,6 +311,9 @@ impl Scheduler {
         if item.due > now {
             let due = item.due;
             if item.at_gate.is_some() {
+                if self.join_pool(id) {
+                    return;
+                }
                 self.wait_at_gate(id, now);
             }
             if due < Ticks::MAX {
@@ -280,6 +324,9 @@ impl Scheduler {
         // It is due: dependencies make no difference any more, and each recovery would search it.
         self.stop_waiting(id);
         self.leave_gate(id);
+        if self.join_pool(id) {
+            return;
+        }
         let item = &self.items[&id];
         let has_others = item.pipeline.iter().any(|h| *h != item.pipeline[0]);
         let (handler, rank) = (item.handler, (item.rank, id));
@@ -289,8 +336,23 @@ impl Scheduler {
         }
     }
 
+    /// Has a delivery that could run wait again, as it did before.
+    pub(super) fn wait_again(&mut self, id: DeliveryId, now: Ticks) {
+        if self.items[&id].phase == Phase::Waiting && self.is_next(id) {
+            self.enqueue(id, now);
+        }
+    }
+
     /// Undoes [`Self::enqueue`].
     pub(super) fn dequeue(&mut self, id: DeliveryId) {
+        self.unqueue(id);
+        if self.items.contains_key(&id) {
+            self.leave_pool(id);
+        }
+    }
+
+    /// Has a delivery wait neither for its time nor for a permit.
+    pub(super) fn unqueue(&mut self, id: DeliveryId) {
         self.stop_timer(id);
         if let Some(item) = self.items.get(&id) {
             let rank = (item.rank, id);

@@ -17,6 +17,20 @@ pub(super) enum Provisional {
         /// True if a worker had started it.
         was_started: bool,
     },
+    /// A generation was formed, by its representative.
+    Formed(DeliveryId),
+    /// A firing runs with its resolved.
+    RunsWith(DeliveryId),
+    /// A member came with its representative, which was retried.
+    Adopted(DeliveryId),
+    /// A delivery has left its storm, of which this is how it was.
+    LeftStorm {
+        storm: DeliveryId,
+        count: u64,
+        takeovers: u32,
+    },
+    /// A member was cancelled, and of which representative.
+    Left(DeliveryId, DeliveryId),
 }
 
 impl Scheduler {
@@ -25,11 +39,15 @@ impl Scheduler {
         for decision in std::mem::take(&mut self.provisional) {
             match decision {
                 Provisional::Admitted(id) => match self.item(id).phase {
-                    Phase::Staged { leased: true } => self.begin(id),
+                    Phase::Staged { leased: true } => {
+                        self.arrive(id, now);
+                        self.begin(id);
+                    }
                     _ => {
                         let item = self.item(id);
                         item.phase = Phase::Waiting;
                         item.waits_since = now;
+                        self.arrive(id, now);
                         if self.is_next(id) {
                             self.enqueue(id, now);
                         }
@@ -41,7 +59,15 @@ impl Scheduler {
                     }
                 }
                 Provisional::Withdrawn(id) => self.remove(id, now),
-                Provisional::Revoked { .. } => {}
+                Provisional::Left(id, of) => {
+                    self.leave_generation(id, of);
+                    self.remove(id, now);
+                }
+                Provisional::Formed(id) => self.keep_generation(id),
+                Provisional::Revoked { .. }
+                | Provisional::RunsWith(_)
+                | Provisional::Adopted(_)
+                | Provisional::LeftStorm { .. } => {}
             }
         }
     }
@@ -78,6 +104,15 @@ impl Scheduler {
                         started: was_started,
                     };
                 }
+                Provisional::Formed(id) => self.undo_generation(id, now),
+                Provisional::RunsWith(firing) => self.undo_runs_with(firing, now),
+                Provisional::Adopted(id) => self.undo_adoption(id, now),
+                Provisional::Left(id, of) => self.item(id).phase = Phase::Member { of },
+                Provisional::LeftStorm {
+                    storm,
+                    count,
+                    takeovers,
+                } => self.undo_leaving(storm, count, takeovers),
             }
         }
     }

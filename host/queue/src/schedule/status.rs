@@ -25,7 +25,11 @@ impl Scheduler {
             Some(ends_at) => Some(ends_at),
             None => self.gates.next_due(now),
         };
-        timer.into_iter().chain(next).min()
+        timer
+            .into_iter()
+            .chain(next)
+            .chain(self.storms_looked_at())
+            .min()
     }
 
     /// Returns when the oldest delivery that is not settled was accepted, or retried by a person. That need not be the one with the

@@ -47,6 +47,7 @@ fn entrant(id: i64, fingerprint: u64, handler: &str, priority: Priority) -> Entr
         suspected: 0,
         waits_for: Vec::new(),
         alert: None,
+        storm: None,
         alert_bytes: 0,
     }
 }

@@ -7,7 +7,9 @@ use alert_manager_core::alert::{DeliveryId, Fingerprint, HandlerName, Timestamp}
 use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::Entry;
 
-use crate::model::{AfterLease, CrashOutcome, EventChange, Lease, NewDelivery, Text};
+use crate::model::{
+    AfterLease, CrashOutcome, EventChange, Lease, NewDelivery, Reason, Storm, Text,
+};
 
 /// A change, as the rules have decided it.
 #[derive(Clone, Debug)]
@@ -57,6 +59,8 @@ pub(crate) enum Change<'m> {
     /// A death is to be reported later, with others of its class.
     Unreported {
         class: String,
+        /// How many died, counting those that this one stood for.
+        count: u64,
         id: DeliveryId,
         died_at: Timestamp,
     },
@@ -74,6 +78,34 @@ pub(crate) enum Change<'m> {
     EarlierDeathsSeen(Option<DeliveryId>),
     /// These are the alarms that were raised and have not ended.
     Alarms(BTreeSet<Fingerprint>),
+    /// A delivery stands for others.
+    Coalesce {
+        representative: DeliveryId,
+        /// To which all of them belong.
+        storm: Option<DeliveryId>,
+        members: Vec<DeliveryId>,
+        /// Those of the members that stood for others, which are members now.
+        merged: Vec<DeliveryId>,
+        /// What belongs to the storm and waits behind them.
+        resolves: Vec<DeliveryId>,
+    },
+    /// What a delivery stands for has ended.
+    SettleMembers(SettleMembers),
+    /// Another one stands for the members of a delivery, which belongs to no storm any more if it has fired.
+    HandOver { from: DeliveryId, to: DeliveryId },
+    /// A member runs by itself, or not at all.
+    LeaveStorm(DeliveryId),
+    /// What died with a delivery is sent again with it.
+    ReviveMembers {
+        representative: DeliveryId,
+        at: Timestamp,
+        /// True if this is the second chance that a re-send gives.
+        resent: bool,
+    },
+    /// A storm is opened, or has changed.
+    PutStorm(Storm),
+    /// A storm is over.
+    CloseStorm { id: DeliveryId, at: Timestamp },
     /// A service has said to wait: a gate is closed until then, in milliseconds since 1970.
     CloseGate { name: GateName, until_ms: i64 },
 }
@@ -87,6 +119,7 @@ impl Change<'_> {
             | Self::Progress { lease, .. }
             | Self::Lose { lease, .. }
             | Self::Journal { lease, .. } => Some(*lease),
+            Self::SettleMembers(settle) => settle.lease,
             _ => None,
         }
     }
@@ -101,6 +134,17 @@ pub(crate) struct Settle<'m> {
     pub(crate) progress: &'m str,
     /// Present if this lease counts as an attempt.
     pub(crate) story: Option<&'m str>,
+}
+
+/// How the members of a generation end.
+#[derive(Clone, Debug)]
+pub(crate) struct SettleMembers {
+    pub(crate) representative: DeliveryId,
+    /// The lease of the representative that ends with it, if one does.
+    pub(crate) lease: Option<Lease>,
+    pub(crate) reason: Reason,
+    pub(crate) at: Timestamp,
+    pub(crate) last_error: String,
 }
 
 /// A dead delivery is queued again.
@@ -125,6 +169,8 @@ pub(crate) enum Applied {
     Done,
     /// A lease has ended; the delivery has had this number of attempts.
     Settled { attempts: u32 },
+    /// This number of members was settled with their representative.
+    Members { count: u64 },
     /// The lease is no longer valid: nothing is changed.
     Fenced,
 }

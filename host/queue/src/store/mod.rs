@@ -18,10 +18,10 @@ use alert_manager_core::journal::{KvChange, KvQuota, KvReply, Recorded};
 
 use crate::model::{
     Abandoned, Contents, Delivery, Filter, Follower, Grant, Known, LastEnd, OpenError, Owner, Page,
-    Position, ReadError, RetryBatch, Row, Run, Selection, State, Story,
+    Position, ReadError, RetryBatch, Row, Run, Selection, State, Storm, Story,
 };
 
-pub(crate) use change::{Applied, Change, Revive, Settle};
+pub(crate) use change::{Applied, Change, Revive, Settle, SettleMembers};
 pub use url::{InvalidStoreUrl, StoreUrl};
 
 /// A durable store.
@@ -91,7 +91,14 @@ pub(crate) trait Txn {
     /// Returns true if step `from_step` of a delivery, or a later one, has changed something outside the server.
     fn has_effect(&mut self, id: DeliveryId, from_step: u32) -> Result<bool, StoreError>;
 
-    /// Returns the state of each delivery and its number of leases; absent if it is not stored.
+    /// Returns true if a delivery has any effect on record.
+    fn has_recorded_effect(&mut self, id: DeliveryId) -> Result<bool, StoreError>;
+
+    /// Returns the dead deliveries that this one stood for, in the order of acceptance.
+    fn dead_members(&mut self, of: DeliveryId) -> Result<Vec<Row>, StoreError>;
+
+    /// Returns the state of each delivery and its number of leases; absent if it is not stored. A member counts its
+    /// representative's first lease as one of its own.
     fn states(&mut self, ids: &[DeliveryId]) -> Result<Vec<Option<(State, u32)>>, StoreError>;
 
     /// Calls `each` with every delivery after `after`, in the order of acceptance, except refused parts of bodies.
@@ -204,6 +211,8 @@ pub(crate) struct Found {
     pub(crate) is_unreported: bool,
     /// Unsettled deliveries whose end may end a notice, with their routes: revived ones, and notices.
     pub(crate) watched: Vec<(DeliveryId, String)>,
+    /// The storms that are open.
+    pub(crate) storms: Vec<Storm>,
     /// The gates that a service had closed, each with when it opens, in milliseconds since 1970.
     pub(crate) closed_gates: Vec<(GateName, i64)>,
 }
@@ -218,12 +227,12 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// Returns what has to be read for a lease: the alert if it is not in memory, and the progress if this is not the first
-    /// lease.
+    /// lease, or if it stands for others.
     pub(crate) fn by(grant: &Grant) -> Self {
         Self {
             id: grant.lease.id,
             alert: grant.alert.is_none(),
-            progress: grant.lease.number > 1,
+            progress: grant.lease.number > 1 || grant.stands_for.is_some(),
         }
     }
 }

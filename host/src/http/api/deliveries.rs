@@ -163,6 +163,7 @@ fn story_of(handlers: &worker::Settings, story: Story) -> api::Story {
         attempts_omitted: story.attempts_omitted,
         journal: journal.collect(),
         duplicates: story.duplicates,
+        members: story.members,
     }
 }
 

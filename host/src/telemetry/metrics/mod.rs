@@ -216,11 +216,13 @@ impl Metrics {
                 .with_label_values(&[reason, state]);
             counter.inc_by(total.saturating_sub(counter.get()));
         }
-        let counter = self
-            .collectors
-            .coalesced
-            .with_label_values(&["dead_letter"]);
-        counter.inc_by(losses.reported_together.saturating_sub(counter.get()));
+        for (reason, total) in [
+            ("dead_letter", losses.reported_together),
+            ("storm", losses.storm),
+        ] {
+            let counter = self.collectors.coalesced.with_label_values(&[reason]);
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
         let counter = &self.collectors.unreported;
         counter.inc_by(losses.unreported.saturating_sub(counter.get()));
     }

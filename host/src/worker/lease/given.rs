@@ -52,8 +52,8 @@ impl Lease {
     }
 
     fn why_late(&self, step: &Step) -> String {
-        if let Some((_, turn)) = &step.parked {
-            return format!("it waited for its turn {turn}");
+        if let Some((_, gate)) = &step.parked {
+            return format!("it waited for its turn ({gate})");
         }
         if let Some(dependency) = step.waits_for.first() {
             return match dependency {
@@ -79,14 +79,11 @@ impl Lease {
     }
 }
 
-/// Returns where a delivery waits for its turn: `in the channel alerts`.
-pub(super) fn turn(gate: &GateAsk) -> String {
+/// Returns the gate's name for people: `slack channel alerts`, by its name below `slack.channels`.
+pub(super) fn gate_name(gate: &GateAsk) -> String {
     match gate.name {
-        GateName::SlackChannel(_) => format!("in the channel {}", gate.label),
-        GateName::SlackWorkspace => "in Slack's workspace".to_owned(),
-        GateName::SlackUpdates => "among the updates of Slack's messages".to_owned(),
-        GateName::SlackReactions => "among the reactions in Slack".to_owned(),
-        GateName::SlackMessage(_) => "among the updates of its message".to_owned(),
+        GateName::SlackChannel(_) => format!("slack channel {}", gate.label),
+        _ => gate.name.to_string(),
     }
 }
 

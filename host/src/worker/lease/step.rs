@@ -239,7 +239,7 @@ impl Lease {
         let step = &mut self.leased.progress.steps[index];
         step.take_back();
         step.parked
-            .get_or_insert_with(|| (Timestamp::now(), given::turn(&parked.gate)));
+            .get_or_insert_with(|| (Timestamp::now(), given::gate_name(&parked.gate)));
         self.parked.insert(index, parked);
     }
 

@@ -45,7 +45,9 @@ impl DeadLetterNotices for Notices {
             DeadLetter::Many(many) => {
                 let handlers: Vec<_> = many.handlers.iter().map(|h| h.as_str()).collect();
                 let handlers = handlers.join("+");
-                let text = format!("{} {} {handlers}", many.count, many.reason);
+                let waited_for = many.waited_for.map(|gate| format!(" {gate}"));
+                let waited_for = waited_for.unwrap_or_default();
+                let text = format!("{} {} {handlers}{waited_for}", many.count, many.reason);
                 (text, String::new(), now)
             }
         };

@@ -9,6 +9,7 @@ use super::prelude::*;
 
 mod pair;
 mod state;
+mod storms;
 
 use pair::Pair;
 use state::ALERTS;
@@ -71,8 +72,16 @@ fn cases() -> u32 {
 }
 
 pub(super) async fn the_queue_does_what_its_model_does<B: Bench>() {
-    // On a thread of its own, since each sequence blocks on the runtime.
-    let checked = std::thread::scope(|scope| scope.spawn(check::<B>).join());
+    on_a_thread(check::<B>);
+}
+
+pub(super) async fn a_storm_keeps_its_promises_in_any_order<B: Bench>() {
+    on_a_thread(storms::check::<B>);
+}
+
+/// Runs what blocks on a runtime of its own.
+fn on_a_thread(check: fn()) {
+    let checked = std::thread::scope(|scope| scope.spawn(check).join());
     if let Err(panic) = checked {
         std::panic::resume_unwind(panic);
     }

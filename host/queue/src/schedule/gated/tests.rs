@@ -71,6 +71,7 @@ impl Bed {
             waits_for: Vec::new(),
             alert: None,
             alert_bytes: 0,
+            storm: None,
         };
         let grant = self.scheduler.admit(entrant, self.now);
         self.scheduler.commit(self.now);
@@ -146,6 +147,7 @@ impl Bed {
         let ended = Ended::Parked {
             handler: handler.unwrap().handler.clone(),
             parked,
+            is_clean: true,
             due: None,
             waits_for: Vec::new(),
         };
@@ -476,6 +478,7 @@ fn another_step_of_a_parked_delivery_runs_when_it_is_due() {
     let ended = Ended::Parked {
         handler: name("a"),
         parked,
+        is_clean: true,
         due: Some((bed.now + 5_000, name("b"))),
         waits_for: Vec::new(),
     };

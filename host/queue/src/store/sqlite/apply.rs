@@ -10,7 +10,7 @@ use crate::store::{Applied, Change, Revive, Settle};
 
 use super::codes::{DEAD, QUEUED, RUNNING, parking_code, reason_code, state_code};
 use super::txn::SqliteTxn;
-use super::{gates, journal, meta, refused, rows, unreported};
+use super::{gates, journal, meta, refused, rows, storms, unreported};
 
 impl SqliteTxn<'_> {
     /// Makes one change.
@@ -59,8 +59,13 @@ impl SqliteTxn<'_> {
                 at,
             } => refused::remember(conn, digest, *kept_as, *at)?,
             Change::PartAgain { digest, at } => refused::seen_again(conn, digest, *at)?,
-            Change::Unreported { class, id, died_at } => {
-                unreported::gather(conn, class, *id, *died_at)?;
+            Change::Unreported {
+                class,
+                count,
+                id,
+                died_at,
+            } => {
+                unreported::gather(conn, class, *count, *id, *died_at)?;
             }
             Change::UnreportedAlone { class, id, at } => {
                 unreported::gather_alone(conn, class, *id, *at)?;
@@ -69,6 +74,34 @@ impl SqliteTxn<'_> {
             Change::ForgetDeath(id) => rows::forget_death(conn, *id)?,
             Change::EarlierDeathsSeen(last) => unreported::seen_earlier(conn, *last)?,
             Change::Alarms(fire) => meta::put_alarms(conn, fire)?,
+            Change::Coalesce {
+                representative,
+                storm,
+                members,
+                merged,
+                resolves,
+            } => {
+                self.written += members.len();
+                storms::coalesce(conn, *representative, *storm, members, merged, resolves)?;
+            }
+            Change::SettleMembers(settle) => {
+                return Ok(match storms::settle_members(conn, settle)? {
+                    Some(count) => {
+                        self.written += usize::try_from(count).unwrap_or(usize::MAX);
+                        Applied::Members { count }
+                    }
+                    None => Applied::Fenced,
+                });
+            }
+            Change::HandOver { from, to } => storms::hand_over(conn, *from, *to)?,
+            Change::LeaveStorm(id) => storms::leave(conn, *id)?,
+            Change::ReviveMembers {
+                representative,
+                at,
+                resent,
+            } => storms::revive_members(conn, *representative, *at, *resent)?,
+            Change::PutStorm(storm) => storms::put(conn, storm)?,
+            Change::CloseStorm { id, at } => storms::close(conn, *id, *at)?,
             Change::CloseGate { name, until_ms } => gates::close(conn, name, *until_ms, self.now)?,
         }
         Ok(Applied::Done)
@@ -168,7 +201,7 @@ impl SqliteTxn<'_> {
             "UPDATE deliveries SET state = ?2, leases = leases + ?3, deaths = 0, suspected = 0,
                  resent = ?6, first_died_at = CASE WHEN ?6 THEN first_died_at END,
                  revived_at = ?4, settled_at = NULL, not_before = NULL, waits_for = NULL, next_handler = ?5,
-                 last_error = NULL, reason = NULL, dead_bytes = NULL
+                 last_error = NULL, reason = NULL, dead_bytes = NULL, storm_key = NULL
              WHERE id = ?1",
         )?
         .execute(params![

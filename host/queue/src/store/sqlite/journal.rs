@@ -147,3 +147,11 @@ pub(super) fn has_effect(
         |row| row.get(0),
     )
 }
+
+/// Returns true if a delivery has any effect on record.
+pub(super) fn has_recorded_effect(conn: &Connection, id: DeliveryId) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM journal WHERE delivery = ?1 AND effect IN (1, 2))",
+    )?
+    .query_one([id.as_raw()], |row| row.get(0))
+}

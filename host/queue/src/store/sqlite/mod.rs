@@ -20,6 +20,7 @@ mod refused;
 mod retention;
 mod rows;
 mod schema;
+mod storms;
 #[cfg(test)]
 mod tests;
 mod txn;

@@ -23,7 +23,7 @@ use super::codes::{fingerprint_of, reason_code, reason_of, state_of, status_of};
 use super::errors::reason;
 use super::gathered::{self, Gathered};
 use super::schema::open_reader;
-use super::{journal, kv, rows};
+use super::{journal, kv, rows, storms};
 
 /// How many idle connections are kept open. More are opened if there are more queries at the same time.
 const IDLE_MAX: usize = 3;
@@ -199,7 +199,8 @@ fn selected(
 }
 
 const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
-    accepted_at, settled_at, last_error, not_before, first_died_at, reason";
+    accepted_at, settled_at, last_error, not_before, first_died_at, reason,
+    representative, storm";
 
 /// To be used with the condition of this partial index.
 const UNSETTLED: &str = " INDEXED BY deliveries_unsettled";
@@ -359,6 +360,7 @@ fn story(
         attempts_omitted,
         journal: journal::all(conn, id)?,
         duplicates,
+        members: storms::members(conn, id)?,
         delivery,
     }))
 }
@@ -390,5 +392,7 @@ fn read_delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
         first_died_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
         reason: reason_of(row.get(13)?),
         last_error: row.get(10)?,
+        coalesced_into: row.get::<_, Option<i64>>(14)?.map(DeliveryId::from_raw),
+        storm: row.get::<_, Option<i64>>(15)?.map(DeliveryId::from_raw),
     })
 }

@@ -11,7 +11,7 @@ use crate::store::Found;
 
 use super::codes::{PREFETCHED, reason_code};
 use super::rows::{self, ROW, ROW_COLUMNS};
-use super::{gates, unreported};
+use super::{gates, storms, unreported};
 
 /// Which files of the store there are before it is opened.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +78,7 @@ pub(super) fn recover(
         dead_letters: count_dead_letters(conn)?,
         is_unreported: unreported::is_any(conn)?,
         watched: watched(conn)?,
+        storms: storms::open(conn)?,
         closed_gates: gates::closed(conn)?,
     })
 }

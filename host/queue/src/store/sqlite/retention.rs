@@ -15,7 +15,7 @@ use crate::model::{Options, Reason};
 use crate::store::{Removed, RetentionRun};
 
 use super::codes::{DEAD, DONE, reason_code};
-use super::{kv, refused, rows};
+use super::{kv, refused, rows, storms};
 
 const DELIVERIES_A_STEP: u32 = 300;
 const EVENTS_A_STEP: u32 = 500;
@@ -149,6 +149,7 @@ impl Retention {
         }
         let mut more = removed.left() == 0;
         more |= self.forget_events(&tx, limits.now)?;
+        storms::forget(&tx, before(limits.now, limits.options.retention_time))?;
         let forgotten = refused::forget(&tx, before(limits.now, EVENT_MEMORY), REFUSED_A_STEP)?;
         more |= forgotten == REFUSED_A_STEP as usize;
         more |= kv::expire(&tx, usage, None, limits.now, KV_A_STEP)? == KV_A_STEP as usize;

@@ -2,17 +2,19 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use alert_manager_core::alert::{DeliveryId, Fingerprint, HandlerName, Timestamp};
+use alert_manager_core::alert::{
+    DeliveryId, Event, Fingerprint, HandlerName, Occurrence, Timestamp,
+};
 use alert_manager_core::journal::{Dependency, lines};
 
-use crate::model::clock::{from_millis, nanos};
+use crate::model::clock::{from_millis, from_nanos, nanos};
 use crate::model::{
     Abandoned, Follower, NewDelivery, OtherRoutes, Row, State, join_handlers, split_handlers,
 };
 
 use super::codes::{
     QUEUED, fingerprint_of, parking_of, priority_code, priority_of, reason_code, reason_of,
-    state_code, state_of, status_code,
+    state_code, state_of, status_code, status_of,
 };
 
 /// Writes a delivery and its alert.
@@ -61,20 +63,21 @@ fn pipeline_text(pipeline: &[HandlerName]) -> String {
 pub(super) const ROW: &str = "id, state, leases, after_crash, priority, fingerprint,
     coalesce(revived_at, accepted_at), not_before, route, handlers, next_handler, reason,
     settled_at, deaths, suspected, resent, beside, waits_for, parked, storm_key, storm,
-    representative";
+    representative, status, starts_at, occurrence";
 
 /// How many columns [`ROW`] has.
-pub(super) const ROW_COLUMNS: usize = 22;
+pub(super) const ROW_COLUMNS: usize = 25;
 
 /// Reads the columns of [`ROW`].
 pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let fingerprint = fingerprint_of(row.get(5)?);
     Ok(Row {
         id: DeliveryId::from_raw(row.get(0)?),
         state: state_of(row.get(1)?),
         leases: row.get(2)?,
         after_crash: row.get(3)?,
         priority: priority_of(row.get(4)?),
-        fingerprint: fingerprint_of(row.get(5)?),
+        fingerprint,
         since: from_millis(row.get(6)?),
         not_before: row.get(7)?,
         route: row.get(8)?,
@@ -91,6 +94,22 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         storm_key: row.get(19)?,
         storm: row.get::<_, Option<i64>>(20)?.map(DeliveryId::from_raw),
         representative: row.get::<_, Option<i64>>(21)?.map(DeliveryId::from_raw),
+        event: event(fingerprint, row.get(22)?, row.get(23)?, row.get(24)?),
+    })
+}
+
+/// Returns the event of a delivery; nothing if that is of no alert.
+fn event(
+    fingerprint: Option<Fingerprint>,
+    status: Option<i64>,
+    starts_at: Option<i64>,
+    occurrence: u32,
+) -> Option<Event> {
+    Some(Event {
+        fingerprint: fingerprint?,
+        starts_at: from_nanos(starts_at?),
+        status: status_of(status?),
+        occurrence: Occurrence::from_raw(occurrence),
     })
 }
 
@@ -101,13 +120,15 @@ pub(super) fn load(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option
         .optional()
 }
 
-/// Reads the state of a delivery and its number of leases.
+/// Reads the state of a delivery and its number of leases. A member counts one of its representative.
 pub(super) fn state(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<(State, u32)>> {
-    conn.prepare_cached("SELECT state, leases FROM deliveries WHERE id = ?1")?
-        .query_row([id.as_raw()], |row| {
-            Ok((state_of(row.get(0)?), row.get(1)?))
-        })
-        .optional()
+    conn.prepare_cached(
+        "SELECT state, leases + (representative IS NOT NULL) FROM deliveries WHERE id = ?1",
+    )?
+    .query_row([id.as_raw()], |row| {
+        Ok((state_of(row.get(0)?), row.get(1)?))
+    })
+    .optional()
 }
 
 /// Calls `each` with every delivery after `after`, in the order of acceptance, except refused parts of bodies.
@@ -117,7 +138,7 @@ pub(super) fn followers(
     mut each: impl FnMut(Follower<'_>),
 ) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, fingerprint, route, state, leases, beside FROM deliveries
+        "SELECT id, fingerprint, route, state, leases + (representative IS NOT NULL), beside FROM deliveries
          WHERE id > ?1 AND fingerprint IS NOT NULL ORDER BY id",
     )?;
     let mut rows = statement.query([after.as_raw()])?;

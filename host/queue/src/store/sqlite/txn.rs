@@ -10,7 +10,7 @@ use crate::store::{
     Applied, Change, Committed, EarlierDeaths, KvOp, StoreError, Txn, Unreported, Wanted,
 };
 
-use super::{SqliteStore, journal, kv, meta, reader, refused, rows, unreported};
+use super::{SqliteStore, journal, kv, meta, reader, refused, rows, storms, unreported};
 
 /// A transaction. There is only one writer, so what it has read does not change.
 #[derive(Debug)]
@@ -99,6 +99,14 @@ impl Txn for SqliteTxn<'_> {
 
     fn has_effect(&mut self, id: DeliveryId, from_step: u32) -> Result<bool, StoreError> {
         Ok(journal::has_effect(&self.store.conn, id, from_step)?)
+    }
+
+    fn has_recorded_effect(&mut self, id: DeliveryId) -> Result<bool, StoreError> {
+        Ok(journal::has_recorded_effect(&self.store.conn, id)?)
+    }
+
+    fn dead_members(&mut self, of: DeliveryId) -> Result<Vec<Row>, StoreError> {
+        Ok(storms::dead_members(&self.store.conn, of)?)
     }
 
     fn states(&mut self, ids: &[DeliveryId]) -> Result<Vec<Option<(State, u32)>>, StoreError> {

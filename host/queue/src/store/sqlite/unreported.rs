@@ -30,13 +30,14 @@ pub(super) fn is_any(conn: &Connection) -> rusqlite::Result<bool> {
 pub(super) fn gather(
     conn: &Connection,
     class: &str,
+    count: u64,
     id: DeliveryId,
     died_at: Timestamp,
 ) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "INSERT INTO unreported (class, count, since, ids) VALUES (?1, 1, ?2, ?3)
+        "INSERT INTO unreported (class, count, since, ids) VALUES (?1, ?5, ?2, ?3)
          ON CONFLICT (class) DO UPDATE SET
-             count = count + 1,
+             count = count + ?5,
              since = min(since, excluded.since),
              ids = CASE WHEN count < ?4 THEN ids || ',' || excluded.ids ELSE ids END",
     )?
@@ -45,6 +46,7 @@ pub(super) fn gather(
         died_at.as_millisecond(),
         id.as_raw().to_string(),
         NOTICES_A_WINDOW_MAX,
+        count.cast_signed(),
     ])?;
     Ok(())
 }

@@ -1,0 +1,365 @@
+//! Storms, as they are stored: a generation is formed in the transaction that leases its representative, and ends in that
+//! which ends it.
+
+use std::sync::Arc;
+
+use alert_manager_core::alert::{Alert, DeliveryId, Event, Labels, Status};
+
+use crate::model::{
+    Contents, Described, Formed, Generation, Grant, Lease, Progress, Reason, Row, StandsFor, State,
+    Storm,
+};
+use crate::rules::revive::Reviver;
+use crate::rules::storm::{self, AfterDeath, Mark};
+use crate::schedule::{Candidate, Entrant, Leaves, Standing};
+use crate::store::{Change, SettleMembers, StoreError, Txn, Wanted};
+
+use super::group::Work;
+
+/// What is said of a member that is done.
+fn coalesced_into(representative: DeliveryId) -> String {
+    format!("coalesced into {representative}")
+}
+
+impl<'m, T: Txn> Work<'_, 'm, T> {
+    /// Stores for whom a delivery runs that is leased, and adds what it is given about them to how far it is.
+    pub(super) fn stand_for(&mut self, grant: &mut Grant) -> Result<(), StoreError> {
+        let (storm, described) = match &grant.stands_for {
+            None => return Ok(()),
+            Some(StandsFor::New(formed)) => {
+                self.store_generation(grant.lease, formed);
+                (formed.storm.clone(), formed.described.clone())
+            }
+            Some(StandsFor::Known) => {
+                let of = grant.lease.id;
+                let Some((storm, described)) = self.shared.scheduler.lock().describe(of) else {
+                    return Ok(());
+                };
+                if is_described(&grant.stored, &storm) {
+                    return Ok(());
+                }
+                (storm, described)
+            }
+        };
+        let labels = self.labels_of(&described)?;
+        let mut progress = match &grant.stored.progress {
+            Some(json) => serde_json::from_str(json).unwrap_or_default(),
+            None => Progress::new(&grant.pipeline),
+        };
+        progress.storm = Some(storm::given(&Generation {
+            storm: &storm,
+            labels: &labels,
+        }));
+        let json = serde_json::to_string(&progress)?;
+        grant.stored.progress = Some(json.clone());
+        self.push(Change::Progress {
+            lease: grant.lease,
+            progress: json.into(),
+        });
+        Ok(())
+    }
+
+    fn store_generation(&mut self, lease: Lease, formed: &Formed) {
+        for id in &formed.members {
+            self.rows.remove(id);
+        }
+        for storm in [&formed.storm].into_iter().chain(&formed.left) {
+            self.push(Change::PutStorm(storm.clone()));
+        }
+        self.push(Change::Coalesce {
+            representative: lease.id,
+            storm: Some(formed.storm.id),
+            members: formed.members.clone(),
+            merged: formed.merged.clone(),
+            resolves: formed.resolves.clone(),
+        });
+    }
+
+    /// Returns the labels of these: what memory lacks is read.
+    fn labels_of(&mut self, described: &[Described]) -> Result<Vec<Labels>, StoreError> {
+        let absent = described.iter().filter(|one| one.alert.is_none());
+        let wanted: Vec<_> = absent
+            .map(|one| Wanted {
+                id: one.id,
+                alert: true,
+                progress: false,
+            })
+            .collect();
+        let mut read = match wanted.is_empty() {
+            true => Vec::new(),
+            false => {
+                self.flush()?;
+                self.txn.contents(&wanted)?
+            }
+        }
+        .into_iter();
+        let labels = described.iter().map(|one| match &one.alert {
+            Some(alert) => alert.labels.clone(),
+            None => {
+                let json = read.next().and_then(|contents| contents.alert);
+                let alert = json.and_then(|json| serde_json::from_str::<Alert>(&json).ok());
+                alert.map(|alert| alert.labels).unwrap_or_default()
+            }
+        });
+        Ok(labels.collect())
+    }
+
+    /// A lease has ended a delivery: what it stands for is settled with it, or stood for by the next. Returns how many died
+    /// with it.
+    pub(super) fn end_standing(
+        &mut self,
+        lease: Lease,
+        reason: Reason,
+        progress: &str,
+    ) -> Result<u64, StoreError> {
+        let id = lease.id;
+        let Some(standing) = self.shared.scheduler.lock().standing(id) else {
+            return Ok(0);
+        };
+        if reason.state() == State::Done {
+            self.settle_members(id, Some(lease), Reason::Coalesced);
+            return Ok(0);
+        }
+        let mark = self.mark_of(id, Some(progress))?;
+        // Without its storm it is a resolved with its firing, or of a storm that is over: nobody else can stand for it.
+        let storm = standing.storm.as_ref();
+        let takes_over = storm.is_some_and(|storm| {
+            storm::after_death(reason, mark, storm.takeovers) == AfterDeath::TakesOver
+        });
+        match standing.next.filter(|_| takes_over) {
+            Some(next) => {
+                self.pass_on(id, next, &standing, Leaves::Dead);
+                Ok(0)
+            }
+            None => {
+                self.settle_members(id, Some(lease), reason);
+                Ok(standing.members)
+            }
+        }
+    }
+
+    /// The next member stands for the others. The one that did leaves the storm.
+    fn pass_on(&mut self, from: DeliveryId, to: DeliveryId, standing: &Standing, leaves: Leaves) {
+        self.rows.remove(&to);
+        self.push_of(from, Change::HandOver { from, to });
+        if let Some(storm) = &standing.storm {
+            self.leave_storm(storm.id, leaves, standing.status);
+        }
+        self.group.handed_over.push((from, to));
+    }
+
+    /// One delivery fewer belongs to a storm. What has resolved has, whatever became of that delivery.
+    fn leave_storm(&mut self, storm: DeliveryId, leaves: Leaves, status: Status) {
+        let mut scheduler = self.shared.scheduler.lock();
+        let left = scheduler.leave_storm(storm, leaves, status);
+        drop(scheduler);
+        if let Some(storm) = left {
+            self.push(Change::PutStorm(storm));
+        }
+    }
+
+    /// Settles what a delivery stands for, by one statement.
+    pub(super) fn settle_members(
+        &mut self,
+        representative: DeliveryId,
+        lease: Option<Lease>,
+        reason: Reason,
+    ) {
+        self.push(Change::SettleMembers(SettleMembers {
+            representative,
+            lease,
+            reason,
+            at: self.now,
+            last_error: coalesced_into(representative),
+        }));
+        self.rows.retain(|_, row| {
+            let of = row.as_ref().and_then(|row| row.representative);
+            of != Some(representative)
+        });
+    }
+
+    /// Returns what may be outside of the server because of a delivery; `progress` is how far it is, if that is not stored yet.
+    fn mark_of(&mut self, id: DeliveryId, progress: Option<&str>) -> Result<Mark, StoreError> {
+        self.flush()?;
+        if self.txn.has_recorded_effect(id)? {
+            return Ok(Mark::Left);
+        }
+        let progress = match progress {
+            Some(json) => Some(json.to_owned()),
+            None => self.progress_of(id)?,
+        };
+        let progress = progress.and_then(|json| serde_json::from_str::<Progress>(&json).ok());
+        Ok(match progress {
+            Some(progress) if storm::is_in_doubt(&progress) => Mark::Left,
+            _ => Mark::None,
+        })
+    }
+
+    /// A delivery is cancelled: what it stands for is told already, or stood for by the next.
+    pub(super) fn cancel_standing(&mut self, id: DeliveryId) -> Result<(), StoreError> {
+        let Some(standing) = self.shared.scheduler.lock().standing(id) else {
+            return Ok(());
+        };
+        if self.mark_of(id, None)? == Mark::Left {
+            self.settle_members(id, None, Reason::Coalesced);
+            self.group.dissolved.push(id);
+        } else if let Some(next) = standing.next {
+            self.pass_on(id, next, &standing, Leaves::Alive);
+        }
+        Ok(())
+    }
+
+    /// Returns true if what becomes of a member is being decided in this very transaction.
+    pub(super) fn is_moving(&self, id: DeliveryId) -> bool {
+        let of = self.shared.scheduler.lock().representative_of(id);
+        of.is_some_and(|of| {
+            self.group.lease_ended.contains(&of)
+                || self.group.dissolved.contains(&of)
+                || self.group.handed_over.iter().any(|(from, _)| *from == of)
+        })
+    }
+
+    /// A member leaves: it is cancelled, or sent again to run alone.
+    pub(super) fn leave(&mut self, row: &Row) {
+        if row.representative.is_none() {
+            return;
+        }
+        self.push_of(row.id, Change::LeaveStorm(row.id));
+        if let (Some(storm), Some(event)) = (row.storm, row.event) {
+            self.leave_storm(storm, Leaves::Alive, event.status);
+        }
+    }
+
+    /// A firing that has waited too long runs with its resolved, which has just come.
+    pub(super) fn coalesce_late(&mut self, firing: DeliveryId, resolved: DeliveryId) {
+        self.rows.remove(&firing);
+        self.push(Change::Coalesce {
+            representative: resolved,
+            storm: None,
+            members: vec![firing],
+            merged: Vec::new(),
+            resolves: Vec::new(),
+        });
+    }
+
+    /// Returns the dead delivery that stood for a dead one whose sender sends it again: what died as one runs as one again. Each
+    /// of them alone would be a storm of its own.
+    pub(super) fn representative_to_revive(
+        &mut self,
+        member: &Row,
+    ) -> Result<Option<Row>, StoreError> {
+        let Some(of) = member.representative else {
+            return Ok(None);
+        };
+        let row = self.row(of)?;
+        Ok(row.filter(|row| row.state == State::Dead && row.reason == member.reason))
+    }
+
+    /// What a dead delivery stood for is sent again with it.
+    pub(super) fn revive_members(&mut self, of: &Row, by: Reviver) -> Result<(), StoreError> {
+        let id = of.id;
+        self.flush()?;
+        let rows = self.txn.dead_members(id)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut entrants = Vec::with_capacity(rows.len());
+        for row in &rows {
+            self.rows.remove(&row.id);
+            self.group.revived += u64::from(row.reason.is_some_and(Reason::is_dead_letter));
+            entrants.extend(self.entrant_of(row));
+        }
+        self.push(Change::ReviveMembers {
+            representative: id,
+            at: self.now,
+            resent: by.is_second_chance(of),
+        });
+        self.shared
+            .scheduler
+            .lock()
+            .adopt(entrants, id, of.storm, self.group.ticks);
+        Ok(())
+    }
+
+    /// Returns a member as it enters the schedule once more.
+    fn entrant_of(&mut self, row: &Row) -> Option<Entrant> {
+        Some(Entrant {
+            id: row.id,
+            route: self.state.texts.route(&row.route),
+            other_routes: row.other_routes.clone(),
+            fingerprint: row.fingerprint?,
+            pipeline: self.state.texts.pipeline(&row.pipeline),
+            handler: row.pipeline.first()?.clone(),
+            priority: row.priority,
+            due: self.group.ticks,
+            accepted_at: self.now,
+            since: self.group.ticks,
+            leases: row.leases,
+            after_crash: row.after_crash,
+            suspected: 0,
+            waits_for: Vec::new(),
+            alert: None,
+            alert_bytes: 0,
+            storm: None,
+        })
+    }
+
+    /// Returns what a new delivery may run as one with.
+    pub(super) fn candidate(
+        &mut self,
+        text: &Arc<str>,
+        event: Event,
+        route: &str,
+    ) -> Result<Candidate, StoreError> {
+        let mut candidate = Candidate {
+            text: Arc::clone(text),
+            event,
+            storm: None,
+            is_counted: false,
+            is_clean: false,
+        };
+        if self.shared.scheduler.lock().is_calm() {
+            return Ok(candidate);
+        }
+        // A re-send of what fired in a storm, or the end of it, belongs there too.
+        let known = self.known(event)?;
+        let firing = known.firing_memory().run_on(route);
+        let resolved = known.resolved.as_ref();
+        let resolved = resolved.and_then(|kept| kept.memory.run_on(route));
+        let Some(firing) = firing else {
+            return Ok(candidate);
+        };
+        candidate.storm = self.storm_of(firing.delivery)?;
+        candidate.is_counted = match event.status {
+            Status::Firing => true,
+            Status::Resolved => resolved.is_some(),
+        };
+        Ok(candidate)
+    }
+
+    /// Returns the storm of a delivery, if that is open.
+    fn storm_of(&mut self, id: DeliveryId) -> Result<Option<DeliveryId>, StoreError> {
+        if let Some(storm) = self.shared.scheduler.lock().storm_of(id) {
+            return Ok(storm);
+        }
+        let storm = self.row(id)?.and_then(|row| row.storm);
+        let scheduler = self.shared.scheduler.lock();
+        Ok(storm.filter(|storm| scheduler.open_storm(*storm).is_some()))
+    }
+
+    /// Closes storms that are over.
+    pub(super) fn close_storms(&mut self) {
+        for id in self.group.closed.clone() {
+            self.push(Change::CloseStorm { id, at: self.now });
+        }
+    }
+}
+
+/// Returns true if a representative was given the facts of this storm already.
+fn is_described(contents: &Contents, storm: &Storm) -> bool {
+    let progress = contents.progress.as_deref();
+    let progress = progress.and_then(|json| serde_json::from_str::<Progress>(json).ok());
+    let given = progress.and_then(|progress| progress.storm);
+    let id = storm.id.to_string();
+    given.is_some_and(|given| given.facts.get("storm.id") == Some(id.as_str()))
+}

@@ -1,0 +1,172 @@
+//! What people ask for: to send one again, or to cancel it.
+
+use super::*;
+
+pub(crate) async fn to_send_a_dead_representative_again_revives_all_with_journal_and_facts<
+    B: Bench,
+>() {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..5).await;
+    let given = leased.progress.storm.clone();
+    bench.record_post(&leased).await;
+    bench.settled(&leased, Next::Dead("why".into())).await;
+    assert_eq!(bench.queue.counts().dead, 5);
+    assert_eq!(
+        bench.queue.retry(ids[0], Force::No).await,
+        Ok(Selected::Dead)
+    );
+    assert_eq!(bench.queue.counts().dead, 0);
+    bench.are(&ids[1..], State::Queued, None).await;
+    let leased = bench.only_lease().await;
+    assert_eq!((leased.id, &leased.progress.storm), (ids[0], &given));
+    assert_eq!(bench.recorded(ids[0], 1).await, [entry(0)]);
+    let mut bench = bench.crash();
+    let leased = bench.only_lease().await;
+    bench.settled(&leased, Next::Done).await;
+    bench
+        .are(&ids[1..], State::Done, Some(Reason::Coalesced))
+        .await;
+}
+
+pub(crate) async fn a_dead_member_that_is_sent_again_runs_alone<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..5).await;
+    bench.record_post(&leased).await;
+    bench.settled(&leased, Next::Dead("why".into())).await;
+    assert_eq!(
+        bench.queue.retry(ids[2], Force::No).await,
+        Ok(Selected::Dead)
+    );
+    let alone = bench.only_lease().await;
+    assert_eq!((alone.id, &alone.progress.storm), (ids[2], &None));
+    assert_eq!(bench.coalesced_into(ids[2]).await, None);
+    bench
+        .are(&ids[3..], State::Dead, Some(Reason::Failed))
+        .await;
+    bench.settled(&alone, Next::Done).await;
+    // It has left: the others go on without it.
+    assert_eq!(
+        bench.queue.retry(ids[0], Force::No).await,
+        Ok(Selected::Dead)
+    );
+    let leased = bench.only_lease().await;
+    bench.settled(&leased, Next::Done).await;
+    bench
+        .are(&ids[3..], State::Done, Some(Reason::Coalesced))
+        .await;
+    bench
+        .are(&ids[2..3], State::Done, Some(Reason::Handled))
+        .await;
+    bench.accept_new(up(2)).await;
+    assert_eq!(bench.only_lease().await.progress.storm, None);
+}
+
+pub(crate) async fn all_that_is_dead_is_sent_again_as_one<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..5).await;
+    bench.record_post(&leased).await;
+    bench.settled(&leased, Next::Dead("why".into())).await;
+    let retried = bench.retry_all(None).await;
+    assert_eq!(retried.retried, ids);
+    assert_eq!(retried.left, []);
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, ids[0]);
+}
+
+pub(crate) async fn a_dead_member_that_its_sender_sends_again_revives_all<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..5).await;
+    bench.record_post(&leased).await;
+    bench.settled(&leased, Next::Dead("why".into())).await;
+    assert_eq!(bench.accept_new(down(3)).await, ids[3]);
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, ids[0], "each of them alone would be a storm");
+    for pod in 0..5 {
+        assert_eq!(bench.accept(down(pod)).await, DUPLICATE);
+    }
+    bench.settled(&leased, Next::Dead("why".into())).await;
+    for pod in 0..5 {
+        assert_eq!(
+            bench.accept(down(pod)).await,
+            DUPLICATE,
+            "it had its second chance"
+        );
+    }
+}
+
+pub(crate) async fn to_cancel_a_representative_passes_its_role_on<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..5).await;
+    bench.queue.cancel(ids[0]).await.unwrap();
+    bench.settled(&leased, Next::Done).await;
+    let next = bench.only_lease().await;
+    assert_eq!((next.id, fact(&next, "storm.count")), (ids[1], "4"));
+    bench.settled(&next, retry_in_a_minute(&bench)).await;
+    bench.queue.cancel(ids[1]).await.unwrap();
+    let last = bench.only_lease().await;
+    assert_eq!(last.id, ids[2]);
+    bench.settled(&last, Next::Done).await;
+    bench
+        .are(&ids[..2], State::Dead, Some(Reason::Cancelled))
+        .await;
+    bench
+        .are(&ids[3..], State::Done, Some(Reason::Coalesced))
+        .await;
+    assert_eq!(bench.queue.counts().depth, 0);
+}
+
+pub(crate) async fn to_cancel_one_with_an_effect_ends_what_it_stands_for<B: Bench>() {
+    for is_leased in [true, false] {
+        let mut bench = still::<B>();
+        let (ids, leased) = bench.storm(0..5).await;
+        bench.record_post(&leased).await;
+        if !is_leased {
+            bench.settled(&leased, retry_in_a_minute(&bench)).await;
+        }
+        bench.queue.cancel(ids[0]).await.unwrap();
+        bench
+            .are(&ids[..1], State::Dead, Some(Reason::Cancelled))
+            .await;
+        bench
+            .are(&ids[1..], State::Done, Some(Reason::Coalesced))
+            .await;
+        if is_leased {
+            bench.settled(&leased, Next::Done).await;
+        }
+        let counts = bench.queue.counts();
+        assert_eq!((counts.depth, counts.losses.storm), (0, 4));
+        bench.set_caps(Caps::all(0));
+        bench.all_up(1..3).await;
+        bench.go();
+        let resolved = bench.only_lease().await;
+        assert_eq!(fact(&resolved, "storm.resolved"), "2");
+    }
+}
+
+pub(crate) async fn a_member_that_is_cancelled_leaves_the_others<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..5).await;
+    bench.queue.cancel(ids[2]).await.unwrap();
+    assert_eq!(bench.queue.cancel(ids[2]).await, Err(CancelError::Settled));
+    bench
+        .are(&ids[2..3], State::Dead, Some(Reason::Cancelled))
+        .await;
+    assert_eq!(bench.queue.counts().depth, 4);
+    bench.settled(&leased, Next::Done).await;
+    bench
+        .are(&ids[3..], State::Done, Some(Reason::Coalesced))
+        .await;
+    bench
+        .are(&ids[2..3], State::Dead, Some(Reason::Cancelled))
+        .await;
+    assert_eq!(bench.queue.counts().losses.storm, 3);
+}
+
+pub(crate) async fn an_open_member_is_not_sent_again<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, _) = bench.storm(0..5).await;
+    assert_eq!(
+        bench.queue.retry(ids[1], Force::No).await,
+        Err(RetryError::NotDead)
+    );
+}

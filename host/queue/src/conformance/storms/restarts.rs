@@ -1,0 +1,114 @@
+//! A storm over restarts: the server is killed, or stops, at each step.
+
+use super::*;
+
+/// How far a storm has come when the server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Accepted,
+    Leased,
+    Posted,
+    Waits,
+    TakenOver,
+    Dead,
+    Revived,
+    Done,
+}
+
+async fn storm_to<B: Bench>(step: At) -> (Harness<B>, Vec<DeliveryId>) {
+    let mut bench = still::<B>();
+    if step == At::Accepted {
+        let ids = bench.all_down(0..5).await;
+        bench.set_next_caps(Caps::all(8));
+        return (bench, ids);
+    }
+    let (ids, leased) = bench.storm(0..5).await;
+    match step {
+        At::Accepted | At::Leased => {}
+        At::Posted => bench.record_post(&leased).await,
+        At::Waits => bench.settled(&leased, retry_in_a_minute(&bench)).await,
+        At::TakenOver => bench.settled(&leased, Next::Dead("why".into())).await,
+        At::Dead | At::Revived => {
+            bench.record_post(&leased).await;
+            bench.settled(&leased, Next::Dead("why".into())).await;
+            if step == At::Revived {
+                bench.queue.retry(ids[0], Force::No).await.unwrap();
+                let leased = bench.only_lease().await;
+                bench.settled(&leased, retry_in_a_minute(&bench)).await;
+            }
+        }
+        At::Done => bench.settled(&leased, Next::Done).await,
+    }
+    (bench, ids)
+}
+
+pub(crate) async fn a_storm_goes_on_after_a_kill_at_each_step<B: Bench>() {
+    use At::{Accepted, Dead, Done, Leased, Posted, Revived, TakenOver, Waits};
+    for step in [
+        Accepted, Leased, Posted, Waits, TakenOver, Dead, Revived, Done,
+    ] {
+        for is_killed in [true, false] {
+            let (bench, ids) = storm_to::<B>(step).await;
+            let mut bench = match is_killed {
+                true => bench.crash(),
+                false => bench.restart().await,
+            };
+            bench.advance(Duration::from_secs(60));
+            if step == Dead {
+                assert_eq!(bench.queue.counts().dead, 5);
+                bench.queue.retry(ids[0], Force::No).await.unwrap();
+            }
+            if step != Done {
+                let leased = bench.only_lease().await;
+                let expected = ids[usize::from(step == TakenOver)];
+                assert_eq!(leased.id, expected, "{step:?}");
+                assert_eq!(fact(&leased, "storm.id"), ids[0].to_string(), "{step:?}");
+                bench.settled(&leased, Next::Done).await;
+            }
+            bench
+                .are(&ids[2..], State::Done, Some(Reason::Coalesced))
+                .await;
+            let counts = bench.queue.counts();
+            let dead = u64::from(step == TakenOver);
+            assert_eq!((counts.depth, counts.dead), (0, dead), "{step:?}");
+            // The next generation is of the same storm.
+            let next = bench.accept_new(down(7)).await;
+            let leased = bench.only_lease().await;
+            assert_eq!(leased.id, next);
+            assert_eq!(fact(&leased, "storm.id"), ids[0].to_string(), "{step:?}");
+        }
+    }
+}
+
+pub(crate) async fn what_came_before_a_kill_counts_after_it<B: Bench>() {
+    let bench = still::<B>();
+    let mut ids = bench.all_down(0..2).await;
+    let mut bench = bench.crash();
+    ids.extend(bench.all_down(2..4).await);
+    bench.go();
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, ids[0]);
+    assert_eq!(fact(&leased, "storm.count"), "4");
+}
+
+pub(crate) async fn what_has_resolved_goes_on_after_a_kill_as_one<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..5).await;
+    bench.set_caps(Caps::all(0));
+    bench.settled(&leased, Next::Done).await;
+    let ups = bench.all_up(0..4).await;
+    bench.set_next_caps(Caps::all(8));
+    let mut bench = bench.crash();
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, ups[0]);
+    assert_eq!(fact(&leased, "storm.resolved"), "4");
+    let mut bench = bench.crash();
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, ups[0]);
+    assert_eq!(fact(&leased, "storm.id"), ids[0].to_string());
+    assert_eq!(fact(&leased, "storm.resolved"), "4");
+    bench.settled(&leased, Next::Done).await;
+    bench
+        .are(&ups[1..], State::Done, Some(Reason::Coalesced))
+        .await;
+}

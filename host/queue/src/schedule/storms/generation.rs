@@ -1,0 +1,465 @@
+//! How a generation is formed, ends, and gets another representative.
+
+use std::collections::BTreeSet;
+
+use alert_manager_core::alert::{DeliveryId, Status, Timestamp};
+
+use crate::model::clock::Ticks;
+use crate::model::{DESCRIBED_MAX, Described, Formed, MEMBERS_MAX, StandsFor, Storm, StormKey};
+
+use super::super::{Entrant, Item, Phase, Provisional, Scheduler};
+use super::keys::{Before, Generation, Open, PoolName};
+
+/// What a generation is formed of.
+pub(super) struct Gathered {
+    /// All but the representative.
+    pub(super) members: Vec<DeliveryId>,
+    /// In which no other generation is formed meanwhile.
+    pub(super) pools: Vec<PoolName>,
+    /// Generations that become part of it, each with its representative.
+    pub(super) merged: Vec<(DeliveryId, Generation)>,
+}
+
+/// What belongs to a storm from now on.
+#[derive(Default)]
+struct Belonging {
+    /// What it belonged to before.
+    belonged: Vec<(DeliveryId, Option<DeliveryId>, bool)>,
+    /// Storms that something has left, as they were.
+    left: Vec<Open>,
+    /// Resolved ones that wait behind their firings.
+    resolves: Vec<DeliveryId>,
+}
+
+impl Scheduler {
+    /// Returns what runs of the delivery that is next, and for whom: the oldest of those that run as one with it, or itself.
+    pub(in crate::schedule) fn form(
+        &mut self,
+        next: DeliveryId,
+        now: Ticks,
+    ) -> (DeliveryId, Option<StandsFor>) {
+        let has_turn = self.items[&next].at_gate.is_some();
+        let is_known = self.storms.generations.contains_key(&next);
+        if !is_known && let Some((name, storm)) = self.next_generation(next, now) {
+            let (representative, formed) = self.form_of_pool(next, has_turn, name, storm);
+            return (representative, Some(StandsFor::New(formed)));
+        }
+        if has_turn && let Some(formed) = self.form_at_gate(next, now) {
+            return (next, Some(StandsFor::New(formed)));
+        }
+        (next, is_known.then_some(StandsFor::Known))
+    }
+
+    fn form_of_pool(
+        &mut self,
+        next: DeliveryId,
+        has_turn: bool,
+        name: PoolName,
+        storm: Option<DeliveryId>,
+    ) -> (DeliveryId, Box<Formed>) {
+        let key = self.key_of(name);
+        let pool = self.storms.pool_mut(name);
+        let mut all = pool
+            .map(|pool| std::mem::take(&mut pool.eligible))
+            .unwrap_or_default();
+        // The tokens of a gate are reserved for the one whose turn it is.
+        let representative = match all.first() {
+            Some(oldest) if !has_turn => *oldest,
+            _ => next,
+        };
+        all.remove(&representative);
+        let mut all = all.into_iter();
+        let members: Vec<_> = all.by_ref().take(MEMBERS_MAX).collect();
+        let held: Vec<_> = all.collect();
+        if let Some(pool) = self.storms.pool_mut(name) {
+            pool.eligible.extend(&held);
+            pool.running = Some(representative);
+        }
+        for id in held {
+            self.unqueue(id);
+        }
+        let handler = self.items[&next].handler;
+        self.dequeue(representative);
+        self.move_to(representative, handler);
+        let gathered = Gathered {
+            members,
+            pools: vec![name],
+            merged: Vec::new(),
+        };
+        let formed = self.put_generation(representative, storm, key, gathered);
+        (representative, formed)
+    }
+
+    /// Returns whether what is next runs as one with others, and for which storm, if that is open.
+    fn next_generation(
+        &self,
+        next: DeliveryId,
+        now: Ticks,
+    ) -> Option<(PoolName, Option<DeliveryId>)> {
+        let name = self.pool_name(next)?;
+        let pool = self.storms.pool(name)?;
+        if pool.running.is_some() || !pool.eligible.contains(&next) {
+            return None;
+        }
+        match name {
+            PoolName::Resolves(storm) => Some((name, Some(storm))),
+            PoolName::Firings(key) => {
+                let own = self.items[&next].storm.as_ref()?.storm;
+                let own = own.filter(|storm| self.storms.open(*storm).is_some());
+                let storm = self.storms.of_key(key).or(own);
+                let is_one_of = self.storms.is_in_storm(key, now)
+                    && (pool.eligible.len() > 1 || storm.is_some());
+                (is_one_of || own.is_some()).then_some((name, storm))
+            }
+        }
+    }
+
+    pub(super) fn put_generation(
+        &mut self,
+        representative: DeliveryId,
+        storm: Option<DeliveryId>,
+        key: StormKey,
+        gathered: Gathered,
+    ) -> Box<Formed> {
+        let id = storm.unwrap_or(representative);
+        let Gathered {
+            members,
+            pools,
+            merged,
+        } = gathered;
+        for member in &members {
+            self.dequeue(*member);
+            self.item(*member).phase = Phase::Member { of: representative };
+        }
+        let open = self.storms.open(id).cloned();
+        let mut change = Belonging::default();
+        let mut is_new = 0;
+        for one in [representative].iter().chain(&members) {
+            is_new += u64::from(self.belong(*one, id, &mut change));
+            self.follow(*one, id, &mut change);
+        }
+        let mut all: Vec<_> = [representative]
+            .into_iter()
+            .chain(members.iter().copied())
+            .collect();
+        let (storm, opened, last) = match &open {
+            Some(open) => self.grown(open, &all, is_new),
+            None => self.opened(id, key, &all),
+        };
+        self.storms.put(storm.clone(), opened, last);
+        all.sort_by_key(|id| (self.items[id].priority, *id));
+        let described = self.described(all);
+        let merged_ids = merged.iter().map(|(id, _)| *id).collect();
+        let left = change
+            .left
+            .iter()
+            .filter_map(|open| self.open_storm(open.storm.id));
+        let left = left.cloned().collect();
+        let generation = Generation {
+            pools,
+            storm: Some(id),
+            members: members.iter().copied().collect(),
+            before: Some(Box::new(Before {
+                open,
+                belonged: change.belonged,
+                merged,
+                left: change.left,
+            })),
+        };
+        self.storms.generations.insert(representative, generation);
+        self.provisional.push(Provisional::Formed(representative));
+        Box::new(Formed {
+            storm,
+            members,
+            merged: merged_ids,
+            left,
+            resolves: change.resolves,
+            described,
+        })
+    }
+
+    /// Notes that a delivery belongs to a storm; returns true if it counts there for the first time.
+    fn belong(&mut self, id: DeliveryId, storm: DeliveryId, change: &mut Belonging) -> bool {
+        let Some(own) = &mut self.item(id).storm else {
+            return false;
+        };
+        let before = own.storm.replace(storm);
+        let was_counted = std::mem::replace(&mut own.is_counted, true);
+        let is_known = was_counted && before == Some(storm);
+        change.belonged.push((id, before, was_counted));
+        if let Some(other) = before.filter(|other| *other != storm) {
+            if let Some(open) = self.storms.open_mut(other) {
+                if change.left.iter().all(|left| left.storm.id != other) {
+                    change.left.push(open.clone());
+                }
+                open.storm.count = open.storm.count.saturating_sub(1);
+            }
+        }
+        !is_known
+    }
+
+    /// Notes that what ends a firing belongs to its storm.
+    fn follow(&mut self, firing: DeliveryId, storm: DeliveryId, change: &mut Belonging) {
+        let item = &self.items[&firing];
+        let Some(line) = self
+            .fingerprints
+            .get(&item.fingerprint)
+            .filter(|line| line.len() > 1)
+        else {
+            return;
+        };
+        let event_of = |id: &DeliveryId| {
+            let other = self.items.get(id)?;
+            (other.route == item.route).then_some(other.storm.as_ref()?.event)
+        };
+        let Some(event) = event_of(&firing).filter(|event| event.status == Status::Firing) else {
+            return;
+        };
+        let ends = |id: &DeliveryId| {
+            event_of(id).is_some_and(|other| {
+                other.status == Status::Resolved
+                    && (other.starts_at, other.occurrence) == (event.starts_at, event.occurrence)
+            })
+        };
+        let ending: Vec<_> = line.ids().filter(ends).collect();
+        for id in ending {
+            if let Some(own) = &mut self.item(id).storm {
+                let before = own.storm.replace(storm);
+                change.belonged.push((id, before, own.is_counted));
+                change.resolves.push(id);
+            }
+        }
+    }
+
+    fn key_of(&self, pool: PoolName) -> StormKey {
+        match pool {
+            PoolName::Firings(key) => self.storms.key_of(key).clone(),
+            PoolName::Resolves(storm) => self.storms.key_of_storm(storm).clone(),
+        }
+    }
+
+    /// Returns an open storm with one more generation, when it was opened, and when the last of it came.
+    fn grown(&self, open: &Open, all: &[DeliveryId], is_new: u64) -> (Storm, Ticks, Ticks) {
+        let items = || all.iter().map(|id| &self.items[id]);
+        let is_firing = |item: &Item| {
+            let own = item.storm.as_ref();
+            own.is_some_and(|own| own.event.status == Status::Firing)
+        };
+        let last_at = items().map(|item| item.accepted_at);
+        let last_at = last_at.fold(open.storm.last_at, Timestamp::max);
+        let last = items().map(|item| item.since).fold(open.last, Ticks::max);
+        let mut storm = Storm {
+            takeovers: 0,
+            last_at,
+            ..open.storm.clone()
+        };
+        if items().any(is_firing) {
+            storm.count += is_new;
+            storm.last_firing_at = last_at;
+        } else {
+            storm.resolved += is_new;
+        }
+        (storm, open.opened, last)
+    }
+
+    /// The same of a storm that is opened.
+    fn opened(&self, id: DeliveryId, key: StormKey, all: &[DeliveryId]) -> (Storm, Ticks, Ticks) {
+        let items = || all.iter().map(|id| &self.items[id]);
+        let first = &self.items[&id];
+        let accepted = || items().map(|item| item.accepted_at);
+        let since = || items().map(|item| item.since);
+        let last_at = accepted().fold(first.accepted_at, Timestamp::max);
+        let storm = Storm {
+            id,
+            key,
+            count: all.len() as u64,
+            resolved: 0,
+            takeovers: 0,
+            opened_at: accepted().fold(first.accepted_at, Timestamp::min),
+            last_firing_at: last_at,
+            last_at,
+        };
+        let opened = since().fold(first.since, Ticks::min);
+        (storm, opened, since().fold(first.since, Ticks::max))
+    }
+
+    fn described(&self, ids: Vec<DeliveryId>) -> Vec<Described> {
+        let described = ids.into_iter().take(DESCRIBED_MAX);
+        described
+            .map(|id| Described {
+                alert: self.items.get(&id).and_then(|item| item.alert.clone()),
+                id,
+            })
+            .collect()
+    }
+
+    /// Returns what a representative stands for that has taken over, and is to be described anew.
+    pub(crate) fn describe(&self, representative: DeliveryId) -> Option<(Storm, Vec<Described>)> {
+        let generation = self.storms.generations.get(&representative)?;
+        let storm = self.open_storm(generation.storm?)?.clone();
+        let members = generation.members.iter().copied();
+        let mut all: Vec<_> = [representative].into_iter().chain(members).collect();
+        all.sort_by_key(|id| (self.items[id].priority, *id));
+        Some((storm, self.described(all)))
+    }
+
+    /// A generation is durable: its members' alerts are not needed in memory.
+    pub(in crate::schedule) fn keep_generation(&mut self, representative: DeliveryId) {
+        let Some(generation) = self.storms.generations.get_mut(&representative) else {
+            return;
+        };
+        generation.before = None;
+        for member in &generation.members {
+            if let Some(item) = self.items.get_mut(member)
+                && item.alert.take().is_some()
+            {
+                self.alert_bytes -= item.alert_bytes;
+            }
+        }
+    }
+
+    /// Undoes the forming of a generation.
+    pub(in crate::schedule) fn undo_generation(&mut self, representative: DeliveryId, now: Ticks) {
+        let Some(generation) = self.storms.generations.remove(&representative) else {
+            return;
+        };
+        let mut members = generation.members;
+        let mut merged = Vec::new();
+        if let Some(before) = generation.before {
+            if let Some(storm) = generation.storm {
+                self.storms.put_back(storm, before.open);
+            }
+            for open in before.left {
+                self.storms.put_back(open.storm.id, Some(open));
+            }
+            for (id, storm, is_counted) in before.belonged {
+                if let Some(own) = &mut self.item(id).storm {
+                    own.is_counted = is_counted;
+                    own.storm = storm;
+                }
+            }
+            merged = before.merged;
+        }
+        self.free_pools(&generation.pools, now);
+        for (id, generation) in merged {
+            for member in &generation.members {
+                self.item(*member).phase = Phase::Member { of: id };
+                members.remove(member);
+            }
+            for name in &generation.pools {
+                if let Some(pool) = self.storms.pool_mut(*name) {
+                    pool.running = Some(id);
+                }
+            }
+            self.storms.generations.insert(id, generation);
+        }
+        for member in members {
+            self.item(member).phase = Phase::Waiting;
+            self.wait_again(member, now);
+        }
+        self.wait_again(representative, now);
+    }
+
+    /// A firing does not run with its resolved after all.
+    pub(in crate::schedule) fn undo_runs_with(&mut self, firing: DeliveryId, now: Ticks) {
+        let Phase::Member { of } = self.items[&firing].phase else {
+            return;
+        };
+        self.storms.generations.remove(&of);
+        self.move_ahead(firing, of);
+        self.item(firing).phase = Phase::Waiting;
+        self.wait_again(firing, now);
+    }
+
+    /// A member did not come with its representative after all.
+    pub(in crate::schedule) fn undo_adoption(&mut self, member: DeliveryId, now: Ticks) {
+        if let Some(of) = self.representative_of(member) {
+            self.leave_generation(member, of);
+        }
+        self.remove(member, now);
+    }
+
+    /// The next generation of each of these pools may be formed.
+    fn free_pools(&mut self, names: &[PoolName], now: Ticks) {
+        for name in names {
+            let Some(pool) = self.storms.pool_mut(*name) else {
+                continue;
+            };
+            pool.running = None;
+            let held: Vec<_> = pool.eligible.iter().copied().collect();
+            for id in held {
+                self.wait_again(id, now);
+            }
+        }
+    }
+
+    /// What a delivery stands for has ended.
+    pub(crate) fn end_generation(&mut self, representative: DeliveryId, now: Ticks) {
+        let Some(generation) = self.storms.generations.remove(&representative) else {
+            return;
+        };
+        for member in generation.members {
+            self.remove(member, now);
+        }
+        self.free_pools(&generation.pools, now);
+    }
+
+    /// A delivery has gone that stood for none.
+    pub(in crate::schedule) fn leave_generation(&mut self, member: DeliveryId, of: DeliveryId) {
+        if let Some(generation) = self.storms.generations.get_mut(&of) {
+            generation.members.remove(&member);
+        }
+    }
+
+    /// A member stands for the others from now on, instead of `from`.
+    pub(crate) fn hand_over(&mut self, from: DeliveryId, to: DeliveryId, now: Ticks) {
+        let Some(mut generation) = self.storms.generations.remove(&from) else {
+            return;
+        };
+        generation.members.remove(&to);
+        // One that was cancelled in this transaction goes.
+        let items = &mut self.items;
+        generation
+            .members
+            .retain(|member| match items.get_mut(member) {
+                Some(item) if item.phase == (Phase::Member { of: from }) => {
+                    item.phase = Phase::Member { of: to };
+                    true
+                }
+                _ => false,
+            });
+        for name in &generation.pools {
+            if let Some(pool) = self.storms.pool_mut(*name) {
+                pool.running = Some(to);
+            }
+        }
+        self.storms.generations.insert(to, generation);
+        self.item(to).phase = Phase::Waiting;
+        self.wait_again(to, now);
+    }
+
+    /// Takes in what stands behind a representative that was sent again.
+    pub(crate) fn adopt(
+        &mut self,
+        members: Vec<Entrant>,
+        of: DeliveryId,
+        storm: Option<DeliveryId>,
+        now: Ticks,
+    ) {
+        let mut ids = BTreeSet::new();
+        for entrant in members {
+            let id = entrant.id;
+            self.insert(entrant, now);
+            self.item(id).phase = Phase::Member { of };
+            self.provisional.push(Provisional::Adopted(id));
+            ids.insert(id);
+        }
+        let generation = Generation {
+            pools: Vec::new(),
+            storm,
+            members: ids,
+            before: None,
+        };
+        self.storms.generations.insert(of, generation);
+    }
+}

@@ -1,0 +1,290 @@
+//! Storms: which deliveries run as one.
+//!
+//! Those that are alike and wait at the same time form a *generation* when the first of them is leased: the oldest is its
+//! *representative*, the others are its *members*. A member keeps its place on its ordering key, and holds nothing else, until its
+//! representative ends. There is one generation of a key at a time; what comes meanwhile waits for the next.
+
+mod at_gate;
+mod generation;
+mod keys;
+mod taken_up;
+
+use std::sync::Arc;
+
+use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Status};
+
+use crate::model::clock::Ticks;
+use crate::model::{LATE, Storm, StormKey, StormOptions};
+
+use super::{Phase, Provisional, Scheduler};
+use keys::{Generation, PoolName, ticks};
+
+pub(crate) use keys::Candidate;
+pub(super) use keys::{InStorm, Storms};
+
+/// How a representative stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    /// Its storm, if that is open.
+    pub(crate) storm: Option<Storm>,
+    /// The member that would stand for the others.
+    pub(crate) next: Option<DeliveryId>,
+    pub(crate) members: u64,
+    /// That of the alerts that it stands for.
+    pub(crate) status: Status,
+}
+
+/// How a delivery leaves its storm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    /// It stood for others and has died, and another takes over.
+    Dead,
+    /// A person has cancelled it, or sends it again.
+    Alive,
+}
+
+impl Scheduler {
+    /// Changes when deliveries run as one. Generations that have been formed stay.
+    pub(crate) fn set_storm(&mut self, options: StormOptions) {
+        self.storms.options = options;
+    }
+
+    /// Notes what may run as one with others.
+    pub(super) fn enter_storms(&mut self, id: DeliveryId, candidate: Candidate, now: Ticks) {
+        let item = &self.items[&id];
+        let key = StormKey {
+            route: Arc::clone(&self.routes[item.route]),
+            pipeline: Arc::clone(&item.pipeline),
+            text: Arc::clone(&candidate.text),
+            priority: item.priority,
+        };
+        let key = self.storms.key(key, now);
+        let entered = self.storms.enter(candidate, key);
+        self.item(id).storm = Some(entered);
+    }
+
+    /// The opposite of [`Self::enter_storms`].
+    pub(super) fn leave_storms(&mut self, own: &InStorm) {
+        self.storms.leave(own.key);
+    }
+
+    /// Returns when a storm may have to be closed.
+    pub(super) fn storms_looked_at(&self) -> Option<Ticks> {
+        self.storms.looks_at()
+    }
+
+    /// Counts a firing that has come.
+    pub(super) fn arrive(&mut self, id: DeliveryId, at: Ticks) {
+        if let Some(own) = &self.items[&id].storm
+            && own.event.status == Status::Firing
+        {
+            self.storms.arrive(own.key, at);
+        }
+    }
+
+    /// Returns true if a delivery is not to be leased the moment it comes: others like it are to run with it.
+    pub(super) fn is_stormy(&self, id: DeliveryId, now: Ticks) -> bool {
+        let Some(own) = &self.items[&id].storm else {
+            return false;
+        };
+        let belongs = own
+            .storm
+            .is_some_and(|storm| self.storms.open(storm).is_some());
+        belongs || (own.event.status == Status::Firing && self.storms.is_in_storm(own.key, now))
+    }
+
+    /// Returns where a delivery may become part of a generation.
+    fn pool_name(&self, id: DeliveryId) -> Option<PoolName> {
+        let own = self.items[&id].storm.as_ref()?;
+        match own.event.status {
+            Status::Firing => Some(PoolName::Firings(own.key)),
+            Status::Resolved => {
+                let storm = own.storm?;
+                self.storms.open(storm).map(|_| PoolName::Resolves(storm))
+            }
+        }
+    }
+
+    /// Returns true if nothing of a delivery was done yet: it has not been leased, or is parked without an effect or a doubt.
+    fn is_untouched(&self, id: DeliveryId) -> bool {
+        let item = &self.items[&id];
+        item.phase == Phase::Waiting
+            && (item.leases == 0 || self.is_clean(id))
+            && !item.after_crash
+            && !self.storms.generations.contains_key(&id)
+    }
+
+    /// Notes whether a delivery that is parked has done nothing.
+    pub(super) fn set_clean(&mut self, id: DeliveryId, is_clean: bool) {
+        if let Some(own) = &mut self.item(id).storm {
+            own.set_clean(is_clean);
+        }
+    }
+
+    fn is_clean(&self, id: DeliveryId) -> bool {
+        let own = self.items[&id].storm.as_ref();
+        own.is_some_and(|own| own.is_clean)
+    }
+
+    /// A delivery could run now. Returns true if it waits for a generation to end instead.
+    pub(super) fn join_pool(&mut self, id: DeliveryId) -> bool {
+        let Some(name) = self.pool_name(id).filter(|_| self.is_untouched(id)) else {
+            return false;
+        };
+        let Some(pool) = self.storms.pool_mut(name) else {
+            return false;
+        };
+        pool.eligible.insert(id);
+        pool.running.is_some()
+    }
+
+    /// A delivery runs, or cannot run now.
+    pub(super) fn leave_pool(&mut self, id: DeliveryId) {
+        if let Some(name) = self.pool_name(id)
+            && let Some(pool) = self.storms.pool_mut(name)
+        {
+            pool.eligible.remove(&id);
+        }
+    }
+
+    /// Returns the storm that a delivery which is not settled belongs to; nothing if that
+    /// is not known here.
+    pub(crate) fn storm_of(&self, id: DeliveryId) -> Option<Option<DeliveryId>> {
+        let own = self.items.get(&id)?.storm.as_ref()?;
+        Some(own.storm)
+    }
+
+    /// Returns true if no storm is open.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.storms.is_calm()
+    }
+
+    /// Returns a storm that is open.
+    pub(crate) fn open_storm(&self, id: DeliveryId) -> Option<&Storm> {
+        self.storms.open(id).map(|open| &open.storm)
+    }
+
+    /// Returns an open storm without one of its deliveries.
+    pub(crate) fn leave_storm(
+        &mut self,
+        id: DeliveryId,
+        leaves: Leaves,
+        status: Status,
+    ) -> Option<Storm> {
+        let open = self.storms.open_mut(id)?;
+        let step = Provisional::LeftStorm {
+            storm: id,
+            count: open.storm.count,
+            takeovers: open.storm.takeovers,
+        };
+        if status == Status::Firing {
+            open.storm.count = open.storm.count.saturating_sub(1);
+        }
+        open.storm.takeovers += u32::from(leaves == Leaves::Dead);
+        let storm = open.storm.clone();
+        self.provisional.push(step);
+        Some(storm)
+    }
+
+    pub(super) fn undo_leaving(&mut self, storm: DeliveryId, count: u64, takeovers: u32) {
+        if let Some(open) = self.storms.open_mut(storm) {
+            open.storm.count = count;
+            open.storm.takeovers = takeovers;
+        }
+    }
+
+    fn status_of(&self, id: DeliveryId) -> Status {
+        let own = self.items.get(&id).and_then(|item| item.storm.as_ref());
+        own.map_or(Status::Firing, |own| own.event.status)
+    }
+
+    /// Returns the storms that are over. They stay open until [`Self::close_storms`].
+    pub(crate) fn storms_over(&mut self, now: Ticks) -> Vec<DeliveryId> {
+        if self.attached {
+            self.storms.over(now)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Closes storms.
+    pub(crate) fn close_storms(&mut self, ids: &[DeliveryId]) {
+        for id in ids {
+            self.storms.close(*id);
+        }
+    }
+
+    /// Storms that are over could not be closed.
+    pub(crate) fn look_at_storms(&mut self, now: Ticks) {
+        self.storms.look(now);
+    }
+
+    /// Returns how a representative stands; nothing if it runs for itself alone.
+    pub(crate) fn standing(&self, id: DeliveryId) -> Option<Standing> {
+        let generation = self.storms.generations.get(&id)?;
+        let is_member = |id: &&DeliveryId| matches!(self.items[*id].phase, Phase::Member { .. });
+        Some(Standing {
+            storm: generation.storm.and_then(|id| self.open_storm(id)).cloned(),
+            next: generation.members.iter().find(is_member).copied(),
+            members: generation.members.iter().filter(is_member).count() as u64,
+            status: self.status_of(id),
+        })
+    }
+
+    /// Returns the delivery that runs in the place of another.
+    pub(crate) fn representative_of(&self, id: DeliveryId) -> Option<DeliveryId> {
+        match self.items.get(&id)?.phase {
+            Phase::Member { of } => Some(of),
+            _ => None,
+        }
+    }
+
+    /// Returns the firing that a resolved which is about to enter ends, if it has waited so long that nobody is to be notified of
+    /// it any more, and nothing of it was done.
+    pub(crate) fn late_firing(
+        &self,
+        fingerprint: Fingerprint,
+        route: &str,
+        resolved: Event,
+        now: Ticks,
+    ) -> Option<DeliveryId> {
+        if !self.storms.is_on() {
+            return None;
+        }
+        let firing = self.fingerprints.get(&fingerprint)?.last_on(route)?;
+        let item = &self.items[&firing];
+        let own = item.storm.as_ref()?;
+        let is_ended = Event {
+            status: Status::Firing,
+            ..resolved
+        } == own.event;
+        let is_eligible = self
+            .pool_name(firing)
+            .and_then(|name| self.storms.pool(name))
+            .is_some_and(|pool| pool.eligible.contains(&firing));
+        let is_late = now - item.since > ticks(LATE);
+        (is_ended && is_eligible && is_late && own.storm.is_none()).then_some(firing)
+    }
+
+    /// Has a firing run with its resolved, which was just taken in.
+    pub(crate) fn run_with_resolved(&mut self, firing: DeliveryId, resolved: DeliveryId) {
+        self.dequeue(firing);
+        self.item(firing).phase = Phase::Member { of: resolved };
+        self.move_ahead(resolved, firing);
+        let generation = Generation {
+            pools: Vec::new(),
+            storm: None,
+            members: [firing].into(),
+            before: None,
+        };
+        self.storms.generations.insert(resolved, generation);
+        self.provisional.push(Provisional::RunsWith(firing));
+    }
+
+    fn move_ahead(&mut self, id: DeliveryId, of: DeliveryId) {
+        let fingerprint = self.items[&id].fingerprint;
+        if let Some(line) = self.fingerprints.get_mut(&fingerprint) {
+            line.move_ahead(id, of);
+        }
+    }
+}
