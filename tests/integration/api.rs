@@ -15,7 +15,7 @@ use tests::server::{Server, Setup, ids};
 /// Fields that need a crash, a failing disk or a story of half a megabyte: other tests cover them.
 ///
 /// A name that ends with a dot stands for all below it.
-const RARE: [&str; 19] = [
+const RARE: [&str; 25] = [
     "Attempt.after_crash",
     "Attempt.left_out",
     "Block.fields",
@@ -25,9 +25,15 @@ const RARE: [&str; 19] = [
     "Block.text",
     "Block.title",
     "Block.url",
+    "Delivery.coalesced_into",
+    "Delivery.storm",
     "Doubt.",
     "NamedCall.",
     "Retried.rest.",
+    "Story.coalesced_into",
+    "Story.members",
+    "Story.members.",
+    "Story.storm",
     "Step.begun",
     "Step.begun.",
     "Step.cut_off",
