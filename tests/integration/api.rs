@@ -15,7 +15,7 @@ use tests::server::{Server, Setup, ids};
 /// Fields that need a crash, a failing disk or a story of half a megabyte: other tests cover them.
 ///
 /// A name that ends with a dot stands for all below it.
-const RARE: [&str; 19] = [
+const RARE: [&str; 25] = [
     "Attempt.after_crash",
     "Attempt.left_out",
     "Block.fields",
@@ -25,9 +25,15 @@ const RARE: [&str; 19] = [
     "Block.text",
     "Block.title",
     "Block.url",
+    "Delivery.coalesced_into",
+    "Delivery.storm",
     "Doubt.",
     "NamedCall.",
     "Retried.rest.",
+    "Story.coalesced_into",
+    "Story.members",
+    "Story.members.",
+    "Story.storm",
     "Step.begun",
     "Step.begun.",
     "Step.cut_off",
@@ -101,6 +107,7 @@ fn check_types(template: &str, status: u16, body: &Value) {
         (CANCEL, 200) => check_type!(types::Cancelled, body),
         (RETRY_ALL, 200) => check_type!(types::Retried, body),
         ("/api/v1/handlers", 200) => check_type!(types::Handlers, body),
+        ("/api/v1/channels", 200) => check_type!(types::Channels, body),
         ("/-/reload", 200) => check_type!(types::Reloaded, body),
         (_, 202) => check_type!(types::Accepted, body),
         (_, 400..) => check_type!(types::Error, body),
@@ -253,7 +260,7 @@ async fn what_waits(api: &mut Api) {
         api: asker.api,
         http: Client::new(),
     };
-    for path in ["/", LIST, "/api/v1/handlers"] {
+    for path in ["/", LIST, "/api/v1/handlers", "/api/v1/channels"] {
         assert_eq!(asker.get(path, path).await.0, 401);
     }
     assert_eq!(asker.post("/webhook", &json!({})).await.0, 401);
@@ -305,6 +312,36 @@ async fn what_is_held(api: &mut Api) {
     assert!(taken["rejected_more"].is_u64(), "{taken}");
 }
 
+/// A message that waits for its turn, since Slack has said to wait.
+async fn what_waits_for_its_turn(api: &mut Api) {
+    let slack = Slack::start().await;
+    let server = Setup::new()
+        .slack(&slack)
+        .config("handlers: { slack-notify: { allow: { slack: [alerts] } } }")
+        .module("slack-notify")
+        .start()
+        .await;
+    let mut asker = Asker {
+        server: &server,
+        api,
+        http: Client::new(),
+    };
+    let limited = Fault::rate_limited(1_800);
+    slack.faults().next("chat.postMessage", limited);
+    let (_, taken) = asker.post("/webhook", &alerts::firing("A", &[])).await;
+    let id = ids(&taken).remove(0);
+    let waits = |story: &Value| story["waiting"]["for"] == "turn";
+    server.wait_for_story(&id, waits).await;
+    asker.get(ONE, &format!("{LIST}/{id}")).await;
+    asker.get("/api/v1/handlers", "/api/v1/handlers").await;
+    let path = "/api/v1/channels";
+    let (_, channels) = asker.get(path, path).await;
+    assert_eq!(channels["channels"][0]["name"], "alerts", "{channels}");
+    assert_eq!(channels["gates"][0]["name"], "slack workspace");
+    let origin = |r: reqwest::RequestBuilder| r.header(ORIGIN, "http://evil.example");
+    assert_eq!(asker.ask(Method::GET, path, path, origin).await.0, 403);
+}
+
 /// A handler that traps each time.
 async fn what_traps(api: &mut Api) {
     let server = Setup::new()
@@ -335,6 +372,7 @@ async fn the_document_of_the_api_is_what_a_server_answers() {
     what_is_done(&mut api).await;
     what_waits(&mut api).await;
     what_is_held(&mut api).await;
+    what_waits_for_its_turn(&mut api).await;
     what_traps(&mut api).await;
     let unseen: Vec<_> = api
         .unseen()

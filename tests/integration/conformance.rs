@@ -4,7 +4,8 @@
 //! scenario is a line: what it is about, what is different about it, and the script. To add one, add a line.
 //!
 //! Left out is what differs on purpose: the mock panics at a message that Slack would refuse for its blocks, its length or
-//! its empty text, so that a handler's test shows it; the real host posts what Slack takes of it.
+//! its empty text, so that a handler's test shows it; the real host posts what Slack takes of it. And a rate limit, which a
+//! handler's test can have Slack answer: the real host has the delivery wait for its turn, and the handler learns of none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +41,6 @@ struct With {
 #[derive(Clone, Copy)]
 enum SlackFault {
     Code(&'static str),
-    RateLimited(u32),
     Status(u16),
 }
 
@@ -66,7 +66,7 @@ const fn slack(slack: &'static [SlackFault]) -> With {
     With { slack, ..ONCE }
 }
 
-use SlackFault::{Code, RateLimited, Status};
+use SlackFault::{Code, Status};
 
 #[rustfmt::skip]
 const SCENARIOS: &[(&str, With, &str)] = &[
@@ -102,7 +102,6 @@ const SCENARIOS: &[(&str, With, &str)] = &[
     ("denied calls of Slack are counted too", ONCE, "repeat 52 post secret hello"),
     ("a channel that is gone is held, another is not", slack(&[Code("channel_not_found")]), "post alerts hello\npost alerts again\npost oncall hello"),
     ("a message that Slack refuses", slack(&[Code("no_text")]), "post alerts hello\npost alerts again"),
-    ("a rate limit tells how long", slack(&[RateLimited(30)]), "post alerts hello"),
     ("a server's error", slack(&[Status(500)]), "post alerts hello\npost alerts again"),
     ("an internal error of Slack", slack(&[Code("fatal_error")]), "post alerts hello"),
     // kv
@@ -217,7 +216,6 @@ fn on_mock(base: &str, with: With, script: &str) -> Vec<String> {
         host = host.slack_error(match fault {
             Code("fatal_error") => SlackError::Timeout,
             Code(code) => SlackError::Invalid(format!("{code}: whatever Slack says")),
-            RateLimited(seconds) => SlackError::RateLimited(Duration::from_secs((*seconds).into())),
             Status(_) => SlackError::Unavailable("a server's error".to_owned()),
         });
     }
@@ -279,7 +277,6 @@ async fn on_real(real: &Real, base: &str, with: With, script: &str) -> Vec<Strin
     for fault in with.slack {
         let fault = match fault {
             Code(code) => Fault::slack_error(code),
-            RateLimited(seconds) => Fault::rate_limited(*seconds),
             Status(status) => Fault::status(*status),
         };
         slack.faults().next("chat.postMessage", fault);

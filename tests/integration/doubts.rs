@@ -217,7 +217,6 @@ async fn every_method_of_slack_that_may_have_done_it_says_so_when_it_is_repeated
         || slack_error("request_timeout"),
         || slack_error("team_added_to_org"),
         || slack_error("org_login_required"),
-        || slack_error("ratelimited"),
     ] {
         world.then(answer());
         world.then(slack_ok());

@@ -375,22 +375,6 @@ async fn each_way_of_slack_to_say_no_reaches_the_guest_as_what_it_means() {
     assert_eq!(answered(&invoked), [Answered::Ambiguous]);
     let invoked = post(Answer::new(200, "<html>")).await;
     assert_eq!(answered(&invoked), [Answered::Ambiguous]);
-
-    let calls = world.asked().len();
-    let wait = Answer::With(429, vec![("retry-after", "30".to_owned())], String::new());
-    assert!(facts(&post(wait).await)[0].contains("RateLimited(30000)"));
-    let again = harness
-        .probe("slack alerts hello")
-        .await
-        .slack("alerts")
-        .facts()
-        .await;
-    assert!(again[0].contains("RateLimited(29"), "{again:?}");
-    assert_eq!(
-        world.asked().len(),
-        calls + 1,
-        "Slack was asked although it said to wait"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -484,26 +468,6 @@ async fn a_dry_run_holds_every_effect_back() {
         .find(|c| c.kind == CallKind::Slack)
         .unwrap();
     assert_eq!(slack.preview.as_ref().unwrap()["text"], "hello");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_channels_own_pace_is_kept_without_asking_slack() {
-    let world = World::start().await;
-    let harness = Harness::with_services(|services| {
-        services.slack.preview = false;
-        services.slack.token = Some(alert_manager::secret::SecretSource::value(
-            alert_manager::secret::Secret::new("xoxb-secret"),
-        ));
-        services.slack.api_url = format!("{}/", world.url).parse().unwrap();
-        services.slack.rate.per_second = 0.01;
-        services.slack.rate.burst = 1;
-    });
-    world.then(slack_ok("1.1"));
-    let script = "slack alerts one\nslack alerts two";
-    let told = harness.probe(script).await.slack("alerts").facts().await;
-    assert_eq!(told[0], "posted");
-    assert!(told[1].contains("RateLimited"), "{}", told[1]);
-    assert_eq!(world.asked().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use alert_manager::alert::{
     Alert, DeliveryId, Enrichment, Fingerprint, Labels, Origin, Status, StepKind, Timestamp,
 };
-use alert_manager::gate::{GateAsk, Pass};
+use alert_manager::gate::{GateAsk, Parked, Pass};
 use alert_manager::journal::{
     BoxFuture, Doubts, Entry, KvChange, KvOutcome, KvQuota, KvWrite, Ledger, LedgerError, Note,
     Recorded,
@@ -88,6 +88,7 @@ impl Harness {
                     per_second: 0.0,
                     burst: 5,
                 },
+                workspace_rate: SlackRate::WORKSPACE,
                 api_url: "http://127.0.0.1:9/".parse().expect("a URL"),
                 proxy: None,
                 via_proxy: false,
@@ -347,6 +348,17 @@ pub struct MemoryLedger {
     kv: Mutex<BTreeMap<String, Kept>>,
     now: Mutex<Timestamp>,
     broken: Mutex<Option<LedgerError>>,
+    gates: Mutex<Gates>,
+}
+
+/// Gates that are all one: a call passes as long as there are tokens.
+#[derive(Default)]
+struct Gates {
+    /// Absent if every call passes.
+    tokens: Option<usize>,
+    is_superseded: bool,
+    asked: Vec<Vec<GateAsk>>,
+    closed: Vec<(GateAsk, Duration)>,
 }
 
 impl MemoryLedger {
@@ -360,6 +372,28 @@ impl MemoryLedger {
     #[must_use]
     pub fn notes(&self) -> Vec<Note> {
         self.notes.lock().clone()
+    }
+
+    /// Lets so many calls pass from now on.
+    pub fn let_pass(&self, calls: usize) {
+        self.gates.lock().tokens = Some(calls);
+    }
+
+    /// Answers that a newer update waits, instead of letting calls pass.
+    pub fn supersede(&self) {
+        self.gates.lock().is_superseded = true;
+    }
+
+    /// Returns which gates each call has asked for.
+    #[must_use]
+    pub fn asked(&self) -> Vec<Vec<GateAsk>> {
+        self.gates.lock().asked.clone()
+    }
+
+    /// Returns which gates were closed, and for how long. No call passes one of them any more.
+    #[must_use]
+    pub fn closed(&self) -> Vec<(GateAsk, Duration)> {
+        self.gates.lock().closed.clone()
     }
 
     /// Sets the time by which values of `kv` go.
@@ -391,11 +425,29 @@ impl Ledger for MemoryLedger {
         self.check()
     }
 
-    fn pass(&self, _asks: &[GateAsk]) -> Result<Pass, LedgerError> {
-        self.check().map(|()| Pass::Granted)
+    fn pass(&self, asks: &[GateAsk]) -> Result<Pass, LedgerError> {
+        self.check()?;
+        let mut gates = self.gates.lock();
+        gates.asked.push(asks.to_vec());
+        if gates.is_superseded {
+            return Ok(Pass::Superseded);
+        }
+        let is_closed = |ask: &&GateAsk| gates.closed.iter().any(|(gate, _)| gate.name == ask.name);
+        let closed = asks.iter().find(is_closed);
+        let closed = closed.or(asks.first().filter(|_| gates.tokens == Some(0)));
+        if let Some(gate) = closed {
+            return Ok(Pass::Parked(Parked {
+                gate: gate.clone(),
+                asks: asks.to_vec(),
+            }));
+        }
+        gates.tokens = gates.tokens.map(|tokens| tokens - 1);
+        Ok(Pass::Granted)
     }
 
-    fn close_gate(&self, _gate: &GateAsk, _wait: Duration) {}
+    fn close_gate(&self, gate: &GateAsk, wait: Duration) {
+        self.gates.lock().closed.push((gate.clone(), wait));
+    }
 
     fn note(&self, note: Note) -> BoxFuture<'_, Result<(), LedgerError>> {
         Box::pin(async move {

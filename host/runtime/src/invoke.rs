@@ -85,7 +85,9 @@ fn recorder_of(module: &Module, invocation: &Invocation) -> Arc<Recorder> {
     };
     let budget = LogBudget::new(&invocation.limits, Arc::clone(&module.rates));
     let recorder = Recorder::new(source, budget);
-    Arc::new(recorder.for_attempt(invocation.lease, invocation.doubts.clone()))
+    let has_effect = invocation.recorded.entries.iter().any(|entry| entry.effect);
+    let doubts = invocation.doubts.clone();
+    Arc::new(recorder.for_attempt(invocation.lease, doubts, has_effect))
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> &str {
@@ -110,19 +112,8 @@ struct Usage {
 }
 
 fn report(ended: Ended, kept: FinishedRecording) -> Invoked {
-    let Ended { mut outcome, usage } = ended;
+    let Ended { outcome, usage } = ended;
     let mut trace = kept.trace;
-    if let (
-        Some(rate),
-        Err(StepFailure::Unavailable {
-            message,
-            after: Some(_),
-        }),
-    ) = (kept.rate, &mut outcome)
-    {
-        // The guest got a rate limit error, and its message says that it came from Slack.
-        *message = rate;
-    }
     trace.cpu_us = micros(usage.cpu);
     trace.wall_us = micros(usage.wall);
     trace.memory_bytes = usage.memory_bytes;
@@ -134,6 +125,8 @@ fn report(ended: Ended, kept: FinishedRecording) -> Invoked {
         answered: kept.answered,
         doubts: Some(kept.doubts),
         recorded: kept.recorded,
+        has_effect: kept.has_effect,
+        has_sent: kept.has_sent,
     }
 }
 

@@ -12,8 +12,6 @@ use crate::slack::SlackApi;
 use crate::slack::breaker::SlackBreaker;
 use crate::slack::handle::{PreviewSink, Slack};
 use crate::slack::message_ref::RefKey;
-use crate::slack::pacer::Pacer;
-
 use crate::slack::settings::Settings;
 
 /// The settings of host calls.
@@ -35,7 +33,6 @@ pub struct ServiceOptions {
 /// The state that survives a reload.
 #[derive(Clone, Default)]
 pub(super) struct Lasting {
-    pub(super) pacer: Arc<Pacer>,
     pub(super) slack_breaker: Arc<SlackBreaker>,
     pub(super) breakers: Arc<Breakers>,
 }
@@ -56,7 +53,7 @@ impl Services {
     pub(super) fn new(options: ServiceOptions, lasting: Lasting) -> Result<Self, ClientError> {
         Ok(Self {
             slack: Slack {
-                api: SlackApi::new(options.slack, lasting.pacer)?,
+                api: SlackApi::new(options.slack)?,
                 breaker: lasting.slack_breaker,
                 ref_key: RefKey::new(options.message_ref_key),
                 preview: options.preview,

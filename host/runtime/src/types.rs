@@ -10,6 +10,7 @@ use crate::limits::quota::{LimitHit, Limits};
 use crate::slack::hold::SlackHold;
 use crate::trace::Trace;
 use alert_manager_core::alert::{Alert, DeliveryId, Enrichment, Labels, StepKind, Timestamp};
+use alert_manager_core::gate::Parked;
 use alert_manager_core::journal::{Dependency, Doubts, Ledger, RecordUse, Recorded};
 use alert_manager_core::policy::Grants;
 
@@ -66,6 +67,10 @@ pub struct Invoked {
     pub doubts: Option<Doubts>,
     /// The size of the step's record after this attempt; zero if the attempt recorded nothing.
     pub recorded: RecordUse,
+    /// True if the step has an effect on record, of this attempt or of an earlier one.
+    pub has_effect: bool,
+    /// True if it sent a call that changes something, whatever came of it.
+    pub has_sent: bool,
 }
 
 impl Invoked {
@@ -80,6 +85,8 @@ impl Invoked {
             answered: Vec::new(),
             doubts: None,
             recorded: RecordUse::default(),
+            has_effect: false,
+            has_sent: false,
         }
     }
 }
@@ -94,7 +101,7 @@ pub enum Output {
 }
 
 /// Why a hook did not succeed. The message is for people.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum StepFailure {
     /// The handler returned `retryable`. Uses an attempt.
     #[error("{message}")]
@@ -127,6 +134,9 @@ pub enum StepFailure {
     /// The server could not run the hook, for example because the lease was lost. Not the handler's fault.
     #[error("{0}")]
     Host(String),
+    /// A call waits for its turn at a gate, and the delivery with it: nothing failed, and the guest has learned of nothing.
+    #[error("it waits for its turn: {}", .0.gate.label)]
+    Parked(Box<Parked>),
 }
 
 /// The state of a module, as `handlers` lists it.

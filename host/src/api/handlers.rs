@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::Lenient;
+use super::{ByPriority, Lenient};
 use crate::alert::{HandlerName, StepKind, Timestamp};
 use crate::description::Setting;
 use crate::runtime::{ModuleState, SlackHold};
@@ -104,6 +104,12 @@ pub enum Limit {
 pub struct Counts {
     /// Deliveries that wait now.
     pub queued: u64,
+    /// The same by priority.
+    #[serde(default)]
+    pub waiting: ByPriority,
+    /// Since when the first of them has waited; null if none waits.
+    #[serde(default)]
+    pub waiting_since: Option<Timestamp>,
     /// Current invocations.
     pub running: u64,
     /// Actors that ended done since the start of the server.

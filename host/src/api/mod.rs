@@ -4,6 +4,7 @@
 //! A client may be older than its server: it ignores unknown fields, and keeps values of an unknown kind as they are
 //! ([`Lenient`]).
 
+mod channels;
 mod deliveries;
 mod handlers;
 mod story;
@@ -12,13 +13,14 @@ mod webhook;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use channels::{ByPriority, Channel, Channels, Gate};
 pub use deliveries::{
     Cancelled, Deliveries, Delivery, Left, LeftCount, Rest, RestReason, Retried, SentAgain,
 };
 pub use handlers::{Counts, Grants, Handler, Handlers, Held, Limit, Paused};
 pub use story::{
     Attempt, AttemptOutcome, Call, JournalEntry, LogLine, Source, Step, StepOutcome, StepTry,
-    Story, Trace,
+    Story, Trace, Waiting,
 };
 pub use webhook::{Accepted, Counted, Rejected, Taken};
 

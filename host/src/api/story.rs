@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Delivery, Lenient, is_zero};
-use crate::alert::{Alert, Block, HandlerName, Labels, StepKind, Timestamp};
+use crate::alert::{Alert, Block, HandlerName, Labels, Priority, StepKind, Timestamp};
+use crate::gate::GateName;
 use crate::journal::{Begun, CallKind, Doubt, Entry};
-use crate::queue::{self, StepStatus};
+use crate::queue::{self, StepStatus, WaitsFor};
 use crate::runtime::{self, Answered};
 
 /// A delivery with its story.
@@ -24,6 +25,9 @@ pub struct Story {
     pub steps: Vec<Step>,
     /// The time until which it waits.
     pub not_before: Option<Timestamp>,
+    /// What it waits for now; null if it does not wait.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
     /// The attempts; if there are many, the first and the last ones.
     #[serde(default)]
     pub story: Vec<Lenient<Attempt>>,
@@ -39,6 +43,44 @@ pub struct Story {
     /// The deliveries that it runs, or ran, in the place of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<queue::Members>,
+}
+
+/// What a delivery waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// What has to come: its `turn` at a gate, a `slot` of a handler, the `order` (an earlier delivery of the alert has to end), or
+    /// its `time`.
+    #[serde(rename = "for")]
+    pub waits_for: String,
+    /// The gate: a channel's name below `slack.channels`, or as `GET /api/v1/channels` names it; null if it is no gate.
+    pub gate: Option<String>,
+    /// With which priority.
+    pub priority: Lenient<Priority>,
+    /// Since when.
+    pub since: Timestamp,
+    /// How many go before it.
+    pub ahead: u64,
+}
+
+impl From<queue::Waiting> for Waiting {
+    fn from(waiting: queue::Waiting) -> Self {
+        let (waits_for, gate) = match waiting.what {
+            WaitsFor::Gate { name, label } => match name {
+                GateName::SlackChannel(_) => ("turn", Some(label)),
+                _ => ("turn", Some(name.to_string())),
+            },
+            WaitsFor::Permit(_) => ("slot", None),
+            WaitsFor::Earlier(_) => ("order", None),
+            WaitsFor::Time(_) => ("time", None),
+        };
+        Self {
+            waits_for: waits_for.to_owned(),
+            gate,
+            priority: waiting.priority.into(),
+            since: waiting.since,
+            ahead: waiting.ahead as u64,
+        }
+    }
 }
 
 /// The content of a delivery.
@@ -194,6 +236,8 @@ pub enum AttemptOutcome {
     Retry,
     /// It continues in the next lease; nothing failed.
     Yield,
+    /// It waits for its turn; nothing failed.
+    Parked,
 }
 
 /// One try of one step.
@@ -240,6 +284,8 @@ pub enum StepOutcome {
     Retry,
     /// It failed and is not retried.
     Failed,
+    /// It waits for its turn, after a call that was made.
+    Parked,
 }
 
 impl From<StepStatus> for StepOutcome {

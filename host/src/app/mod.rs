@@ -7,7 +7,7 @@ mod state;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -318,6 +318,7 @@ fn worker(state: &State) -> Worker {
         router: Arc::clone(&state.router),
         metrics: Arc::clone(&state.metrics),
         breakers: Arc::clone(&state.breakers),
+        started: Instant::now(),
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) enum Command {
     Send(SendArgs),
     /// List the handlers of a running server.
     Handlers(RemoteArgs),
+    /// List Slack's channels of a running server, with what waits for its turn at each.
+    Channels(RemoteArgs),
     /// List the deliveries of a running server, newest first.
     Deliveries(DeliveriesArgs),
     /// Show the story of one delivery: the recorded trace of everything it did; without an ID, of the newest.

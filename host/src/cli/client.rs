@@ -199,6 +199,11 @@ impl Client {
         self.get("/api/v1/handlers", &Query::new())
     }
 
+    /// Lists Slack's channels and the other gates.
+    pub(super) fn channels(&self) -> anyhow::Result<Answer<api::Channels>> {
+        self.get("/api/v1/channels", &Query::new())
+    }
+
     /// Retries one delivery.
     pub(super) fn retry(&self, id: &str, query: &Query) -> anyhow::Result<Answer<api::SentAgain>> {
         self.post(&of_delivery(id, "/retry"), query)

@@ -110,6 +110,7 @@ fn heading(out: &mut String, story: &Story, paint: Paint) {
         ("attempts", delivery.attempts.to_string()),
         ("tries left", tries_left(story)),
         ("sent again", again(story.duplicates)),
+        ("coalesced", coalesced(story)),
         ("reason", reason.unwrap_or_default()),
         ("error", last_error.unwrap_or_default()),
     ] {
@@ -149,6 +150,30 @@ fn tries_left(story: &Story) -> String {
 
 fn hook(kind: &Lenient<StepKind>) -> String {
     one_line(&kind.to_text())
+}
+
+/// Returns in which delivery it is handled, or how many are handled in it, with the first of them.
+fn coalesced(story: &Story) -> String {
+    const SHOWN_MAX: usize = 10;
+    let mut lines = Vec::new();
+    if let Some(id) = story.delivery.coalesced_into {
+        lines.push(format!("into {id}"));
+    }
+    if let Some(members) = &story.members {
+        let ids = members.ids.iter().take(SHOWN_MAX);
+        let ids: Vec<_> = ids.map(ToString::to_string).collect();
+        let shown = ids.len() as u64;
+        let more = match members.count.saturating_sub(shown) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        lines.push(format!(
+            "{} into this: {}{more}",
+            members.count,
+            ids.join(", ")
+        ));
+    }
+    lines.join("\n")
 }
 
 fn again(duplicates: u64) -> String {
@@ -206,6 +231,25 @@ fn section(out: &mut String, title: &str, pairs: &Labels, paint: Paint) {
 
 fn waiting(out: &mut String, story: &Story, paint: Paint) {
     let retry = paint.bold(&format!("alert-manager retry {}", story.delivery.id));
+    // What waits for its time has that in `not_before`.
+    if let Some(waiting) = story.waiting.as_ref().filter(|w| w.waits_for != "time") {
+        let what = match (waiting.waits_for.as_str(), &waiting.gate) {
+            ("turn", Some(gate)) => format!("its turn at {}", one_line(gate)),
+            ("slot", _) => "a free slot of its handler (limits.concurrency)".to_owned(),
+            ("order", _) => "an earlier delivery of its alert".to_owned(),
+            (other, _) => one_line(other),
+        };
+        let ahead = match waiting.ahead {
+            0 => "it is next".to_owned(),
+            ahead => format!("{ahead} go before it"),
+        };
+        let _ = writeln!(
+            out,
+            "\nIt waits for {what} since {}, with priority {}: {ahead}.",
+            moment(&waiting.since.to_string()),
+            one_line(&waiting.priority.to_text()),
+        );
+    }
     if let Some(until) = story.not_before {
         let steps = story.steps.iter();
         let mut pending = steps.filter(|step| step.status.is(StepStatus::Pending));
@@ -257,6 +301,41 @@ mod tests {
             ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
         ] {
             assert_eq!(moment(given), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_coalesced_names_its_delivery_and_that_lists_the_first() {
+        let mut member = story("x");
+        let id = member.delivery.id;
+        member.delivery.coalesced_into = Some(id);
+        assert_eq!(coalesced(&member), format!("into {id}"));
+        let mut one = story("x");
+        one.members = Some(crate::queue::Members {
+            count: 212,
+            ids: vec![id; 100],
+        });
+        let shown = coalesced(&one);
+        assert!(shown.starts_with("212 into this: "), "{shown}");
+        assert!(shown.ends_with(" and 202 more"), "{shown}");
+    }
+
+    #[test]
+    fn what_waits_for_its_turn_says_where_and_how_many_go_before_it() {
+        let mut waits = story("x");
+        for (ahead, expected) in [(0, "it is next"), (7, "7 go before it")] {
+            waits.waiting = Some(crate::api::Waiting {
+                waits_for: "turn".to_owned(),
+                gate: Some("alerts".to_owned()),
+                priority: crate::alert::Priority::Warning.into(),
+                since: crate::alert::Timestamp::UNIX_EPOCH,
+                ahead,
+            });
+            let rendered = render(&waits, Paint::for_stdout());
+            let line = format!(
+                "It waits for its turn at alerts since 1970-01-01T00:00:00Z, with priority warning: {expected}."
+            );
+            assert!(rendered.contains(&line), "{rendered}");
         }
     }
 

@@ -60,6 +60,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("handlers", &["alert-manager handlers"]),
     (
+        "channels",
+        &["alert-manager channels", "alert-manager channels --json"],
+    ),
+    (
         "deliveries",
         &[
             "alert-manager deliveries --state dead",

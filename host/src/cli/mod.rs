@@ -2,6 +2,7 @@
 
 mod args;
 mod build;
+mod channels;
 mod check;
 mod client;
 mod compile;
@@ -70,6 +71,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Build(args) => build::run(&args),
         Command::Routes(args) => routes::run(&args),
         Command::Handlers(args) => remote::handlers(&args),
+        Command::Channels(args) => channels::run(&args),
         Command::Deliveries(args) if args.watch => watch::run(&args),
         Command::Deliveries(args) => remote::deliveries(&args),
         Command::Explain(args) => explain::run(&args),

@@ -9,7 +9,7 @@ use super::client::{Client, Query};
 use super::explain;
 use super::print::{self, Paint, one_line, plain};
 use crate::alert::Timestamp;
-use crate::api::{Delivery, Handler, Lenient};
+use crate::api::{Counts, Delivery, Handler, Lenient};
 use crate::runtime::ModuleState;
 use crate::units::parse_duration;
 
@@ -30,7 +30,7 @@ pub(super) fn handlers(args: &RemoteArgs) -> anyhow::Result<ExitCode> {
     }
     let rows: Vec<_> = handlers.iter().map(handler_row).collect();
     let header = [
-        "NAME", "VERSION", "STATE", "ALERTS", "QUEUED", "DONE", "DEAD", "FILE",
+        "NAME", "VERSION", "STATE", "ALERTS", "QUEUED", "WAITING", "DONE", "DEAD", "FILE",
     ];
     print::out(&print::table(&header, &rows));
     let paint = Paint::for_stdout();
@@ -50,10 +50,32 @@ fn handler_row(handler: &Handler) -> Vec<String> {
         state_of(handler),
         or_dash(&alerts.join(",")),
         count(counts.map(|counts| counts.queued)),
+        counts.map_or_else(|| "-".into(), |counts| waiting(&counts)),
         count(counts.map(|counts| counts.done)),
         count(counts.map(|counts| counts.dead)),
         or_dash(&handler.file),
     ]
+}
+
+/// Returns what waits by priority, and since when: `2 critical, 40 normal since 2026-01-02T03:04:05Z`.
+fn waiting(counts: &Counts) -> String {
+    let words = [
+        (counts.waiting.critical, "critical"),
+        (counts.waiting.warning, "warning"),
+        (counts.waiting.normal, "normal"),
+    ];
+    let words = words.iter().filter(|(count, _)| *count > 0);
+    let words: Vec<_> = words
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    match (words.is_empty(), counts.waiting_since) {
+        (true, _) => "-".to_owned(),
+        (false, None) => words.join(", "),
+        (false, Some(since)) => {
+            let since = explain::moment(&since.to_string());
+            format!("{} since {since}", words.join(", "))
+        }
+    }
 }
 
 /// Prints why a handler does not run, and what is wrong with its configuration.

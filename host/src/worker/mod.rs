@@ -10,7 +10,7 @@ mod threads;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -39,6 +39,8 @@ pub(crate) struct Worker {
     pub(crate) router: Arc<ArcSwap<Router>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) breakers: Arc<Breakers>,
+    /// When the server started: what is older was accepted before.
+    pub(crate) started: Instant,
 }
 
 /// The phase of the server, as far as workers depend on it.

@@ -72,7 +72,7 @@ fn actor_failed(step: &mut Step, failure: &StepFailure, policy: &Retry, at: Circ
             step.unavailable += 1;
             Some(backoff(policy, step.unavailable, at.jitter))
         }
-        StepFailure::Host(_) => Some(HOST_RETRY),
+        StepFailure::Host(_) | StepFailure::Parked(_) => Some(HOST_RETRY),
     };
     let reason = match failure {
         StepFailure::Permanent(_) => failure.to_string(),
@@ -138,7 +138,7 @@ pub(super) fn actor_ended(
             unanswered.cloned().collect()
         }
     };
-    if step.not_before.is_some() {
+    if step.not_before.is_some() || step.expired {
         step.waits_for = waits_for;
         step.waits_for.retain(|d| !met.in_vain(d));
     }
@@ -149,7 +149,7 @@ pub(super) fn actor_ended(
 fn actor_held(step: &mut Step, hold: &SlackHold, policy: &Retry, at: Circumstances) {
     step.last_error = Some(hold.to_string());
     wait_or_age(step, policy.age_max, policy, at);
-    if step.status == StepStatus::Pending {
+    if step.status == StepStatus::Pending || step.expired {
         step.waits_for = vec![hold.dependency()];
     }
 }
@@ -181,7 +181,8 @@ fn may_be_due_to_others(failure: &StepFailure) -> bool {
         StepFailure::Permanent(_)
         | StepFailure::Trap(_)
         | StepFailure::Limit(_)
-        | StepFailure::Host(_) => false,
+        | StepFailure::Host(_)
+        | StepFailure::Parked(_) => false,
     }
 }
 
@@ -198,6 +199,7 @@ pub(super) fn wait_or_age(step: &mut Step, wait: Duration, policy: &Retry, at: C
             step.last_error.as_deref().unwrap_or("no reason given")
         );
         give_up(step, &reason);
+        step.expired = true;
         return;
     };
     step.not_before = Some(later(at.now, wait.min(left)));
@@ -223,11 +225,23 @@ pub(super) fn enrichment_failed(
         }
         StepFailure::Trap(_) | StepFailure::Limit(_) => true,
         StepFailure::Host(_) => step.unavailable < HOST_FAILURES_MAX,
-        StepFailure::Permanent(_) | StepFailure::Timeout(_) => false,
+        StepFailure::Permanent(_) | StepFailure::Timeout(_) | StepFailure::Parked(_) => false,
     };
     if !worth_another || step.attempts >= policy.attempts_max || used_by_all >= policy.within {
         step.status = StepStatus::Failed;
     }
+}
+
+/// Ends a step whose alert has become too old while it waited for its turn; returns false if it has not.
+pub(super) fn expired_in_turn(step: &mut Step, policy: &Retry, age: Duration) -> bool {
+    let Some((_, gate)) = step.parked.as_ref().filter(|_| age >= policy.age_max) else {
+        return false;
+    };
+    let max = crate::units::format_duration(policy.age_max);
+    let why = format!("not done within {max} (retry.max_age): it waited for its turn ({gate})");
+    give_up(step, &why);
+    step.expired = true;
+    true
 }
 
 /// Ends a step that is not retried.
@@ -276,17 +290,20 @@ pub(super) fn next(progress: &Progress) -> Next {
             None => Next::Yield { handler },
         };
     }
-    let dead = progress
-        .steps
-        .iter()
-        .find(|step| step.kind == StepKind::Act && step.status == StepStatus::Failed);
-    match dead {
-        Some(step) => Next::Dead(format!(
-            "{}: {}",
-            step.handler,
-            step.last_error.as_deref().unwrap_or("failed")
-        )),
-        None => Next::Done,
+    let is_dead = |step: &&Step| step.kind == StepKind::Act && step.status == StepStatus::Failed;
+    let mut dead = progress.steps.iter().filter(is_dead);
+    let Some(first) = dead.next() else {
+        return Next::Done;
+    };
+    // A failure of its own says more than an age.
+    let told = dead
+        .find(|step| first.expired && !step.expired)
+        .unwrap_or(first);
+    let why = told.last_error.as_deref().unwrap_or("failed");
+    let why = format!("{}: {why}", told.handler);
+    match told.expired {
+        true => Next::Expired(why),
+        false => Next::Dead(why),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::alert::HandlerName;
+use crate::alert::{HandlerName, Priority};
 use crate::policy::Grants;
 use crate::runtime::Limits;
 
@@ -65,8 +65,22 @@ impl HandlerSettings {
 pub struct EnrichBudget {
     /// `attempts`: 2 by default.
     pub attempts_max: u32,
-    /// `within`: over all attempts, 10 s by default.
+    /// `within`: over all attempts, 10 s by default. Half of it for a critical alert.
     pub within: Duration,
+}
+
+impl EnrichBudget {
+    /// Returns the budget of a delivery of this priority: a critical alert is enriched in half of the time.
+    pub(super) fn of(&self, priority: Priority) -> Self {
+        let within = match priority {
+            Priority::Critical => self.within / 2,
+            Priority::Warning | Priority::Normal => self.within,
+        };
+        Self {
+            within,
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for EnrichBudget {

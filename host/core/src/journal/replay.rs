@@ -1,4 +1,4 @@
-//! Replays the record of earlier attempts, up to the last effect. Makes no I/O.
+//! Replays the record of earlier attempts, up to the last effect or to the call at which the step was parked. Makes no I/O.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -18,6 +18,10 @@ pub struct Replay {
     recorded: HashMap<(CallKind, CallName), VecDeque<Entry>>,
     /// The clocks of the effects that were not asked for yet, by their number.
     effects_left: BTreeMap<u32, Timestamp>,
+    /// True if an effect is on record.
+    has_effect: bool,
+    /// True while the step resumes: the record ends where it was parked, and this attempt has started no effect yet.
+    resumes: bool,
     next_seq: u32,
     /// The number after the last recorded entry.
     recorded_to: u32,
@@ -27,11 +31,13 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Takes the entries that earlier attempts recorded, in order. Those after the last effect are not replayed; new entries get
-    /// their numbers.
+    /// Takes the entries that earlier attempts recorded, in order. Those after the last effect, or after the last call before the
+    /// step was parked, are not replayed; new entries get their numbers.
     #[must_use]
     pub fn new(entries: Vec<Entry>) -> Self {
-        let prefix_len = entries.iter().rposition(|e| e.effect).map_or(0, |i| i + 1);
+        let last = entries.iter().rposition(|e| e.effect || e.parked);
+        let prefix_len = last.map_or(0, |i| i + 1);
+        let resumes = last.is_some_and(|i| !entries[i].effect);
         let mut recorded: HashMap<_, VecDeque<_>> = HashMap::new();
         let mut effects_left = BTreeMap::new();
         let mut next_seq = 0;
@@ -48,7 +54,9 @@ impl Replay {
         }
         Self {
             recorded,
+            has_effect: !effects_left.is_empty(),
             effects_left,
+            resumes,
             next_seq,
             recorded_to: next_seq,
             used,
@@ -59,7 +67,7 @@ impl Replay {
 
     /// Returns the recorded result of this call; `None` if the call has to be made.
     pub fn answer(&mut self, kind: CallKind, name: &CallName) -> Option<Entry> {
-        if self.effects_left.is_empty() {
+        if self.effects_left.is_empty() && !self.resumes {
             return None;
         }
         let entry = self.recorded.get_mut(&(kind, name.clone()))?.pop_front()?;
@@ -67,8 +75,20 @@ impl Replay {
         Some(entry)
     }
 
+    /// Notes that an effect starts that is not on record: a step that was parked has resumed, and its reads are made from now on.
+    pub fn go_live(&mut self) {
+        self.resumes = false;
+    }
+
+    /// Returns whether an effect is on record.
+    #[must_use]
+    pub fn has_effect(&self) -> bool {
+        self.has_effect
+    }
+
     /// Returns the time for the guest's clock: the time of the first effect that was not asked for yet. `None` if no effect is
-    /// left: then the attempt's own time is used. Reads do not matter, since they are replayed only before an effect.
+    /// left: then the attempt's own time is used. Reads do not matter, also those of a step that was parked: what it sends may
+    /// say how late it is.
     #[must_use]
     pub fn clock(&self) -> Option<Timestamp> {
         self.effects_left.values().next().copied()
@@ -93,7 +113,7 @@ impl Replay {
         self.used
     }
 
-    /// Holds a read until the next effect is recorded.
+    /// Holds a read until the next effect is recorded, or until the step is parked.
     pub fn hold(&mut self, entry: Entry) {
         self.waiting_bytes += entry.bytes();
         self.waiting.push_back(entry);
@@ -102,7 +122,7 @@ impl Replay {
         }
     }
 
-    /// Returns the reads to record before the next effect. If `room` is too small for all, the oldest are dropped.
+    /// Returns the reads that are held, to record them. If `room` is too small for all, the oldest are dropped.
     pub fn held(&mut self, room: RecordUse) -> Vec<Entry> {
         while !self.waiting.is_empty()
             && (self.waiting.len() as u64 > room.entries || self.waiting_bytes as u64 > room.bytes)
@@ -114,12 +134,19 @@ impl Replay {
 
     /// Notes that the held reads and then this effect were recorded.
     pub fn record(&mut self, effect: &Entry) {
-        let reads = RecordUse {
-            entries: self.waiting.len() as u64,
-            bytes: self.waiting_bytes as u64,
-        };
-        self.used = self.used.plus(reads).plus(RecordUse::of([effect]));
+        self.record_held();
+        self.used = self.used.plus(RecordUse::of([effect]));
         self.recorded_to = effect.seq + 1;
+        self.has_effect = true;
+        self.resumes = false;
+    }
+
+    /// Notes that the held reads were recorded.
+    pub fn record_held(&mut self) {
+        if let Some(last) = self.waiting.back() {
+            self.recorded_to = last.seq + 1;
+        }
+        self.used = self.used.plus(RecordUse::of(&self.waiting));
         self.waiting.clear();
         self.waiting_bytes = 0;
     }
@@ -197,6 +224,67 @@ mod tests {
         assert_eq!(asked(&mut replay, "post"), None);
         assert!(replay.diverged().is_empty());
         assert_eq!(replay.take_seq(), 2, "what no retry needs is replaced");
+    }
+
+    fn parked(entry: Entry) -> Entry {
+        Entry {
+            parked: true,
+            ..entry
+        }
+    }
+
+    #[test]
+    fn a_parked_step_is_answered_up_to_where_it_was_parked_until_its_first_live_effect() {
+        let record = vec![
+            entry(0, "a", false),
+            entry(1, "b", false),
+            parked(entry(2, "a", false)),
+        ];
+        let mut replay = Replay::new(record.clone());
+        assert_eq!(replay.clock(), None, "what it sends may say how late it is");
+        assert_eq!(asked(&mut replay, "a").unwrap(), "a 0");
+        assert_eq!(asked(&mut replay, "new"), None, "and the rest is answered");
+        assert_eq!(asked(&mut replay, "b").unwrap(), "b 1");
+        assert_eq!(asked(&mut replay, "a").unwrap(), "a 2");
+        assert_eq!(asked(&mut replay, "a"), None);
+        assert_eq!((replay.take_seq(), replay.has_effect()), (3, false));
+        let mut replay = Replay::new(record);
+        assert_eq!(asked(&mut replay, "a").unwrap(), "a 0");
+        replay.go_live();
+        assert_eq!(asked(&mut replay, "b"), None);
+        assert!(replay.diverged().is_empty());
+    }
+
+    #[test]
+    fn a_step_that_is_parked_after_an_effect_repeats_neither_the_effect_nor_the_reads() {
+        let mut post = entry(1, "post", true);
+        post.clock = Timestamp::from_second(10).unwrap();
+        let record = vec![
+            entry(0, "read", false),
+            post,
+            parked(entry(2, "read", false)),
+            // Of an attempt that was parked once more.
+            parked(entry(3, "other", false)),
+            entry(4, "beyond", false),
+        ];
+        let mut replay = Replay::new(record);
+        assert_eq!(replay.clock(), Timestamp::from_second(10).ok());
+        assert_eq!(asked(&mut replay, "read").unwrap(), "read 0");
+        assert_eq!(asked(&mut replay, "post").unwrap(), "post 1");
+        assert_eq!(replay.clock(), None);
+        assert_eq!(asked(&mut replay, "read").unwrap(), "read 2");
+        assert_eq!(asked(&mut replay, "other").unwrap(), "other 3");
+        assert_eq!(asked(&mut replay, "beyond"), None);
+        assert!(replay.has_effect());
+    }
+
+    #[test]
+    fn where_a_step_was_parked_means_nothing_once_an_effect_is_on_record_after_it() {
+        let record = vec![parked(entry(0, "read", false)), entry(1, "post", true)];
+        let mut replay = Replay::new(record);
+        assert_eq!(asked(&mut replay, "read").unwrap(), "read 0");
+        assert_eq!(asked(&mut replay, "post").unwrap(), "post 1");
+        assert_eq!(asked(&mut replay, "read"), None);
     }
 
     #[test]
@@ -280,6 +368,9 @@ mod tests {
         replay.record(&entry(3, "post", true));
         assert_eq!((replay.used().entries, replay.recorded_to()), (4, 4));
         assert_eq!(replay.used().bytes, 2 * RecordUse::of(&record).bytes);
+        replay.hold(entry(4, "read", false));
+        replay.record_held();
+        assert_eq!((replay.used().entries, replay.recorded_to()), (5, 5));
         assert!(
             replay
                 .held(RecordUse {

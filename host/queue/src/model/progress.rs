@@ -58,6 +58,12 @@ pub struct Step {
     /// When it may run again; absent if it may run now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
+    /// True if it has ended because of its age (`retry.max_age`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
+    /// True if an effect of it is on record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_effect: bool,
     /// Why its message is late, for people; fixed once it has an effect on record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_why: Option<String>,
@@ -105,6 +111,11 @@ impl Step {
         self.tries += 1;
         self.counted_to = lease;
         self.tries
+    }
+
+    /// Takes the last try back: it ended where the delivery has to wait for its turn, and nothing failed.
+    pub fn take_back(&mut self) {
+        self.tries = self.tries.saturating_sub(1);
     }
 
     /// Returns the calls in doubt, given the recorded calls of the step.
@@ -175,6 +186,8 @@ impl Progress {
                     doubts: Doubts::default(),
                     begun: None,
                     not_before: None,
+                    expired: false,
+                    has_effect: false,
                     late_why: None,
                     parked: None,
                     waits_for: Vec::new(),
@@ -257,6 +270,17 @@ impl Progress {
             }
         }
         all
+    }
+
+    /// Returns whether nothing of it is on record or in doubt: another delivery may then stand for it.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.steps.iter().all(|step| {
+            let is_untouched = step.kind == StepKind::Enrich || step.status == StepStatus::Pending;
+            let is_certain =
+                step.doubts.is_empty() && step.begun.is_none() && step.cut_off.is_none();
+            is_untouched && is_certain && !step.interrupted && !step.has_effect
+        })
     }
 
     /// Returns the gate at which, or the dependency for which, an actor that has failed last waited.

@@ -46,6 +46,7 @@ fn restart_failed(progress: &mut Progress) {
             step.status = StepStatus::Pending;
             step.attempts = 0;
             step.traps = 0;
+            step.expired = false;
             step.used_ms = 0;
             step.not_before = None;
             step.waits_for.clear();

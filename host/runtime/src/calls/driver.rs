@@ -5,13 +5,13 @@
 //! 3. **check**: the call is refused unless it is granted and well formed;
 //! 4. **dry run**: an effect is shown instead of made;
 //! 5. **record**: an effect is refused unless it fits into the record and the store can record it;
-//! 6. **admit**: circuit breakers and rate limits admit the call, refuse it or delay it. After a delay, step 5's check of
-//!    the store is repeated;
+//! 6. **admit**: circuit breakers, rate limits and gates admit the call, refuse it or delay it. After a delay, step 5's check of
+//!    the store is repeated. If the delivery has to wait for its turn at a gate, the invocation ends;
 //! 7. **begin**: the recorder notes that the call begins. If an effect of this attempt has failed and this one could leave
 //!    doubt, the note is stored durably first;
 //! 8. **live**: the call is made;
 //! 9. **finish**: an effect is recorded durably before the guest gets the reply. A read is kept in memory, and recorded
-//!    together with the next effect.
+//!    together with the next effect, or when the delivery is parked.
 //!
 //! A call that is refused in step 1 is only counted, because a loop may make a million of them. All others are in the story.
 
@@ -31,6 +31,7 @@ use crate::sandbox::stop::Stop;
 use crate::text::masked;
 use crate::trace::recorder::micros;
 use crate::trace::{Answered, Call};
+use alert_manager_core::gate::Parked;
 use alert_manager_core::journal::{CallKind, CallName};
 
 /// A call of one function of an interface, with everything that differs from interface to interface.
@@ -121,6 +122,8 @@ pub(super) struct Done<R> {
     pub(super) answered: Answered,
     /// The text and blocks of a Slack message that was shown instead of posted.
     pub(super) preview: Option<serde_json::Value>,
+    /// Set if the delivery waits for its turn at a gate: the invocation ends, and the guest learns nothing of the reply.
+    pub(super) parked: Option<Box<Parked>>,
 }
 
 /// Whether an effect was made, and recorded.
@@ -141,6 +144,7 @@ impl<R> Done<R> {
             effect: Effect::Of(Change::NotSent),
             answered: Answered::Live,
             preview: None,
+            parked: None,
         }
     }
 
@@ -253,6 +257,9 @@ impl HostContext {
             }
             Err(done) => return Ok(done),
         }
+        if plan.changes {
+            self.replay.go_live();
+        }
         let leaves_doubt = plan.changes && !C::COMMITS_WITH_RECORD;
         if leaves_doubt && let Err(why) = self.note(plan).await? {
             return Ok(unrecordable(why));
@@ -270,7 +277,7 @@ impl HostContext {
     ) -> Result<C::Reply, Stop> {
         done.line = masked(&done.line, TRACE_LINE_BYTES_MAX);
         match done.effect {
-            Effect::Recorded => self.recorder.set_record_use(self.replay.used()),
+            Effect::Recorded => self.recorder.set_recorded(&self.replay),
             Effect::Of(_) if !plan.changes => {
                 if let Ok(reply) = serde_json::to_string(&done.reply) {
                     self.hold_read(&plan, &done.line, reply);
@@ -286,7 +293,7 @@ impl HostContext {
                 })?;
                 self.record(&plan, &done.line, reply, in_doubt).await?;
                 self.recorder.effect_recorded(plan.kind, &plan.name);
-                self.recorder.set_record_use(self.replay.used());
+                self.recorder.set_recorded(&self.replay);
             }
             Effect::Of(Change::Unknown) => {
                 done.answered = Answered::Ambiguous;
@@ -310,6 +317,9 @@ impl HostContext {
             preview: done.preview,
         };
         self.recorder.add_call(call, is_ok);
-        Ok(done.reply)
+        match done.parked {
+            Some(parked) => Err(self.park(parked).await),
+            None => Ok(done.reply),
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::limits::{
     RECORDED_READ_BYTES_MAX,
 };
 use crate::sandbox::stop::Stop;
+use alert_manager_core::gate::Parked;
 use alert_manager_core::journal::{Entry, LedgerError, RecordUse};
 
 /// The pause before writing a record is retried. The guest waits for its reply meanwhile.
@@ -137,6 +138,26 @@ impl HostContext {
                 // The effect has happened, so this is retried: the guest must not get the reply before it is recorded.
                 Err(LedgerError::Unavailable(_)) => tokio::time::sleep(RECORD_RETRY).await,
             }
+        }
+    }
+
+    /// Ends the invocation, since its delivery waits for its turn. What it has read is on record first, so that the next attempt
+    /// comes to this call by the same path.
+    pub(super) async fn park(&mut self, parked: Box<Parked>) -> Stop {
+        // An effect is to come after it.
+        let bytes = usize::try_from(RECORDED_EFFECT_BYTES_MIN).unwrap_or(usize::MAX);
+        let mut reads = self.reads_before(bytes);
+        let Some(last) = reads.last_mut() else {
+            return Stop::Parked(parked);
+        };
+        last.parked = true;
+        match self.ledger.record(reads).await {
+            Ok(()) => {
+                self.replay.record_held();
+                self.recorder.set_recorded(&self.replay);
+                Stop::Parked(parked)
+            }
+            Err(error) => Stop::Host(error.to_string()),
         }
     }
 

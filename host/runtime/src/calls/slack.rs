@@ -1,6 +1,6 @@
-//! `slack`: messages to granted channels, within each channel's rate limit; in preview they are shown instead of posted.
+//! `slack`: messages to granted channels, each when it is its turn; in preview they are shown instead of posted.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::bindings::slack::{Error, Host, Message};
 use crate::calls::HookState;
@@ -176,24 +176,28 @@ impl HostCall for SlackCall {
 
     fn admit(outgoing: &mut Outgoing, host: &HostContext) -> Result<Duration, Done<Self::Reply>> {
         let slack = &host.services.slack;
-        let admitted = slack.admit(host.author(), outgoing, Instant::now());
+        let admitted = slack.admit(host.author(), outgoing, &*host.ledger);
         admitted.map_err(|why| match why {
             Deferred::Held(hold) => {
                 let why = hold.to_string();
                 host.recorder.held_by(hold);
                 Self::failed(Error::Unavailable(why))
             }
-            Deferred::RateLimited(wait) => Self::failed(SlackError::RateLimited(wait).into()),
-            Deferred::OwnRate { wait, why } => {
-                let line = format!("{why}: {} ms", wait.as_millis());
-                host.recorder.waits_for_rate(why);
+            Deferred::Parked(parked) => {
+                let line = format!("it waits for its turn: {}", parked.gate.label);
+                let reply = Err(SlackError::RateLimited(Duration::ZERO).into());
                 Done {
-                    line,
-                    ..Self::failed(SlackError::RateLimited(wait).into())
+                    answered: Answered::Parked,
+                    parked: Some(parked),
+                    ..Done::live(reply, line)
                 }
             }
+            Deferred::Superseded(reference) => Done {
+                effect: Effect::Of(Change::Made),
+                ..Done::live(Ok(reference), "superseded by a newer update")
+            },
+            Deferred::Unavailable(why) => Self::failed(Error::Unavailable(why)),
         })?;
-        // A call never waits here: its delivery is retried later, and holds no permit meanwhile.
         Ok(Duration::ZERO)
     }
 
@@ -209,7 +213,8 @@ impl HostCall for SlackCall {
         }
         // Before the call is sent, in case the invocation's time ends before the answer.
         host.recorder.unanswered(Dependency::Slack);
-        let sent = slack.send(host.author(), outgoing, host.time_left()).await;
+        let (author, ledger) = (host.author(), &*host.ledger);
+        let sent = slack.send(author, outgoing, ledger, host.time_left()).await;
         for finding in sent.findings {
             match finding {
                 Finding::Unanswered(dependency) => host.recorder.unanswered(dependency),
@@ -225,6 +230,7 @@ impl HostCall for SlackCall {
         };
         Ok(Done {
             effect: Effect::Of(sent.change),
+            parked: sent.parked,
             ..done
         })
     }

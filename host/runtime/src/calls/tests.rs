@@ -14,7 +14,7 @@ use alert_manager_core::alert::{
     Timestamp,
 };
 use alert_manager_core::breaker::FAILURES_MAX;
-use alert_manager_core::gate::{GateAsk, Pass};
+use alert_manager_core::gate::{GateAsk, Parked, Pass};
 use alert_manager_core::journal::{
     BoxFuture, CallKind, CallName, Entry, KvChange, KvOutcome, KvQuota, KvReply, Ledger,
     LedgerError, NamedCall, Note, RecordUse, Replay,
@@ -33,6 +33,7 @@ use crate::limits::quota::{LimitName, Limits};
 use crate::sandbox::clock::StepClock;
 use crate::sandbox::guest::GuestState;
 use crate::sandbox::meter::MemoryMeter;
+use crate::sandbox::stop::Stop;
 use crate::services::{Lasting, ServiceOptions, Services};
 use crate::slack::message_ref::{PostedMessage, RefKey};
 use crate::slack::settings::{Rate, Settings};
@@ -55,7 +56,7 @@ enum Obstacle {
     RecordUsedUp,
     /// The store cannot record now.
     Store,
-    /// The origin's circuit breaker is open, or Slack has said to wait.
+    /// The origin's circuit breaker is open, or a gate is closed.
     Admit,
     /// The store cannot store the note that the call begins.
     Begin,
@@ -216,7 +217,10 @@ async fn check_order<C: HostCall>(call: impl Fn() -> C, reply: &str, order: &[Ob
         let obstacles = &order[n..];
         let mut state = state(&call(), reply, NOWHERE, obstacles);
         let line = call().line();
-        assert!(state.call(call()).await.is_ok(), "{line}");
+        let ended = state.call(call()).await;
+        let is_parked = matches!(ended, Err(Stop::Parked(_)));
+        assert_eq!(is_parked, *first == Admit && C::KIND == CallKind::Slack);
+        assert!(ended.is_ok() || is_parked, "{line}");
         let trace = state.host.recorder.finish().trace;
         assert_eq!(met(&trace), *first, "{line}: {obstacles:?}: {trace:#?}");
     }
@@ -237,7 +241,7 @@ fn met(trace: &Trace) -> Obstacle {
         Answered::Denied => Check,
         _ if says("not ready") => Store,
         _ if says("no note") => Begin,
-        _ if says("did not answer 5 times") || says("Slack asks to wait") => Admit,
+        _ if says("did not answer 5 times") || says("waits for its turn") => Admit,
         _ => Live,
     }
 }
@@ -257,11 +261,10 @@ fn state<C: HostCall>(call: &C, reply: &str, origin: &str, obstacles: &[Obstacle
     let lasting = Lasting::default();
     let handler = HandlerName::new("h");
     if has(Admit) {
-        let (now, hour) = (Instant::now(), Duration::from_secs(3_600));
+        let now = Instant::now();
         for _ in 0..FAILURES_MAX {
             lasting.breakers.failed(&handler, origin, "gone", now);
         }
-        lasting.pacer.close("#alerts", hour, now);
     }
     let recorder = recorder_of(&handler, &limits, C::KIND);
     let clock = StepClock::at(Timestamp::now());
@@ -283,6 +286,7 @@ fn state<C: HostCall>(call: &C, reply: &str, origin: &str, obstacles: &[Obstacle
         ledger: Arc::new(FaultyLedger {
             ready: !has(Store),
             notes: !has(Begin),
+            passes: !has(Admit),
             answers: !obstacles.is_empty(),
         }),
         clients: Arc::default(),
@@ -347,7 +351,8 @@ fn services(lasting: Lasting, origin: &str) -> Services {
             token: Some(SecretSource::value(Secret::new("xoxb-secret"))),
             preview: false,
             channels: BTreeMap::from([("alerts".to_owned(), "#alerts".to_owned())]),
-            rate: Rate::default(),
+            rate: Rate::CHANNEL,
+            workspace_rate: Rate::WORKSPACE,
             api_url: format!("{origin}/").parse().unwrap(),
             proxy: None,
             via_proxy: false,
@@ -395,6 +400,8 @@ fn alert() -> Alert {
 struct FaultyLedger {
     ready: bool,
     notes: bool,
+    /// If false, every gate is closed.
+    passes: bool,
     /// If false, calls of `kv` never end.
     answers: bool,
 }
@@ -411,8 +418,15 @@ impl Ledger for FaultyLedger {
         unless(self.ready, "not ready")
     }
 
-    fn pass(&self, _: &[GateAsk]) -> Result<Pass, LedgerError> {
-        unless(self.ready, "not ready").map(|()| Pass::Granted)
+    fn pass(&self, asks: &[GateAsk]) -> Result<Pass, LedgerError> {
+        unless(self.ready, "not ready")?;
+        Ok(match self.passes {
+            true => Pass::Granted,
+            false => Pass::Parked(Parked {
+                gate: asks[0].clone(),
+                asks: asks.to_vec(),
+            }),
+        })
     }
 
     fn close_gate(&self, _: &GateAsk, _: Duration) {}

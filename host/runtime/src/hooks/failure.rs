@@ -18,6 +18,7 @@ pub(crate) fn failure_of(error: &wasmtime::Error, guest: &GuestState) -> StepFai
         return match stop {
             Stop::Limit(hit) => StepFailure::Limit(hit.clone()),
             Stop::Host(why) => StepFailure::Host(why.clone()),
+            Stop::Parked(parked) => StepFailure::Parked(parked.clone()),
         };
     }
     if let Some(hit) = guest.memory.hit() {

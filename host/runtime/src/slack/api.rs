@@ -1,6 +1,5 @@
 //! The client of Slack's Web API. A message whose blocks Slack refuses is sent once more as plain text.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::redirect::Policy;
@@ -12,7 +11,6 @@ use super::answer::{code_of, failure, is_code, make_plain, retry_after, scopes_o
 use super::codes::{Meaning, Reported, change_of_status, meaning_for};
 use super::method::Method;
 use super::outcome::{Posted, SlackFailure};
-use super::pacer::Pacer;
 use super::settings::Settings;
 use crate::limits;
 use crate::outbound::change::Change;
@@ -23,7 +21,6 @@ use crate::outbound::egress::{
 /// A client of Slack's Web API with fixed settings.
 pub(crate) struct SlackApi {
     pub(super) settings: Settings,
-    pub(super) pacer: Arc<Pacer>,
     pub(super) client: HttpClient,
 }
 
@@ -42,7 +39,7 @@ struct MethodAnswer {
 }
 
 impl SlackApi {
-    pub(crate) fn new(settings: Settings, pacer: Arc<Pacer>) -> Result<Self, ClientError> {
+    pub(crate) fn new(settings: Settings) -> Result<Self, ClientError> {
         let mut client = reqwest::Client::builder()
             .redirect(Policy::none())
             // A proxy from the environment would see the token.
@@ -61,19 +58,17 @@ impl SlackApi {
         Ok(Self {
             client: HttpClient::new(client.build()?, proxy, route, roots)?,
             settings,
-            pacer,
         })
     }
 
-    /// Calls `method` with `body` and, if Slack refuses the blocks, once more with the text alone. `channel` is the
-    /// channel's name or ID at Slack, and `within` the time that is left.
+    /// Calls `method` with `body` and, if Slack refuses the blocks, once more with the text alone. `within` is the
+    /// time that is left.
     ///
     /// # Errors
     /// Why the call did not succeed.
     pub(super) async fn call(
         &self,
         method: Method,
-        channel: &str,
         mut body: Map<String, Value>,
         within: Duration,
     ) -> Result<Posted, SlackFailure> {
@@ -81,7 +76,7 @@ impl SlackApi {
         let mut degraded = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let answer = match tokio::time::timeout(left, self.ask(method, channel, &body)).await {
+            let answer = match tokio::time::timeout(left, self.ask(method, &body)).await {
                 Ok(answer) => answer?,
                 Err(_) => return Err(unanswered("no answer in time".to_owned())),
             };
@@ -117,7 +112,6 @@ impl SlackApi {
     async fn ask(
         &self,
         method: Method,
-        channel: &str,
         body: &Map<String, Value>,
     ) -> Result<MethodAnswer, SlackFailure> {
         let url = self
@@ -147,33 +141,26 @@ impl SlackApi {
             .body(body);
         let response = self.client.send(request).await;
         let response = response.map_err(|error| not_sent(&error))?;
-        self.read(channel, response).await
+        read(response).await
     }
+}
 
-    async fn read(
-        &self,
-        channel: &str,
-        mut response: Response,
-    ) -> Result<MethodAnswer, SlackFailure> {
-        let status = response.status();
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            let wait = retry_after(response.headers());
-            self.pacer.close(channel, wait, Instant::now());
-            return Err(SlackFailure::RateLimited(wait));
-        }
-        let says_when = response.headers().contains_key(header::RETRY_AFTER);
-        if !status.is_success() && !status.is_client_error() {
-            return Err(refused_by_status(status, says_when));
-        }
-        let answer = read_answer(&mut response).await;
-        if status.is_client_error() {
-            // An error with a code comes from Slack, also with a 4xx status. Otherwise another server answered, and posted
-            // nothing.
-            let refusal = answer.ok().filter(|a| !a.ok && is_code(&a.error));
-            return refusal.ok_or_else(|| refused_by_status(status, says_when));
-        }
-        answer.map_err(|why| unanswered(format!("Slack answered {status}, but {why}")))
+async fn read(mut response: Response) -> Result<MethodAnswer, SlackFailure> {
+    let status = response.status();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(SlackFailure::RateLimited(retry_after(response.headers())));
     }
+    let says_when = response.headers().contains_key(header::RETRY_AFTER);
+    if !status.is_success() && !status.is_client_error() {
+        return Err(refused_by_status(status, says_when));
+    }
+    let answer = read_answer(&mut response).await;
+    if status.is_client_error() {
+        // An answer of Slack's counts, whatever the status. Any other server has posted nothing.
+        let refusal = answer.ok().filter(|a| !a.ok && is_code(&a.error));
+        return refusal.ok_or_else(|| refused_by_status(status, says_when));
+    }
+    answer.map_err(|why| unanswered(format!("Slack answered {status}, but {why}")))
 }
 
 /// Reads the JSON of an answer.

@@ -67,6 +67,8 @@ pub(crate) struct Outgoing {
     pub(super) channel: String,
     /// Slack's ID of the channel of the message that it updates, answers or reacts to.
     pub(super) message_channel_id: Option<String>,
+    /// The message that it updates or reacts to.
+    pub(super) about: Option<PostedMessage>,
     /// The channel at Slack: a name with `#`, or an ID.
     pub(super) target: String,
     pub(super) body: Map<String, Value>,
@@ -125,6 +127,7 @@ impl Slack {
             method: Method::PostMessage,
             channel,
             message_channel_id,
+            about: None,
             target,
             body,
             changed,
@@ -147,8 +150,9 @@ impl Slack {
         Ok(Outgoing {
             method: Method::Update,
             target: self.target(author, &posted.channel)?,
-            channel: posted.channel,
-            message_channel_id: Some(posted.channel_id),
+            channel: posted.channel.clone(),
+            message_channel_id: Some(posted.channel_id.clone()),
+            about: Some(posted),
             body,
             changed,
             permit: None,
@@ -175,8 +179,9 @@ impl Slack {
         Ok(Outgoing {
             method: Method::AddReaction,
             target: self.target(author, &posted.channel)?,
-            channel: posted.channel,
-            message_channel_id: Some(posted.channel_id),
+            channel: posted.channel.clone(),
+            message_channel_id: Some(posted.channel_id.clone()),
+            about: Some(posted),
             body,
             changed: None,
             permit: None,

@@ -1,5 +1,5 @@
-//! Slack: sanitizes the messages of handlers and posts them within each channel's rate limit, or shows them in preview. A
-//! circuit breaker holds back calls that Slack rejects until the operator fixes the cause.
+//! Slack: sanitizes the messages of handlers and posts each when it is its turn, or shows them in preview. A circuit breaker
+//! holds back calls that Slack rejects until the operator fixes the cause.
 
 mod answer;
 mod api;
@@ -7,12 +7,12 @@ pub(crate) mod breaker;
 mod check;
 mod codes;
 pub(crate) mod compose;
+mod gates;
 pub(crate) mod handle;
 pub(crate) mod hold;
 pub(crate) mod message_ref;
 mod method;
 mod outcome;
-pub(crate) mod pacer;
 pub(crate) mod preview;
 mod sanitize;
 pub(crate) mod send;
@@ -31,7 +31,7 @@ pub(crate) enum SlackError {
     Invalid(String),
     /// The message does not exist, or is too old to be changed.
     NotFound,
-    /// The wait until the channel accepts another message.
+    /// How long Slack has said to wait. The invocation ends with it, so that no handler gets it.
     RateLimited(std::time::Duration),
     /// Slack cannot be reached, does not work or is held. A retry may succeed.
     Unavailable(String),

@@ -1,5 +1,5 @@
-//! Sends a composed call if the circuit breaker and the channel's rate limit admit it, or shows it in preview. Reports the
-//! result to the handler, the story and the worker.
+//! Sends a composed call if the circuit breaker and its gates admit it, or shows it in preview. Reports the result to the handler,
+//! the story and the worker.
 
 use std::time::{Duration, Instant};
 
@@ -16,21 +16,20 @@ use super::outcome::{Posted, SlackFailure};
 use super::preview;
 use super::{SlackError, SlackReport};
 use crate::outbound::change::Change;
-use alert_manager_core::journal::Dependency;
+use alert_manager_core::gate::{GateAsk, Parked, Pass};
+use alert_manager_core::journal::{Dependency, Ledger};
 
 /// Why a call is not sent now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Deferred {
     /// The channel or all of Slack is held.
     Held(SlackHold),
-    /// Slack's Retry-After runs for this long.
-    RateLimited(Duration),
-    /// The channel's rate limit of this server (`slack.rate`) is exhausted for this long.
-    OwnRate {
-        wait: Duration,
-        /// The reason, for people.
-        why: String,
-    },
+    /// Its delivery waits for its turn at a gate.
+    Parked(Box<Parked>),
+    /// It need not be sent: a newer update of the same message waits. Has the message's reference.
+    Superseded(String),
+    /// The queue cannot say whose turn it is.
+    Unavailable(String),
 }
 
 /// What the result of a call shows about the step's dependencies.
@@ -54,6 +53,8 @@ pub(crate) struct Sent {
     /// The line of the story, if the reply alone does not say enough.
     pub(crate) line: Option<String>,
     pub(crate) findings: Vec<Finding>,
+    /// Set if Slack has said to wait: the gate is closed, and the delivery waits for its turn.
+    pub(crate) parked: Option<Box<Parked>>,
 }
 
 /// A call as it was shown instead of sent.
@@ -71,8 +72,7 @@ impl Slack {
         self.api.check().await
     }
 
-    /// Asks the circuit breaker and the channel's rate limiter whether the call may be sent now. Only a new message takes a
-    /// permit; every call waits for a Retry-After of Slack. In preview every call is admitted.
+    /// Asks the circuit breaker and the gates whether the call may be sent now. In preview every call is admitted.
     ///
     /// # Errors
     /// Why it is not sent now.
@@ -80,31 +80,25 @@ impl Slack {
         &self,
         author: Author<'_>,
         outgoing: &mut Outgoing,
-        now: Instant,
+        ledger: &dyn Ledger,
     ) -> Result<(), Deferred> {
         if self.settings().preview {
             return Ok(());
         }
-        let permit = self.breaker.admit(outgoing.as_call(self), now);
+        let permit = self.breaker.admit(outgoing.as_call(self), Instant::now());
         outgoing.permit = Some(permit.map_err(Deferred::Held)?);
-        let pacer = &self.api.pacer;
-        let closed = pacer.check(&outgoing.target, now);
-        if outgoing.method != Method::PostMessage {
-            return closed.map_err(Deferred::RateLimited);
+        match ledger.pass(&self.gates(outgoing)) {
+            Ok(Pass::Granted) => Ok(()),
+            Ok(Pass::Parked(parked)) => Err(Deferred::Parked(Box::new(parked))),
+            Ok(Pass::Superseded) => Err(Deferred::Superseded(
+                outgoing
+                    .about
+                    .as_ref()
+                    .map(|message| self.reference(author, outgoing.method, message))
+                    .unwrap_or_default(),
+            )),
+            Err(error) => Err(Deferred::Unavailable(error.to_string())),
         }
-        let rate = self.settings().rate;
-        let who = format!("{} {}", author.handler, author.delivery);
-        let permit = pacer.take(&outgoing.target, &who, rate, now);
-        permit.map_err(|wait| match closed {
-            Err(_) => Deferred::RateLimited(wait),
-            Ok(()) => Deferred::OwnRate {
-                wait,
-                why: format!(
-                    "waiting for this channel's rate limit ({} a second, slack.rate)",
-                    rate.per_second
-                ),
-            },
-        })
     }
 
     /// Sends a call that was admitted.
@@ -112,18 +106,34 @@ impl Slack {
         &self,
         author: Author<'_>,
         mut outgoing: Outgoing,
+        ledger: &dyn Ledger,
         within: Duration,
     ) -> Sent {
+        let gates = self.gates(&outgoing);
         let (method, body) = (outgoing.method, std::mem::take(&mut outgoing.body));
         let permit = outgoing.permit.take().unwrap_or_default();
-        let called = self.api.call(method, &outgoing.target, body, within).await;
-        match called {
-            Ok(posted) => self.posted(author, outgoing, posted),
-            Err(failure) => self.failed(author, &outgoing, permit, failure),
+        match self.api.call(method, body, within).await {
+            Ok(posted) => self.posted(author, outgoing, ledger, posted),
+            Err(failure) => {
+                let parked = match &failure {
+                    SlackFailure::RateLimited(wait) => parked_at(ledger, gates, *wait),
+                    _ => None,
+                };
+                Sent {
+                    parked,
+                    ..self.failed(author, &outgoing, permit, failure)
+                }
+            }
         }
     }
 
-    fn posted(&self, author: Author<'_>, outgoing: Outgoing, posted: Posted) -> Sent {
+    fn posted(
+        &self,
+        author: Author<'_>,
+        outgoing: Outgoing,
+        ledger: &dyn Ledger,
+        posted: Posted,
+    ) -> Sent {
         let call = outgoing.as_call(self);
         self.breaker.token_accepted(call);
         let mut findings = vec![Finding::Answered(Dependency::Slack)];
@@ -151,11 +161,15 @@ impl Slack {
             channel_id: posted.channel_id,
             ts: posted.ts,
         };
+        if let Some((gate, wait)) = self.pause_after(author, outgoing.method, &message) {
+            ledger.close_gate(&gate, wait);
+        }
         Sent {
             reply: Ok(self.reference(author, outgoing.method, &message)),
             change: Change::Made,
             line: Some(line),
             findings,
+            parked: None,
         }
     }
 
@@ -198,6 +212,7 @@ impl Slack {
             change,
             line: unknown,
             findings,
+            parked: None,
         }
     }
 
@@ -303,6 +318,13 @@ impl Slack {
         let lines = preview::render(channel, &to, &outgoing.text(), body.get("blocks"));
         (self.preview)(&lines);
     }
+}
+
+/// Closes the first of the gates of a call, since Slack has said to wait, and returns that its delivery waits there.
+fn parked_at(ledger: &dyn Ledger, gates: Vec<GateAsk>, wait: Duration) -> Option<Box<Parked>> {
+    let gate = gates.first()?.clone();
+    ledger.close_gate(&gate, wait);
+    Some(Box::new(Parked { gate, asks: gates }))
 }
 
 /// Adds a hold to the findings, and returns the handler's error.

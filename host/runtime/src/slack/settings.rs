@@ -19,6 +19,8 @@ pub struct Settings {
     pub channels: BTreeMap<String, String>,
     /// `rate`: the rate limit of each channel.
     pub rate: Rate,
+    /// `workspace_rate`: of all channels together.
+    pub workspace_rate: Rate,
     /// `api_url`: the base of the methods, with a slash at its end.
     pub api_url: Url,
     /// `proxy_url` of this section, else the global one.
@@ -27,20 +29,24 @@ pub struct Settings {
     pub via_proxy: bool,
 }
 
-/// The rate limit of one channel.
+/// A rate limit of messages.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
-    /// `per_second`: messages per second, 1 by default; 0 turns the limit off.
+    /// `per_second`: messages per second on average; 0 turns the limit off.
     pub per_second: f64,
-    /// `burst`: messages at once after a pause, 5 by default.
+    /// `burst`: messages at once after a pause.
     pub burst: u32,
 }
 
-impl Default for Rate {
-    fn default() -> Self {
-        Self {
-            per_second: 1.0,
-            burst: 5,
-        }
-    }
+impl Rate {
+    /// By default, of one channel. Slack: "one message per second per channel", and short bursts.
+    pub const CHANNEL: Self = Self {
+        per_second: 1.0,
+        burst: 5,
+    };
+    /// By default, of the workspace. Slack: "several hundred messages per minute".
+    pub const WORKSPACE: Self = Self {
+        per_second: 5.0,
+        burst: 25,
+    };
 }

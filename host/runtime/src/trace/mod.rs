@@ -90,6 +90,8 @@ pub enum Answered {
     Diverged,
     /// It was shown instead of made.
     Preview,
+    /// Not made: its delivery waits for its turn.
+    Parked,
 }
 
 impl Answered {
@@ -103,6 +105,7 @@ impl Answered {
             Self::Denied => "denied",
             Self::Diverged => "diverged",
             Self::Preview => "preview",
+            Self::Parked => "parked",
         }
     }
 }

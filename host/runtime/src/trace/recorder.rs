@@ -12,7 +12,7 @@ use crate::limits::quota::LimitName;
 use crate::slack::hold::SlackHold;
 use crate::text::cut;
 use alert_manager_core::journal::{
-    Begun, CallKind, CallName, Dependency, Doubts, NamedCall, Note, RecordUse,
+    Begun, CallKind, CallName, Dependency, Doubts, NamedCall, Note, RecordUse, Replay,
 };
 
 /// Records one invocation while it runs.
@@ -31,14 +31,16 @@ pub(crate) struct FinishedRecording {
     pub(crate) hold: Option<SlackHold>,
     /// The last dependency that did not answer.
     pub(crate) unanswered: Option<Dependency>,
-    /// The reason for which a call has to wait for a rate limit of this server.
-    pub(crate) rate: Option<String>,
     /// The dependencies that answered.
     pub(crate) answered: Vec<Dependency>,
     /// The calls that may have happened without a record.
     pub(crate) doubts: Doubts,
     /// The size of the step's record; zero if it recorded nothing.
     pub(crate) recorded: RecordUse,
+    /// True if the step has an effect on record.
+    pub(crate) has_effect: bool,
+    /// True if a call was sent that changes something.
+    pub(crate) has_sent: bool,
 }
 
 #[derive(Default)]
@@ -47,12 +49,13 @@ struct Recording {
     in_flight: Option<InFlight>,
     hold: Option<SlackHold>,
     unanswered: Option<Dependency>,
-    rate: Option<String>,
     answered: Vec<Dependency>,
     doubts: Doubts,
     /// True if an effect of this attempt has not succeeded.
     has_failed: bool,
     recorded: RecordUse,
+    has_effect: bool,
+    has_sent: bool,
 }
 
 struct InFlight {
@@ -73,17 +76,21 @@ impl Recorder {
         }
     }
 
-    /// Sets the number of the attempt, and the calls that earlier attempts left in doubt.
-    pub(crate) fn for_attempt(mut self, attempt: u32, doubts: Doubts) -> Self {
+    /// Sets the number of the attempt, the calls that earlier attempts left in doubt, and whether one of them had an effect.
+    pub(crate) fn for_attempt(mut self, attempt: u32, doubts: Doubts, has_effect: bool) -> Self {
         self.attempt = attempt;
-        self.recording.get_mut().doubts = doubts;
+        let recording = self.recording.get_mut();
+        recording.doubts = doubts;
+        recording.has_effect = has_effect;
         self
     }
 
     /// Records that a call begins. If it gets no answer and `leaves_doubt` is true, it may have changed something without a
     /// record.
     pub(crate) fn begin(&self, call: NamedCall, leaves_doubt: bool, recorded_to: u32) {
-        self.recording.lock().in_flight = Some(InFlight {
+        let mut recording = self.recording.lock();
+        recording.has_sent |= leaves_doubt;
+        recording.in_flight = Some(InFlight {
             call,
             leaves_doubt,
             recorded_to,
@@ -101,9 +108,11 @@ impl Recorder {
         self.recording.lock().doubts.carried(kind, name);
     }
 
-    /// Sets the size of the step's record.
-    pub(crate) fn set_record_use(&self, used: RecordUse) {
-        self.recording.lock().recorded = used;
+    /// Sets what the step has on record.
+    pub(crate) fn set_recorded(&self, replay: &Replay) {
+        let mut recording = self.recording.lock();
+        recording.recorded = replay.used();
+        recording.has_effect = replay.has_effect();
     }
 
     /// Records that a call ended, and that it is not known whether it happened.
@@ -158,11 +167,6 @@ impl Recorder {
         let mut recording = self.recording.lock();
         recording.hold = Some(hold);
         recording.unanswered = None;
-    }
-
-    /// Records that a call has to wait for a rate limit of this server.
-    pub(crate) fn waits_for_rate(&self, why: String) {
-        self.recording.lock().rate = Some(why);
     }
 
     /// Records that a dependency has not answered, or not yet, even if it answered an earlier call.
@@ -235,10 +239,11 @@ impl Recorder {
             trace,
             hold: recording.hold.take(),
             unanswered: recording.unanswered.take(),
-            rate: recording.rate.take(),
             answered: std::mem::take(&mut recording.answered),
             doubts: std::mem::take(&mut recording.doubts),
             recorded: recording.recorded,
+            has_effect: recording.has_effect,
+            has_sent: recording.has_sent,
         }
     }
 }
@@ -378,7 +383,7 @@ mod tests {
     #[test]
     fn a_call_without_an_answer_is_ambiguous_if_it_leaves_doubt() {
         for leaves_doubt in [true, false] {
-            let recorder = recorder().for_attempt(4, Doubts::default());
+            let recorder = recorder().for_attempt(4, Doubts::default(), false);
             let call = NamedCall {
                 kind: CallKind::Http,
                 name: CallName::Key("k".to_owned()),

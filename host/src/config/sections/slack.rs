@@ -1,4 +1,4 @@
-//! `slack`: the token, the channels, the rate.
+//! `slack`: the token, the channels, the rates.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,16 @@ const SLACK_KEYS: &[Key] = &[
     )
     .default("{ alerts: \"#alerts\" }")
     .example("{ alerts: \"#alerts\", oncall: C0123456 }"),
-    Key::new("rate", Written::Mapping(RATE_KEYS), "How many messages a channel takes; those over it wait."),
+    Key::new(
+        "rate",
+        Written::Mapping(RATE_KEYS),
+        "How many messages each channel takes; those over it wait for their turn, critical ones first.",
+    ),
+    Key::new(
+        "workspace_rate",
+        Written::Mapping(WORKSPACE_RATE_KEYS),
+        "How many messages all channels together take.",
+    ),
     Key::new(
         "api_url",
         Written::Scalar("a URL such as https://slack.com/api/"),
@@ -72,17 +81,34 @@ const RATE_KEYS: &[Key] = &[
     Key::new(
         "per_second",
         Written::PerSecond,
-        "Messages a second; 0 is off.",
+        "Messages a second. 0 is off, also for the workspace, updates and reactions: then only what Slack says counts.",
     )
-    .default_of(|| SlackRate::default().per_second.to_string())
+    .default_of(|| SlackRate::CHANNEL.per_second.to_string())
     .example("0.5"),
     Key::new(
         "burst",
         Written::Count,
         "Messages that may be sent at once.",
     )
-    .default_of(|| SlackRate::default().burst.to_string())
+    .default_of(|| SlackRate::CHANNEL.burst.to_string())
     .example("10"),
+];
+
+const WORKSPACE_RATE_KEYS: &[Key] = &[
+    Key::new(
+        "per_second",
+        Written::PerSecond,
+        "Messages a second; 0 is off.",
+    )
+    .default_of(|| SlackRate::WORKSPACE.per_second.to_string())
+    .example("2.5"),
+    Key::new(
+        "burst",
+        Written::Count,
+        "Messages that may be sent at once.",
+    )
+    .default_of(|| SlackRate::WORKSPACE.burst.to_string())
+    .example("50"),
 ];
 
 /// Without a file and a token, messages are previewed.
@@ -101,10 +127,15 @@ fn slack(d: &mut Decoding<'_>) {
         if let Some((node, path)) = section.take("channels") {
             channels = Some(read_channels(reader, node, &path));
         }
-        if let Some(mut rate) = section.below(reader, "rate") {
-            rate.set(reader, "per_second", &mut slack.rate.per_second);
-            rate.set(reader, "burst", &mut slack.rate.burst);
-            rate.finish(reader);
+        for (key, rate) in [
+            ("rate", &mut slack.rate),
+            ("workspace_rate", &mut slack.workspace_rate),
+        ] {
+            if let Some(mut section) = section.below(reader, key) {
+                section.set(reader, "per_second", &mut rate.per_second);
+                section.set(reader, "burst", &mut rate.burst);
+                section.finish(reader);
+            }
         }
         section.set(reader, "preview", &mut slack.preview);
         if let Some((key, node, path)) = section.find("api_url") {

@@ -138,7 +138,11 @@ pub(super) async fn story(
     let id = parse_id(&id)?;
     let story = api.queue.story(id).await.map_err(|e| store(&e))?;
     let story = story.ok_or_else(|| unknown(id))?;
-    Ok(axum::Json(story_of(&api.handlers.load(), story)))
+    let waiting = api.queue.waiting(id).map(api::Waiting::from);
+    Ok(axum::Json(api::Story {
+        waiting,
+        ..story_of(&api.handlers.load(), story)
+    }))
 }
 
 fn story_of(handlers: &worker::Settings, story: Story) -> api::Story {
@@ -154,6 +158,7 @@ fn story_of(handlers: &worker::Settings, story: Story) -> api::Story {
         alert: story.alert.into(),
         steps: steps(handlers, story.progress),
         not_before: story.not_before,
+        waiting: None,
         story: attempts.collect(),
         attempts_omitted: story.attempts_omitted,
         journal: journal.collect(),

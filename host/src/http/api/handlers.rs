@@ -64,6 +64,8 @@ fn describe(api: &Api, counts: &[HandlerCounts], module: &ModuleInfo) -> Handler
             let (done, dead) = api.metrics.ended(name);
             api::Counts {
                 queued: now.map_or(0, |counts| counts.waiting as u64),
+                waiting: now.map_or_else(Default::default, |counts| counts.by_priority.into()),
+                waiting_since: now.and_then(|counts| counts.oldest),
                 running: now.map_or(0, |counts| counts.running.into()),
                 done,
                 dead,

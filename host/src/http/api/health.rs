@@ -106,6 +106,8 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Api
     let channels = slack.channels.keys();
     let channels = channels.map(|name| (name.as_str(), i64::from(is_held(name))));
     api.metrics.slack_channels(channels);
+    let gates = super::channels::current(&api);
+    api.metrics.channels_waiting(gates.channels.iter());
     let serving_old =
         named.map(|(name, file)| (name.as_str(), i64::from(file.state == ModuleState::Refused)));
     api.metrics.serving_old(serving_old);
@@ -150,6 +152,7 @@ pub(super) async fn index() -> &'static str {
         "POST /webhook            alerts, as Alertmanager, Grafana or Prometheus send them\n",
         "GET  /api/v1/deliveries  their deliveries\n",
         "GET  /api/v1/handlers    the handlers\n",
+        "GET  /api/v1/channels    what waits for its turn in Slack's channels\n",
         "GET  /metrics            Prometheus' text format\n",
         "GET  /healthz /readyz    live, ready\n",
     )

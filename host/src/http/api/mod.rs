@@ -1,5 +1,6 @@
 //! The API for people and programs: deliveries, handlers, health.
 
+mod channels;
 mod deliveries;
 mod handlers;
 mod health;
@@ -85,6 +86,7 @@ pub(super) fn endpoints(api: Api) -> Endpoints {
         .route("/api/v1/deliveries/{id}/retry", post(deliveries::retry))
         .route("/api/v1/deliveries/{id}/cancel", post(deliveries::cancel))
         .route("/api/v1/handlers", get(handlers::list))
+        .route("/api/v1/channels", get(channels::list))
         .route("/-/reload", post(health::reload).put(health::reload))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&api), guard));
     let metrics = get(health::metrics);

@@ -8,9 +8,10 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use prometheus::{Encoder as _, Histogram, IntGaugeVec, Registry, TextEncoder};
 
-use crate::alert::{HandlerName, Status, StepKind};
+use crate::alert::{HandlerName, Status, StepKind, Timestamp};
+use crate::api::Channel;
 use crate::queue::Losses;
-use table::Collectors;
+use table::{Collectors, PRIORITIES};
 
 pub use reasons::WebhookResult;
 pub(crate) use reasons::{Cut, Refusal};
@@ -138,6 +139,25 @@ impl Metrics {
     /// Sets the series to the configured channels, with 1 for each that is held.
     pub fn slack_channels<'a>(&self, channels: impl Iterator<Item = (&'a str, i64)>) {
         show(&self.collectors.slack_channel_held, channels);
+    }
+
+    /// Sets the series to the configured channels, with what waits for its turn in each.
+    pub fn channels_waiting<'a>(&self, channels: impl Iterator<Item = &'a Channel>) {
+        let (waiting, oldest) = (
+            &self.collectors.channel_waiting,
+            &self.collectors.channel_oldest,
+        );
+        waiting.reset();
+        oldest.reset();
+        for Channel { gate, .. } in channels {
+            for priority in PRIORITIES {
+                let count = i64::try_from(gate.waiting.of(priority)).unwrap_or(i64::MAX);
+                let labels = [gate.name.as_str(), priority.as_str()];
+                waiting.with_label_values(&labels).set(count);
+            }
+            let since = gate.waiting_since.map_or(0, Timestamp::as_second);
+            oldest.with_label_values(&[gate.name.as_str()]).set(since);
+        }
     }
 
     /// Sets the series to the handlers that serve now, with 1 for each whose newer file is refused.

@@ -8,11 +8,15 @@ use prometheus::{
 };
 
 use super::reasons::{Cut, Refusal, WebhookResult};
-use crate::alert::{Status, StepKind};
+use crate::alert::{Priority, Status, StepKind};
 use crate::journal::CallKind;
 
 /// The prefix of all names.
 const PREFIX: &str = "alert_manager_";
+
+/// All priorities, the highest first.
+pub(super) const PRIORITIES: [Priority; 3] =
+    [Priority::Critical, Priority::Warning, Priority::Normal];
 
 /// The buckets of the time of one invocation, in seconds.
 const INVOCATION_SECONDS: &[f64] = &[
@@ -103,6 +107,10 @@ fn steps() -> Vec<&'static str> {
     [StepKind::Enrich, StepKind::Act]
         .map(StepKind::as_str)
         .into()
+}
+
+fn priorities() -> Vec<&'static str> {
+    PRIORITIES.map(Priority::as_str).into()
 }
 
 fn interfaces() -> Vec<&'static str> {
@@ -240,6 +248,10 @@ metrics! {
         "1 while a handler is paused because it failed several times in a row.";
     slack_channel_held: IntGaugeVec, "slack_channel_held" [named("channel")],
         "1 while Slack refuses a channel of slack.channels, or the token, so that messages wait for the operator.";
+    channel_waiting: IntGaugeVec, "channel_waiting" [named("channel"), one_of("priority", priorities)],
+        "Deliveries that wait for their turn in a channel of slack.channels.";
+    channel_oldest: IntGaugeVec, "channel_oldest_timestamp_seconds" [named("channel")],
+        "Since when the first delivery has waited for its turn in a channel of slack.channels; 0 if none waits.";
     heartbeat_missing: IntGaugeVec, "heartbeat_missing" [named("heartbeat")],
         "1 while an expected heartbeat does not come.";
     store_writable: IntGauge, "store_writable" [],

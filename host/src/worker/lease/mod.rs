@@ -1,5 +1,6 @@
 //! Runs one lease of a delivery: the steps that are due, in order, until it is settled.
 
+mod given;
 mod permit;
 mod report;
 mod step;
@@ -14,6 +15,7 @@ use super::outcome::{self, Circumstances};
 use crate::alert::{HandlerName, Status, StepKind, Timestamp, is_dead_letter_route};
 use crate::api::AttemptOutcome;
 use crate::description::Description;
+use crate::gate::Parked;
 use crate::journal::{Dependency, RecordUse};
 use crate::queue::{Leased, Next, Settlement, Step, StepStatus, Woken};
 use permit::Permit;
@@ -32,6 +34,8 @@ pub(super) struct Lease {
     report: Report,
     /// The size of what its steps have recorded under this lease.
     recorded_now: RecordUse,
+    /// The steps that wait for their turn, and where.
+    parked: BTreeMap<usize, Parked>,
     /// When the steps that failed are due, on the monotonic clock.
     due: BTreeMap<usize, Instant>,
     /// The steps that run before their time, with the recovered dependencies that each waited for.
@@ -81,6 +85,7 @@ impl Lease {
             began: Instant::now(),
             tried: Vec::new(),
             recorded_now: RecordUse::default(),
+            parked: BTreeMap::new(),
             due: BTreeMap::new(),
             woken,
             answered: Vec::new(),
@@ -148,7 +153,8 @@ impl Lease {
     /// Chooses the next step: enrichments in order, then any actor that is due and whose handler has a permit left, so that an
     /// actor without a permit does not hold back the next.
     fn turn(&mut self) -> Turn {
-        let due = self.leased.progress.due(Timestamp::now());
+        let mut due = self.leased.progress.due(Timestamp::now());
+        due.retain(|index| !self.parked.contains_key(index));
         let Some(first) = due.first().copied() else {
             return Turn::End;
         };
@@ -183,7 +189,7 @@ impl Lease {
             return false;
         }
         let settings = self.worker.settings.load().of(&step.handler);
-        if age < settings.enrich.within {
+        if age < settings.enrich.of(self.leased.priority).within {
             return false;
         }
         let busy = format!(
@@ -238,15 +244,21 @@ impl Lease {
                 step.not_before = Some(outcome::later(now, wait));
             }
         }
-        let next = match waits_for {
-            Some(handler) => Next::Yield { handler },
-            None => outcome::next(&progress),
+        let next = match (waits_for, self.parked.into_iter().next()) {
+            (Some(handler), _) => Next::Yield { handler },
+            (None, Some((index, parked))) => Next::Park {
+                handler: progress.steps[index].handler.clone(),
+                parked,
+                is_clean: progress.is_clean(),
+            },
+            (None, None) => outcome::next(&progress),
         };
         let outcome = match &next {
             Next::Done => AttemptOutcome::Done,
             Next::Dead(_) | Next::Expired(_) => AttemptOutcome::Dead,
             Next::Retry { .. } => AttemptOutcome::Retry,
-            Next::Yield { .. } | Next::Park { .. } => AttemptOutcome::Yield,
+            Next::Yield { .. } => AttemptOutcome::Yield,
+            Next::Park { .. } => AttemptOutcome::Parked,
         };
         let last_error = match &next {
             Next::Dead(reason) | Next::Expired(reason) => Some(reason.clone()),

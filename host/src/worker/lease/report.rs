@@ -87,6 +87,29 @@ impl Report {
         self.warn_of_doubts(step);
     }
 
+    /// Reports a try that made a call and was then taken back, because its delivery waits for its turn.
+    pub(super) fn parked(
+        &mut self,
+        step: &Step,
+        module: String,
+        started_at: Timestamp,
+        trace: Trace,
+    ) {
+        self.attempt.steps.push(StepTry {
+            handler: step.handler.clone(),
+            step: step.kind.into(),
+            module: Some(module),
+            started_at,
+            outcome: StepOutcome::Parked.into(),
+            error: None,
+            not_before: None,
+            facts: Labels::default(),
+            blocks: Vec::new(),
+            in_doubt: doubts_of(&step.doubts_over(&[], self.attempt.attempt)),
+            trace: trace.into(),
+        });
+    }
+
     /// Reports the doubts of a step that has ended.
     pub(super) fn ended_in_doubt(&mut self, step: &Step) {
         let in_doubt = step.doubts_over(&[], self.attempt.attempt);

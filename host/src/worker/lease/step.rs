@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Lease;
-use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp};
+use super::{Lease, given};
+use crate::alert::{HandlerName, StepKind, Timestamp};
 use crate::breaker;
+use crate::gate::Parked;
 use crate::journal::{Dependency, Recorded};
 use crate::policy::{Grants, MissingPin};
 use crate::queue::{ReadError, Step, StepStatus, Wake};
 use crate::runtime::{Invocation, Invoked, Output, Served, StepFailure};
-use crate::worker::HandlerSettings;
 use crate::worker::breaker::{Change, Gate, Health};
 use crate::worker::outcome::{self, Met};
+use crate::worker::{EnrichBudget, HandlerSettings};
 
 /// How long an actor whose module is not loaded waits at most until it is checked again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
@@ -43,9 +44,16 @@ impl Lease {
             self.module_missing(index, &settings);
             return;
         };
+        let age = self.age();
+        let step = &mut self.leased.progress.steps[index];
+        if outcome::expired_in_turn(step, &settings.retry, age) {
+            self.ended_without_try(index);
+            return;
+        }
         let started_at = Timestamp::now();
         let invoked = self.invoke(index, &served, &settings).await;
-        if invoked.outcome.is_err() {
+        let is_parked = matches!(invoked.outcome, Err(StepFailure::Parked(_)));
+        if invoked.outcome.is_err() && !is_parked {
             self.look_for_another_way().await;
         }
         self.report.count(&handler, &invoked.trace);
@@ -108,10 +116,12 @@ impl Lease {
     ) -> Invocation {
         let (id, lease) = (self.leased.id, self.leased.lease.number);
         let number = u32::try_from(index).unwrap_or(u32::MAX);
-        let steps = &self.leased.progress.steps;
-        let found = Arc::new(found(&steps[..index]));
         let config = self.route_config(settings);
-        let time_left = time_left(steps, index, settings);
+        let budget = settings.enrich.of(self.leased.priority);
+        let steps = &self.leased.progress.steps;
+        let time_left = time_left(steps, index, &budget, settings.limits.wall_max);
+        self.explain_lateness(index, &recorded.entries);
+        let found = Arc::new(self.found(index));
         let step = &mut self.leased.progress.steps[index];
         let now = Timestamp::now();
         step.started_at.get_or_insert(now);
@@ -171,9 +181,14 @@ impl Lease {
         let wall = Duration::from_micros(invoked.trace.wall_us);
         let step = &mut self.leased.progress.steps[index];
         step.used_ms += u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+        step.has_effect |= invoked.has_effect;
         self.recorded_now = self.recorded_now.plus(invoked.recorded);
         if let Some(doubts) = invoked.doubts {
             step.set_doubts(doubts);
+        }
+        let is_parked = matches!(invoked.outcome, Err(StepFailure::Parked(_)));
+        if !is_parked || invoked.has_sent {
+            step.parked = None;
         }
         for dependency in &invoked.answered {
             self.worker.queue.wake(dependency, Wake::All);
@@ -182,6 +197,15 @@ impl Lease {
         let error = invoked.outcome.as_ref().err().map(ToString::to_string);
         match invoked.outcome {
             Ok(output) => succeeded(step, output),
+            Err(StepFailure::Parked(parked)) => {
+                self.parked(index, *parked);
+                // What it read is on record, and in the story of the try that goes on.
+                if invoked.has_sent {
+                    let step = &self.leased.progress.steps[index];
+                    self.report.parked(step, module, started_at, invoked.trace);
+                }
+                return;
+            }
             Err(failure) => {
                 let mut woken = self.woken.remove(&index).unwrap_or_default();
                 woken.extend(
@@ -210,6 +234,15 @@ impl Lease {
         }
     }
 
+    /// Takes a try back: nothing failed, and the delivery waits for its turn.
+    fn parked(&mut self, index: usize, parked: Parked) {
+        let step = &mut self.leased.progress.steps[index];
+        step.take_back();
+        step.parked
+            .get_or_insert_with(|| (Timestamp::now(), given::gate_name(&parked.gate)));
+        self.parked.insert(index, parked);
+    }
+
     fn failed(
         &mut self,
         index: usize,
@@ -232,7 +265,8 @@ impl Lease {
         let step = &mut self.leased.progress.steps[index];
         match step.kind {
             StepKind::Enrich => {
-                outcome::enrichment_failed(step, failure, &settings.enrich, used);
+                let budget = settings.enrich.of(self.leased.priority);
+                outcome::enrichment_failed(step, failure, &budget, used);
             }
             StepKind::Act => {
                 // A failure of the server itself says nothing about what the step met. A notice that has another way does not
@@ -337,7 +371,7 @@ impl Lease {
 fn health_of(kind: StepKind, invoked: &Invoked) -> Option<Health> {
     match (&invoked.hold, &invoked.outcome) {
         // How it behaves while Slack rejects it says nothing about its health.
-        (Some(_), Err(_)) | (_, Err(StepFailure::Host(_))) => None,
+        (Some(_), Err(_)) | (_, Err(StepFailure::Host(_) | StepFailure::Parked(_))) => None,
         (_, Err(failure @ (StepFailure::Trap(_) | StepFailure::Limit(_)))) => {
             let why = failure.to_string();
             Some(Health::Broken(
@@ -365,13 +399,12 @@ fn succeeded(step: &mut Step, output: Output) {
 }
 
 /// Returns the time limit of a step: for an enrichment the rest of its delivery's budget, for an actor its wall time.
-fn time_left(steps: &[Step], index: usize, settings: &HandlerSettings) -> Duration {
-    let wall = settings.limits.wall_max;
+fn time_left(steps: &[Step], index: usize, budget: &EnrichBudget, wall: Duration) -> Duration {
     match steps[index].kind {
         StepKind::Act => wall,
         StepKind::Enrich => {
-            let within = settings.enrich.within;
-            within.saturating_sub(enrichment_used(steps)).min(wall)
+            let left = budget.within.saturating_sub(enrichment_used(steps));
+            left.min(wall)
         }
     }
 }
@@ -379,31 +412,6 @@ fn time_left(steps: &[Step], index: usize, settings: &HandlerSettings) -> Durati
 fn enrichment_used(steps: &[Step]) -> Duration {
     let enrichments = steps.iter().filter(|step| step.kind == StepKind::Enrich);
     Duration::from_millis(enrichments.map(|step| step.used_ms).sum())
-}
-
-/// Returns what the enrichments among these steps found, and which of them failed.
-fn found(steps: &[Step]) -> Enrichment {
-    let mut found = Enrichment::default();
-    for step in steps {
-        match (step.kind, step.status) {
-            (StepKind::Enrich, StepStatus::Done) => found.add(Enrichment {
-                facts: step.facts.clone(),
-                blocks: step.blocks.clone(),
-            }),
-            (StepKind::Enrich, StepStatus::Failed) => {
-                let reason = step.last_error.as_deref().unwrap_or("failed");
-                // The story has the complete backtrace of a trap; people need only its first line.
-                let reason = reason.lines().next().unwrap_or_default().to_owned();
-                let fact = (format!("enrich_failed.{}", step.handler), reason);
-                found.add(Enrichment {
-                    facts: Labels::from_iter([fact]),
-                    blocks: Vec::new(),
-                });
-            }
-            _ => {}
-        }
-    }
-    found
 }
 
 /// Returns the operator's grants, without the credentials if the origin of the module is not certain.

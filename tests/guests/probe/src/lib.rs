@@ -31,20 +31,25 @@ impl Guest for Probe {
     }
 
     fn enrich(call: Call, alert: Alert, found: Enrichment) -> Result<Enrichment, Failure> {
-        let facts = run(&call, &alert, "enrich")?;
+        let facts = run(&call, &alert, &found, "enrich")?;
         Ok(Enrichment {
             facts,
             blocks: found.blocks,
         })
     }
 
-    fn act(call: Call, alert: Alert, _: Enrichment) -> Result<Labels, Failure> {
-        run(&call, &alert, "act")
+    fn act(call: Call, alert: Alert, found: Enrichment) -> Result<Labels, Failure> {
+        run(&call, &alert, &found, "act")
     }
 }
 
 /// Runs the script in both hooks, or in the one that the alert's label `step` names.
-fn run(call: &Call, alert: &Alert, step: &str) -> Result<Labels, Failure> {
+fn run(
+    call: &Call,
+    alert: &Alert,
+    found: &Enrichment,
+    step: &str,
+) -> Result<Labels, Failure> {
     let named = alert.labels.iter().find(|(name, _)| name == "step");
     if named.is_some_and(|(_, named)| named != step) {
         return Ok(vec![]);
@@ -60,10 +65,19 @@ fn run(call: &Call, alert: &Alert, step: &str) -> Result<Labels, Failure> {
     let mut facts = Vec::new();
     let mut message = String::new();
     for (number, line) in script.lines().map(str::trim).enumerate() {
-        let result = perform(call, line, &mut message)?;
+        let result = match line.strip_prefix("fact ") {
+            Some(name) => fact(found, name),
+            None => perform(call, line, &mut message)?,
+        };
         facts.push((number.to_string(), result));
     }
     Ok(facts)
+}
+
+fn fact(found: &Enrichment, name: &str) -> String {
+    let mut facts = found.facts.iter();
+    let fact = facts.find(|(known, _)| known == name);
+    fact.map_or_else(|| "none".into(), |(_, value)| value.clone())
 }
 
 fn perform(call: &Call, line: &str, last: &mut String) -> Result<String, Failure> {

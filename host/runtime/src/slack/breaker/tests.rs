@@ -18,6 +18,7 @@ fn settings(alerts: &str) -> Settings {
             per_second: 0.0,
             burst: 1,
         },
+        workspace_rate: Rate::WORKSPACE,
         api_url: "https://slack.example.com/api/".parse().unwrap(),
         proxy: None,
         via_proxy: false,

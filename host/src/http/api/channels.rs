@@ -1,0 +1,71 @@
+//! `GET /api/v1/channels`: Slack's channels and the other gates, with what waits for its turn at each.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+
+use super::Api;
+use crate::api::{ByPriority, Channel, Channels, Gate};
+use crate::gate::GateName;
+use crate::queue::GateStatus;
+use crate::runtime::SlackSettings;
+
+/// Lists the channels of `slack.channels`, and every other gate.
+pub(super) async fn list(State(api): State<Arc<Api>>) -> axum::Json<Channels> {
+    axum::Json(current(&api))
+}
+
+/// Returns the gates as they are now.
+pub(super) fn current(api: &Api) -> Channels {
+    let slack = api.slack.load();
+    let gates = api.queue.gates();
+    let channels = slack.channels.iter().map(|(name, target)| {
+        let known = gates.iter().find(|gate| is_of(gate, target));
+        Channel {
+            slack: target.clone(),
+            gate: match known {
+                Some(known) => gate(name.clone(), known),
+                None => unused(name.clone(), &slack),
+            },
+        }
+    });
+    let is_other =
+        |known: &&GateStatus| !slack.channels.values().any(|target| is_of(known, target));
+    let others = gates.iter().filter(is_other);
+    Channels {
+        channels: channels.collect(),
+        gates: others
+            .map(|other| gate(other.name.to_string(), other))
+            .collect(),
+    }
+}
+
+fn is_of(gate: &GateStatus, target: &str) -> bool {
+    matches!(&gate.name, GateName::SlackChannel(channel) if channel == target)
+}
+
+fn gate(name: String, status: &GateStatus) -> Gate {
+    Gate {
+        name,
+        per_second: status.rate.map(|rate| rate.per_second),
+        burst: status.rate.map(|rate| rate.burst),
+        waiting: status.waiting.into(),
+        waiting_since: status.waiting_since,
+        next_token_at: status.next_token_at,
+        closed_until: status.closed_until,
+    }
+}
+
+/// Returns the gate of a channel to which nothing was posted yet.
+fn unused(name: String, slack: &SlackSettings) -> Gate {
+    let rate = Some(slack.rate).filter(|rate| rate.per_second > 0.0);
+    Gate {
+        name,
+        per_second: rate.map(|rate| rate.per_second),
+        burst: rate.map(|rate| rate.burst),
+        waiting: ByPriority::default(),
+        waiting_since: None,
+        next_token_at: None,
+        closed_until: None,
+    }
+}
