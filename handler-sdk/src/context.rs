@@ -36,7 +36,7 @@ impl Cx {
 
     /// Returns a client for the origins that the operator granted.
     pub const fn http(&self) -> Http<'_> {
-        Http::new(self)
+        Http::new(&self.imports)
     }
 
     /// Returns a client for the Slack channels that the operator granted. Denied during `enrich`.
@@ -128,10 +128,6 @@ impl Cx {
     /// does not advance, and it never goes back.
     pub fn now(&self) -> Timestamp {
         self.imports.now()
-    }
-
-    pub(crate) const fn imports(&self) -> &Imports {
-        &self.imports
     }
 }
 

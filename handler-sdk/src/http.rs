@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::alert_manager::handler::http as wire;
-use crate::{Cx, Timestamp, mask};
+use crate::imports::Imports;
+use crate::{Timestamp, mask};
 
 pub use error::{Error, ErrorKind};
 pub use wire::Method;
@@ -29,12 +30,12 @@ pub use wire::Method;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Http<'a> {
-    cx: &'a Cx,
+    imports: &'a Imports,
 }
 
 impl<'a> Http<'a> {
-    pub(crate) const fn new(cx: &'a Cx) -> Self {
-        Self { cx }
+    pub(crate) const fn new(imports: &'a Imports) -> Self {
+        Self { imports }
     }
 
     /// Starts a GET request.
@@ -65,7 +66,7 @@ impl<'a> Http<'a> {
     /// Starts a request; `url` is absolute.
     pub fn request(&self, method: Method, url: impl Into<String>) -> RequestBuilder<'a> {
         RequestBuilder {
-            cx: self.cx,
+            imports: self.imports,
             unwritable: None,
             request: wire::Request {
                 method,
@@ -84,7 +85,7 @@ impl<'a> Http<'a> {
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is sent"]
 pub struct RequestBuilder<'a> {
-    cx: &'a Cx,
+    imports: &'a Imports,
     request: wire::Request,
     /// Why the body could not be written as JSON; `send` returns it, so that calls can be chained.
     unwritable: Option<String>,
@@ -160,8 +161,8 @@ impl RequestBuilder<'_> {
                 kind: ErrorKind::InvalidRequest(why),
             });
         }
-        match self.cx.imports().http_send(&self.request) {
-            Ok(response) => Ok(Response::new(name, response, self.cx)),
+        match self.imports.http_send(&self.request) {
+            Ok(response) => Ok(Response::new(name, response, self.imports)),
             Err(error) => Err(Error {
                 request: name,
                 kind: error.into(),
@@ -184,7 +185,7 @@ pub struct Response {
 }
 
 impl Response {
-    fn new(request: RequestName, response: wire::Response, cx: &Cx) -> Self {
+    fn new(request: RequestName, response: wire::Response, imports: &Imports) -> Self {
         let wire::Response {
             status,
             headers,
@@ -207,7 +208,7 @@ impl Response {
                         let date = response.header("date").and_then(Timestamp::parse_http_date);
                         Some(
                             Timestamp::parse_http_date(value)?
-                                .since(&date.unwrap_or_else(|| cx.now())),
+                                .since(&date.unwrap_or_else(|| imports.now())),
                         )
                     }
                 });

@@ -49,11 +49,10 @@ mod replay;
 mod reply;
 mod sent;
 mod snapshot;
+mod state;
 
 pub use alert::alert_from_json;
 pub use host::{Host, Run};
 pub use reply::Reply;
 pub use sent::{LogLine, Post, Reaction, Request, Update};
 pub use snapshot::assert_snapshot;
-
-pub(crate) use imports::Imports;

@@ -1,4 +1,4 @@
-//! Another build of the server beside this one, in the same run and in turn: what a change costs or brings.
+//! Compares this build of the server with another one, alternating between them in one run.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use tests::process::binary;
 
 use crate::effects::{self, one_rate, times};
+use crate::http_sink::HttpSink;
 use crate::ingest::measure_ours;
 use crate::rig::Server;
 use crate::show::{Figures, Target, ms, quantile};
-use crate::stand_in::StandIn;
 
-/// Each build is measured this often, in turn, so that neither has the machine's better minutes.
+/// How often each build is measured. The builds alternate, so that changes of the machine's speed affect both.
 const TURNS: u32 = 3;
 
 /// Rates by connections.
@@ -29,7 +29,7 @@ struct Build<'a> {
     numbers: Arc<AtomicU64>,
 }
 
-/// Measures this build alone, or another one before it in each turn.
+/// Measures this build, and in each round another one before it, if there is one.
 pub(crate) async fn run(
     before: Option<&Path>,
     load_time: Duration,
@@ -62,13 +62,13 @@ async fn end_to_end(
     turn: Duration,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
-    let stand_in = StandIn::start().await?;
+    let sink = HttpSink::start().await?;
     let mut rates = vec![Vec::new(); builds.len()];
     for _ in 0..TURNS {
         for (build, rates) in builds.iter().zip(&mut rates) {
-            let rig = effects::rig(&stand_in, 64)?;
+            let rig = effects::rig(&sink, 64)?;
             let server = rig.start_build(build.binary)?;
-            rates.push(one_rate(&server, &stand_in, &build.numbers, turn).await?);
+            rates.push(one_rate(&server, &sink, &build.numbers, turn).await?);
             server.stop();
         }
     }
@@ -81,14 +81,14 @@ async fn latency(
     turn: Duration,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
-    let stand_in = StandIn::start().await?;
+    let sink = HttpSink::start().await?;
     let mut medians = vec![Vec::new(); builds.len()];
     let mut worst = vec![Vec::new(); builds.len()];
     for _ in 0..TURNS {
         for (i, build) in builds.iter().enumerate() {
-            let rig = effects::rig(&stand_in, 64)?;
+            let rig = effects::rig(&sink, 64)?;
             let server = rig.start_build(build.binary)?;
-            let times = times(&server, &stand_in, 0, turn).await?;
+            let times = times(&server, &sink, 0, turn).await?;
             server.stop();
             medians[i].push(ms(quantile(&times, 0.5)));
             worst[i].push(ms(quantile(&times, 0.99)));
@@ -117,12 +117,12 @@ async fn ingest(
     turn: Duration,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
-    let stand_in = StandIn::start().await?;
+    let sink = HttpSink::start().await?;
     let mut accepted = vec![Vec::new(); builds.len()];
     let mut settled = vec![Vec::new(); builds.len()];
     for _ in 0..TURNS {
         for (i, build) in builds.iter().enumerate() {
-            let rig = effects::rig(&stand_in, 64)?;
+            let rig = effects::rig(&sink, 64)?;
             let server = rig.start_build(build.binary)?;
             let (accepted_rate, settled_rate) =
                 measure_ours(&server, &build.numbers, connections, turn).await?;
@@ -150,13 +150,13 @@ async fn cost_by_thread(
     time: Duration,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
-    let stand_in = StandIn::start().await?;
+    let sink = HttpSink::start().await?;
     for build in builds {
-        let rig = effects::rig(&stand_in, concurrency)?;
+        let rig = effects::rig(&sink, concurrency)?;
         let server = rig.start_build(build.binary)?;
         let before = server.cpu_by_thread()?;
         let first = done(&server).await?;
-        one_rate(&server, &stand_in, &build.numbers, time).await?;
+        one_rate(&server, &sink, &build.numbers, time).await?;
         let alerts = done(&server).await? - first;
         for (thread, used) in server.cpu_by_thread()? {
             let used = used.saturating_sub(before.get(&thread).copied().unwrap_or_default());

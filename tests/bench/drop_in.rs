@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::http_sink::HttpSink;
 use crate::load::Client;
 use crate::rig::{Rig, alert, alertname, module};
 use crate::show::{Figures, Target, ms, quantile};
-use crate::stand_in::StandIn;
 
 const MODULES: u32 = 20;
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -13,12 +13,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Copies modules that the cache has never seen into the folder of a running server, one after the other,
 /// and waits for the effect of an alert for each.
 pub(crate) async fn run(figures: &mut Figures) -> anyhow::Result<()> {
-    let stand_in = StandIn::start().await?;
+    let sink = HttpSink::start().await?;
     let mut config = "slack: { preview: true }\nhandlers:\n".to_owned();
     for number in 1..=MODULES {
         config.push_str(&format!(
             "  bench-handler-{number:03}: {{ allow: {{ http: [\"{}\"] }} }}\n",
-            stand_in.url
+            sink.url
         ));
     }
     let rig = Rig::new(&config)?;
@@ -31,19 +31,19 @@ pub(crate) async fn run(figures: &mut Figures) -> anyhow::Result<()> {
         let copied = Instant::now();
         // What comes before the module has no route yet: so each try is another alert.
         let mut tries = 0;
-        while stand_in.count() == times.len() {
-            let url = format!("{}/{number}/{tries}", stand_in.url);
+        while sink.count() == times.len() {
+            let url = format!("{}/{number}/{tries}", sink.url);
             let body = alert(&alertname(number), tries, Some(&url));
             client.post("/webhook", &body).await?;
             tries += 1;
-            let more = stand_in.wait_for_more_than(times.len());
+            let more = sink.wait_for_more_than(times.len());
             let _ = tokio::time::timeout(Duration::from_millis(5), more).await;
             anyhow::ensure!(copied.elapsed() < PATIENCE, "module {number} never served");
         }
         times.push(copied.elapsed());
         // Later tries of this module may have had an effect too.
         server.settled().await?;
-        stand_in.keep(times.len());
+        sink.keep(times.len());
     }
     server.stop();
     times.sort();

@@ -9,33 +9,33 @@ use std::time::{Duration, Instant};
 
 use tests::modules;
 
+use crate::http_sink::HttpSink;
 use crate::load::{Client, Target as Load, Until, run as load};
 use crate::peers::Gunicorn;
 use crate::rig::{POST, Rig, Server, alert};
 use crate::show::{Figures, Target, ms, quantile};
-use crate::stand_in::StandIn;
 
 const CONNECTIONS: usize = 16;
 const TURNS: u32 = 2;
 
-/// Open loop: the next is sent at its time, whatever became of the one before.
+/// Open loop: each alert is sent at its scheduled time, regardless of the one before.
 const PER_SECOND: u32 = 200;
 
 /// Measures alerts a second from webhook to the effect on record, against a Flask application.
 pub(crate) async fn rate(load_time: Duration, figures: &mut Figures) -> anyhow::Result<()> {
-    let stand_in = StandIn::start().await?;
-    let peer = Gunicorn::start(&stand_in.url).await?;
-    let (_rig, ours) = start(&stand_in)?;
+    let sink = HttpSink::start().await?;
+    let peer = Gunicorn::start(&sink.url).await?;
+    let (_rig, ours) = start(&sink)?;
     let numbers = Arc::new(AtomicU64::new(0));
     let turn = load_time / TURNS;
     let (mut our_rate, mut peer_rate) = (0.0, 0.0);
     for _ in 0..TURNS {
-        let rate = one_rate(&ours, &stand_in, &numbers, turn).await?;
+        let rate = one_rate(&ours, &sink, &numbers, turn).await?;
         our_rate += rate / f64::from(TURNS);
-        let target = self::target(peer.address, &stand_in, &numbers);
+        let target = self::target(peer.address, &sink, &numbers);
         let outcome = load(&target, CONNECTIONS, Until::Elapsed(turn)).await?;
         anyhow::ensure!(outcome.refused == 0, "gunicorn: {outcome:?}");
-        stand_in.take();
+        sink.take();
         peer_rate += outcome.per_second() / f64::from(TURNS);
     }
     ours.stop();
@@ -58,16 +58,16 @@ pub(crate) async fn rate(load_time: Duration, figures: &mut Figures) -> anyhow::
 /// Returns how many alerts a second were accepted, run, posted, recorded and settled.
 pub(crate) async fn one_rate(
     server: &Server,
-    stand_in: &StandIn,
+    sink: &HttpSink,
     numbers: &Arc<AtomicU64>,
     time: Duration,
 ) -> anyhow::Result<f64> {
     let began = Instant::now();
-    let target = target(server.address, stand_in, numbers);
+    let target = target(server.address, sink, numbers);
     let outcome = load(&target, CONNECTIONS, Until::Elapsed(time)).await?;
     server.settled().await?;
     let settled_after = began.elapsed();
-    let effects = stand_in.take().len() as u64;
+    let effects = sink.take().len() as u64;
     anyhow::ensure!(
         outcome.accepted == effects && outcome.refused == 0,
         "{outcome:?}, {effects} effects"
@@ -79,9 +79,9 @@ pub(crate) async fn one_rate(
 
 /// Measures the time from sending an alert to the arrival of its effect.
 pub(crate) async fn latency(load_time: Duration, figures: &mut Figures) -> anyhow::Result<()> {
-    let stand_in = StandIn::start().await?;
-    let (_rig, server) = start(&stand_in)?;
-    let times = times(&server, &stand_in, 0, load_time).await?;
+    let sink = HttpSink::start().await?;
+    let (_rig, server) = start(&sink)?;
+    let times = times(&server, &sink, 0, load_time).await?;
     server.stop();
     for (name, share, target) in [
         ("p50", 0.5, Target::None),
@@ -101,14 +101,14 @@ pub(crate) async fn latency(load_time: Duration, figures: &mut Figures) -> anyho
 /// Returns the times from sending an alert to the arrival of its effect, sorted, of alerts that are numbered from `first`.
 pub(crate) async fn times(
     server: &Server,
-    stand_in: &StandIn,
+    sink: &HttpSink,
     first: u64,
     load_time: Duration,
 ) -> anyhow::Result<Vec<Duration>> {
     let count = u64::from(PER_SECOND) * load_time.as_secs();
-    let sent = open_loop(server, stand_in, PER_SECOND, first..first + count).await?;
+    let sent = open_loop(server, sink, PER_SECOND, first..first + count).await?;
     server.settled().await?;
-    let mut times: Vec<_> = stand_in
+    let mut times: Vec<_> = sink
         .take()
         .iter()
         .filter_map(|(at, path)| Some(at.saturating_duration_since(*sent.get(path)?)))
@@ -118,12 +118,12 @@ pub(crate) async fn times(
     Ok(times)
 }
 
-/// Sends an alert for each number, each at its time whatever became of the one before, and waits for the answers.
-/// Returns, by the path that its effect is posted to, when each was due: a sender that comes late is the server's
-/// delay too, where it is the cause.
+/// Sends an alert for each number, each at its scheduled time regardless of the one before, and waits for the answers.
+/// Returns when each was due, by the path that its effect is posted to. Times are measured from then, since a server can also
+/// delay its senders.
 pub(crate) async fn open_loop(
     server: &Server,
-    stand_in: &StandIn,
+    sink: &HttpSink,
     per_second: u32,
     numbers: impl Iterator<Item = u64>,
 ) -> anyhow::Result<HashMap<String, Instant>> {
@@ -135,7 +135,7 @@ pub(crate) async fn open_loop(
         let due = began + Duration::from_secs(1) * tick / per_second;
         tokio::time::sleep_until(due.into()).await;
         let path = format!("/{n}");
-        let body = alert("Bench000", n, Some(&format!("{}{path}", stand_in.url)));
+        let body = alert("Bench000", n, Some(&format!("{}{path}", sink.url)));
         sent.insert(path, due);
         let (clients, address) = (Arc::clone(&clients), server.address);
         sends.spawn(async move {
@@ -158,24 +158,24 @@ pub(crate) async fn open_loop(
     Ok(sent)
 }
 
-fn start(stand_in: &StandIn) -> anyhow::Result<(Rig, Server)> {
-    let rig = rig(stand_in, 64)?;
+fn start(sink: &HttpSink) -> anyhow::Result<(Rig, Server)> {
+    let rig = rig(sink, 64)?;
     let server = rig.start()?;
     Ok((rig, server))
 }
 
 /// Returns a folder whose handler may post to the fake, with this many invocations at one time.
-pub(crate) fn rig(stand_in: &StandIn, concurrency: u32) -> anyhow::Result<Rig> {
-    let grant = format!("allow: {{ http: [\"{}\"] }}, limits:", stand_in.url);
+pub(crate) fn rig(sink: &HttpSink, concurrency: u32) -> anyhow::Result<Rig> {
+    let grant = format!("allow: {{ http: [\"{}\"] }}, limits:", sink.url);
     let config = crate::ingest::config_with(POST, concurrency).replace("limits:", &grant);
     let rig = Rig::new(&config)?;
     rig.put("post.wasm", &modules::bytes("guest-post"))?;
     Ok(rig)
 }
 
-fn target(address: SocketAddr, stand_in: &StandIn, numbers: &Arc<AtomicU64>) -> Load {
+fn target(address: SocketAddr, sink: &HttpSink, numbers: &Arc<AtomicU64>) -> Load {
     let numbers = Arc::clone(numbers);
-    let url = format!("{}/effect", stand_in.url);
+    let url = format!("{}/effect", sink.url);
     let body = alert("Bench000", 99_999_999, Some(&url));
     let (before, after) = body.split_once("99999999").unwrap_or((&body, ""));
     let (before, after) = (before.to_owned(), after.to_owned());

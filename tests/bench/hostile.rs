@@ -11,18 +11,18 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::effects::open_loop;
+use crate::http_sink::HttpSink;
 use crate::load::Client;
 use crate::rig::{HANDLER, Rig, Server, module};
 use crate::show::{Figures, Target, ms, quantile};
-use crate::stand_in::StandIn;
 
 /// Honest alerts, in an open loop.
 const HONEST_PER_SECOND: u32 = 50;
 /// Hostile alerts, all modules together.
 const HOSTILE_PER_SECOND: u32 = 40;
-/// Connections that send a byte of their head now and then, and none of which ever ends it.
+/// Connections that send a byte of their headers now and then, and never complete them.
 const SLOW_CONNECTIONS: usize = 1_000;
-/// Between two bytes of one of them: under every timeout of the server's that counts from the last byte.
+/// The time between two bytes of such a connection, shorter than each timeout of the server that counts from the last byte.
 const SLOW_PAUSE: Duration = Duration::from_secs(2);
 /// How much worse than quiet the p99 may be.
 const RATIO_MAX: f64 = 5.0;
@@ -40,10 +40,10 @@ const MODES: [&str; 8] = [
 ];
 const OF_EACH_MODE: usize = 2;
 
-/// Measures the honest handler twice, and prints how many times worse it fares under the flood.
+/// Measures the honest handler without and with the flood, and prints the ratio of the delays.
 pub(crate) async fn run(load_time: Duration, figures: &mut Figures) -> anyhow::Result<()> {
-    let stand_in = StandIn::start().await?;
-    let rig = Rig::new(&config(&stand_in.url))?;
+    let sink = HttpSink::start().await?;
+    let rig = Rig::new(&config(&sink.url))?;
     rig.put(&format!("{HANDLER}.wasm"), &module(0))?;
     for name in names() {
         rig.put(&format!("{name}.wasm"), &modules::named("hostile", &name))?;
@@ -51,11 +51,11 @@ pub(crate) async fn run(load_time: Duration, figures: &mut Figures) -> anyhow::R
     let server = rig.start()?;
     let half = load_time / 2;
     let mut numbers = 0..;
-    let quiet = honest(&server, &stand_in, half, &mut numbers).await?;
+    let quiet = honest(&server, &sink, half, &mut numbers).await?;
 
     let flood = Flood::start(server.address);
     flood.is_up().await;
-    let flooded = honest(&server, &stand_in, half, &mut numbers).await?;
+    let flooded = honest(&server, &sink, half, &mut numbers).await?;
     let (open, sent) = flood.end().await;
     let ratio = ms(quantile(&flooded, 0.99)) / ms(quantile(&quiet, 0.99));
     for (when, times) in [("quiet", &quiet), ("under the flood", &flooded)] {
@@ -80,48 +80,48 @@ fn names() -> impl Iterator<Item = String> {
     (0..OF_EACH_MODE).flat_map(each)
 }
 
-fn config(stand_in: &str) -> String {
+fn config(sink: &str) -> String {
     use std::fmt::Write as _;
     let mut routes =
         format!("  - {{ matchers: ['alertname=\"Bench000\"'], handlers: [{HANDLER}] }}\n");
-    let mut handlers = format!("  {HANDLER}: {{ allow: {{ http: [\"{stand_in}\"] }} }}\n");
+    let mut handlers = format!("  {HANDLER}: {{ allow: {{ http: [\"{sink}\"] }} }}\n");
     for name in names() {
         let _ = writeln!(
             routes,
             "  - {{ matchers: ['alertname=\"{name}\"'], handlers: [{name}] }}"
         );
-        // The defaults but for the wall time: what hangs is to hang all the while.
+        // The defaults except for the wall time, so that calls that hang do so for the whole run.
         let _ = writeln!(
             handlers,
             "  {name}: {{ limits: {{ wall: 10s }}, retry: {{ max_attempts: 2, max_age: 10s }} }}"
         );
     }
-    // Room for the slow connections besides all others: it is not by being cut off that they do no harm.
+    // The limit allows all slow connections besides the others, so that they are not simply evicted.
     format!(
         "slack: {{ preview: true }}\nweb: {{ connections_max: 2000 }}\n\
          routes:\n{routes}handlers:\n{handlers}"
     )
 }
 
-/// Sends honest alerts, each at its time, and returns how long each took to its effect, sorted.
+/// Sends honest alerts, each at its scheduled time, and returns the sorted times until their effects.
 async fn honest(
     server: &Server,
-    stand_in: &StandIn,
+    sink: &HttpSink,
     time: Duration,
     numbers: &mut impl Iterator<Item = u64>,
 ) -> anyhow::Result<Vec<Duration>> {
-    stand_in.take();
+    sink.take();
     let count = usize::try_from(u64::from(HONEST_PER_SECOND) * time.as_secs().max(1))?;
-    let sent = open_loop(server, stand_in, HONEST_PER_SECOND, numbers.take(count)).await?;
-    let arrived = stand_in.wait_for_more_than(sent.len() - 1);
+    let sent = open_loop(server, sink, HONEST_PER_SECOND, numbers.take(count)).await?;
+    let arrived = sink.wait_for_more_than(sent.len() - 1);
     let arrived = tokio::time::timeout(Duration::from_secs(60), arrived).await;
     anyhow::ensure!(
         arrived.is_ok(),
         "{} of {} effects",
-        stand_in.count(),
+        sink.count(),
         sent.len()
     );
-    let mut times: Vec<_> = stand_in
+    let mut times: Vec<_> = sink
         .take()
         .iter()
         .filter_map(|(at, path)| Some(at.saturating_duration_since(*sent.get(path)?)))
@@ -131,7 +131,7 @@ async fn honest(
     Ok(times)
 }
 
-/// Everything that means harm, until it is told to end.
+/// The hostile clients and handlers, until they are stopped.
 struct Flood {
     tasks: JoinSet<()>,
     open: Arc<AtomicUsize>,
@@ -147,11 +147,11 @@ impl Flood {
         for n in 0..SLOW_CONNECTIONS {
             let (open, ends) = (Arc::clone(&open), Arc::clone(&ends));
             tasks.spawn(async move {
-                // Spread out, as a thousand strangers would be.
+                // Spread over time, as a thousand independent clients would be.
                 let offset = SLOW_PAUSE * u32::try_from(n).unwrap_or(0) / 1_000;
                 tokio::time::sleep(offset).await;
                 while !ends.load(Ordering::Relaxed) {
-                    // Cut off, it comes again.
+                    // A connection that was closed is opened again.
                     slow(server, n, &open, &ends).await.ok();
                 }
             });
@@ -166,7 +166,7 @@ impl Flood {
         }
     }
 
-    /// Waits until every connection stands and every hostile module has had an alert.
+    /// Waits until every connection is open and every hostile module has had an alert.
     async fn is_up(&self) {
         let each = MODES.len() * OF_EACH_MODE;
         while self.open.load(Ordering::Relaxed) < SLOW_CONNECTIONS * 9 / 10
@@ -176,7 +176,7 @@ impl Flood {
         }
     }
 
-    /// Ends it, and returns how many connections stood and how many alerts were sent.
+    /// Stops it, and returns how many connections were open and how many alerts were sent.
     async fn end(mut self) -> (usize, usize) {
         let open = self.open.load(Ordering::Relaxed);
         self.ends.store(true, Ordering::Relaxed);
@@ -185,7 +185,8 @@ impl Flood {
     }
 }
 
-/// One connection that never finishes: a third of them a head, a third a body, a third reads no answer.
+/// One connection that never finishes: a third of them do not complete the headers, a third the body, and a third do not
+/// read the answer.
 async fn slow(
     server: SocketAddr,
     n: usize,
@@ -219,7 +220,7 @@ async fn slow(
     result
 }
 
-/// Sends alerts to the hostile modules, in turn.
+/// Sends alerts to the hostile modules, round robin.
 async fn hostile(server: SocketAddr, sent: &AtomicUsize, ends: &AtomicBool) {
     let names: Vec<_> = names().collect();
     let mut tick = tokio::time::interval(Duration::from_secs(1) / HOSTILE_PER_SECOND);

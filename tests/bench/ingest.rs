@@ -11,13 +11,13 @@ use crate::peers::Alertmanager;
 use crate::rig::{POST, Rig, Server, alert};
 use crate::show::{Figures, Target};
 
-/// Both are measured in turn this often, so that neither has the machine's better minutes.
+/// How often each server is measured. They alternate, so that changes of the machine's speed affect both.
 const TURNS: u32 = 2;
 
 /// The least ratio to Alertmanager, by connections.
 const RATIOS: [(usize, f64); 2] = [(16, 1.0), (64, 1.5)];
 
-/// Returns a configuration whose queue is no limit.
+/// Returns a configuration whose queue is large enough for the load.
 pub(crate) fn config(handler: &str) -> String {
     config_with(handler, 64)
 }

@@ -1,4 +1,4 @@
-//! A load generator that costs as little as it can: the machine's cores belong to what is measured.
+//! A load generator that uses as little CPU time as it can, since it shares the machine with the servers that are measured.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) enum Until {
     Requests(u64),
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     /// Answered 2xx.

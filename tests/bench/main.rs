@@ -6,13 +6,13 @@ mod builds;
 mod drop_in;
 mod effects;
 mod hostile;
+mod http_sink;
 mod ingest;
 mod load;
 mod peers;
 mod rig;
 mod sandbox;
 mod show;
-mod stand_in;
 mod start;
 mod storm;
 
@@ -41,7 +41,7 @@ const NAMES: [&str; 9] = [
     "builds",
 ];
 
-/// How long each load lasts where nothing else is said.
+/// How long each load lasts by default.
 const SECONDS_DEFAULT: u64 = 60;
 
 fn main() -> ExitCode {
@@ -70,7 +70,7 @@ fn run() -> anyhow::Result<()> {
 
 fn measure(name: &str, arguments: &Arguments, figures: &mut Figures) -> anyhow::Result<()> {
     let load_time = arguments.load_time;
-    // One thread for what makes load: the cores belong to what is measured.
+    // One thread for the load generator, so that the other cores are free for the servers.
     let lean = || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -96,7 +96,7 @@ fn measure(name: &str, arguments: &Arguments, figures: &mut Figures) -> anyhow::
 struct Arguments {
     names: Vec<String>,
     load_time: Duration,
-    /// A debug build runs too: to see that it runs, not how fast.
+    /// Accepts a debug build too, to check that the benchmarks run.
     is_smoke: bool,
     /// Another build of the server, for `builds`.
     before: Option<PathBuf>,

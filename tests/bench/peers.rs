@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tests::modules::workspace;
 use tokio::net::TcpStream;
 
-/// What gunicorn runs: the handler that people write today, which posts and commits nothing.
+/// The application that gunicorn runs: a typical webhook receiver that posts to Slack and stores nothing.
 const FLASK_APP: &str = r##"
 import os
 from flask import Flask, request
@@ -29,7 +29,7 @@ def webhook():
     return {"accepted": 1}, 202
 "##;
 
-/// Ends its process, and those that it started, when it goes.
+/// Ends its process and that process's children when dropped.
 struct Peer(Child);
 
 impl Drop for Peer {

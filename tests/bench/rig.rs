@@ -20,10 +20,10 @@ const ALERTNAME: &str = "Bench000";
 /// The handler that most benchmarks run.
 pub(crate) const HANDLER: &str = NAME;
 
-/// The handler that does nothing but post where an alert asks for it.
+/// The handler that only posts to the URL in the alert.
 pub(crate) const POST: &str = "post";
 
-/// Returns the benchmark's handler under another number: another module in every respect.
+/// Returns the benchmark's handler under another number: a module of its own for the server.
 pub(crate) fn module(number: u32) -> Vec<u8> {
     let mut bytes = modules::bytes("guest-bench");
     for (old, new) in [
@@ -62,7 +62,7 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// Makes the folder below `target/`: a real disk, where `/tmp` may be memory.
+    /// Makes the folder below `target/`, which is on a real disk; `/tmp` may be in memory.
     pub(crate) fn new(config: &str) -> anyhow::Result<Self> {
         let base = modules::workspace().join("target");
         let dir = TempDir::new_in(base)?;
@@ -122,7 +122,7 @@ impl Server {
         let mut times = BTreeMap::new();
         for task in fs::read_dir(tasks).context("figures of threads need Linux")? {
             let task = task?.path();
-            // A thread that ends meanwhile has no file any more.
+            // The file of a thread that has ended meanwhile is gone.
             let Ok(stat) = fs::read_to_string(task.join("schedstat")) else {
                 continue;
             };
@@ -146,7 +146,7 @@ impl Server {
         Ok(())
     }
 
-    /// Returns a metric's value, over all of its labels; zero where it is not shown yet.
+    /// Returns a metric's value, summed over its labels; zero if it is not exposed yet.
     pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let mut client = Client::connect(self.address).await?;
         let text = client.get("/metrics").await?;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// What a figure has to be.
+/// The target of a figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
     /// At most this.
     AtMost(f64),
     /// At least this.
     AtLeast(f64),
-    /// Told for what it is.
+    /// No bound: shown for information.
     None,
 }
 

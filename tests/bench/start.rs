@@ -1,4 +1,4 @@
-//! How soon a server with 100 modules is ready, and what it holds when nothing happens.
+//! How soon a server with 100 modules is ready, and its memory when idle.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -67,7 +67,7 @@ pub(crate) fn run(figures: &mut Figures) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that is killed when it goes.
+/// A server that is killed when dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -78,7 +78,8 @@ impl Drop for Running {
 }
 
 fn start(rig: &Rig) -> anyhow::Result<(Duration, Running)> {
-    // A port that was free a moment ago: what the server logs would come later than its readiness.
+    // A port that was free a moment ago: with port 0 the address would have to be read from the log, which is written later than
+    // the server is ready.
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let args = ["serve", "--config.file", "alert-manager.yml"];

@@ -1,4 +1,5 @@
-//! A storm of 100,000 alerts in groups of 100: is all of it settled, in how much memory, and as fast at its end.
+//! A storm of 100,000 alerts in groups of 100: whether all are settled, the memory that it takes, and whether throughput
+//! stays the same until its end.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +31,7 @@ async fn storm(name: &str, finished: u64, figures: &mut Figures) -> anyhow::Resu
     ))?;
     rig.put("bench.wasm", &module(0))?;
     if finished > 0 {
-        // A server of its own makes the tables, and what memory it took goes with it.
+        // Another server process makes the tables, so that their creation does not count in the memory that is measured.
         let filler = rig.start()?;
         send(&filler, 1, 1).await?;
         filler.settled().await?;

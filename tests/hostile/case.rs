@@ -6,24 +6,24 @@ use super::raw;
 
 /// What a handler of the catalogue may use, if its case says nothing else.
 pub(crate) const LIMITS: &str = "cpu: 500ms, wall: 40s";
-/// How it is tried again: once is enough to see why.
+/// Its retry settings: one retry is enough for the tests.
 pub(crate) const RETRY: &str =
     "max_attempts: 1, min_backoff: 10ms, max_backoff: 20ms, max_age: 500ms";
-/// What it may reach: one peer that means harm, one that does not, one channel, one credential.
+/// Its grants: one hostile server, one friendly server, one channel, one credential.
 pub(crate) const ALLOW: &str =
     "http: [\"{wire}\", \"{sink}\"], slack: [alerts], credentials: [github, mirror]";
 
-/// One hostile thing.
+/// One hostile case.
 pub(crate) struct Case {
     /// Its test's name, and its alert's.
     pub(crate) name: &'static str,
-    /// Of its own, unless it leaves one as it found it and shares it with others.
+    /// The handler's name: its own, or one that it shares with cases that leave no state behind.
     pub(crate) handler: &'static str,
     pub(crate) harm: Harm,
     pub(crate) end: End,
-    /// What its story, or the listing of handlers, has to say; of ` | ` between two, either will do.
+    /// Texts that its story or the list of handlers must contain; ` | ` separates alternatives.
     pub(crate) told: Vec<String>,
-    /// What neither may say.
+    /// Texts that neither may contain.
     pub(crate) untold: Vec<&'static str>,
     /// The limit whose metric goes up.
     pub(crate) limit: Option<&'static str>,
@@ -63,7 +63,7 @@ pub(crate) enum End {
     Refused,
     /// Its delivery is `dead`.
     Dead,
-    /// Its delivery is `done`: it was told no, or what it did was bounded and told.
+    /// Its delivery is `done`: its calls were refused, or what it did was limited and reported.
     Done,
 }
 
@@ -154,13 +154,13 @@ impl Case {
         self
     }
 
-    /// Names what has to be told.
+    /// Sets texts that must be reported.
     pub(crate) fn tells<S: Into<String>>(mut self, parts: impl IntoIterator<Item = S>) -> Self {
         self.told.extend(parts.into_iter().map(Into::into));
         self
     }
 
-    /// Names what may not be told.
+    /// Sets a text that must not be reported.
     pub(crate) fn hides(mut self, part: &'static str) -> Self {
         self.untold.push(part);
         self

@@ -46,7 +46,7 @@ fn loops() -> Vec<Case> {
         .tells(["cpu:"])
         .meets("cpu")
         .outlasts(),
-        // The host's own call into the guest, to find room for the alert.
+        // The host's own call of the guest's allocator, to pass the alert.
         core(
             "loop-in-realloc",
             Core {

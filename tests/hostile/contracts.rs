@@ -1,4 +1,4 @@
-//! Components of another world: what they import is not there, or is not what they think.
+//! Components of another WIT world: their imports do not exist, or have another type.
 
 use super::case::{Case, component, core, script};
 use super::raw::{self, Core, World};

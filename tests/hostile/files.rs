@@ -1,4 +1,4 @@
-//! What somebody may put into the folder that is no handler at all.
+//! Files in the drop folder that are not handlers.
 
 use std::fs;
 use std::path::Path;

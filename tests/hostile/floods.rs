@@ -1,4 +1,4 @@
-//! Guests that ask and say without an end.
+//! Guests that make calls, log and return data without end.
 
 use super::case::{Case, core, describing, guest, script};
 use super::raw::Core;
@@ -52,7 +52,7 @@ fn calls() -> Vec<Case> {
             .within(ROOMY)
             .tells(["\"kind\":\"enrich\"", "host_calls:", "10000"])
             .meets("host_calls"),
-        // WASI's own calls are not counted: the processor's time is.
+        // WASI's own calls are not counted, but their CPU time is.
         guest("questions-for-the-time", "clock-flood")
             .dies()
             .tells(["cpu:", "500ms"])
@@ -110,7 +110,7 @@ fn calls() -> Vec<Case> {
     ]
 }
 
-/// What the SDK and a language's bindings would not let through.
+/// Values that the SDK and a language's bindings would reject.
 fn raw_calls() -> Vec<Case> {
     const LOG: &str = r#"(import "alert-manager:handler/log@0.1.0" "write"
         (func $log (param i32 i32 i32 i32 i32)))"#;
@@ -161,7 +161,7 @@ fn raw_calls() -> Vec<Case> {
             "(call $get (i32.const 1024) (i32.const 1) (i32.const -4)) (i32.const 512)",
         )
         .tells(["broke the contract"]),
-        // While the host is inside the guest to find room, the guest calls the host.
+        // While the host calls the guest's allocator, the guest calls the host.
         core(
             "a-call-out-of-realloc",
             Core {

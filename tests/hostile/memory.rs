@@ -1,4 +1,4 @@
-//! Guests that take all the room that there is: memory, tables, instances, handles.
+//! Guests that take as much as they can: memory, tables, instances, handles.
 
 use super::case::{Case, component, core, guest};
 use super::raw::{self, Core, Section};

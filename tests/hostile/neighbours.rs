@@ -1,4 +1,4 @@
-//! Guests that reach for what is another handler's, the operator's, or nobody's.
+//! Guests that try to read or change the state of other handlers, of the operator or of the host.
 
 use super::case::{Case, guest, script};
 use super::world::OWNERS_OWN;

@@ -1,4 +1,4 @@
-//! Peers that mean harm, and guests that ask for what is not theirs to ask.
+//! Hostile servers, and guests that send requests that are not granted.
 
 use super::case::{Case, guest, script};
 
@@ -72,7 +72,7 @@ fn heads() -> Vec<Case> {
     ]
 }
 
-/// Every way to write an address that is not granted, or that nothing but itself may open.
+/// Every notation of an address that is not granted, or that only an explicit grant allows.
 fn spellings() -> Vec<Case> {
     // The grants that a careless operator might give: names, any of which may lead anywhere.
     const CARELESS: &str =
@@ -159,7 +159,7 @@ fn spellings() -> Vec<Case> {
             "a-user-before-the-host",
             "http://user:pass@localhost:{forbidden_port}/",
         ),
-        // Granted by name: the address that it leads to is judged when it is connected to.
+        // Granted by name: the address that it resolves to is checked when connecting.
         denied(
             "a-name-that-leads-here",
             "http://localhost:{forbidden_port}/",

@@ -1,4 +1,4 @@
-//! Guests that return what no host should take, some of it in bytes that no language would write.
+//! Guests that return values that a host must not accept, some of them in bytes that no language's bindings write.
 
 use super::case::{Case, End, component, core, guest};
 use super::raw::{self, Core};

@@ -1,6 +1,6 @@
-//! Tells many who wait what became of their deliveries and files: asked once for all of them.
+//! Reports to many waiting cases what became of their deliveries and files, with one query for all of them.
 //!
-//! A dozen cases that each ask the server at each of its commits would be a flood of their own.
+//! A dozen cases that each query the server at each of its commits would overload it.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -21,7 +21,7 @@ const OWNER: &str = "owner";
 pub(crate) const OWNERS_OWN: &str = "nobody-elses-business";
 /// The credential's secret.
 pub(crate) const SECRET: &str = "hunter2-and-more";
-/// That of the credential whose origin repeats whatever it is sent.
+/// The secret of the credential whose origin echoes each request.
 const MIRRORED: &str = "mirror-on-the-wall";
 
 /// A server, and the world around it.
@@ -186,8 +186,8 @@ impl World {
         story
     }
 
-    /// Asserts what holds over all cases together: nothing came where nothing was granted, and no message was
-    /// posted or changed but the ones that were allowed.
+    /// Asserts what must hold after all cases: no request reached an origin that is not granted, and only the allowed messages
+    /// were posted or changed.
     pub(crate) fn assert_untouched(&self) {
         assert_eq!(
             self.forbidden.received().len(),

@@ -1,4 +1,5 @@
-//! What the server reports about itself: to whom, by which way, what if that fails, and its end.
+//! The alerts that the server raises itself: to whom and how they are reported, what happens if that fails, and how they
+//! resolve.
 
 use std::fs;
 
@@ -10,7 +11,7 @@ use tests::server::{PATIENCE, Server, Setup, drop_in, folder};
 
 const POST: &str = "chat.postMessage";
 
-/// What the probe does not know ends its delivery.
+/// A script that the probe does not know, which dead-letters its delivery.
 const DIES: &str = "no-such-verb";
 
 const CHANNELS: &str =
@@ -40,7 +41,7 @@ fn dies() -> Value {
     alert
 }
 
-/// Has a delivery die, and returns its id.
+/// Makes a delivery dead, and returns its id.
 async fn die(server: &Server) -> String {
     let ids = server.accept(&dies()).await;
     let story = server.wait_settled(&ids[0]).await;
@@ -48,7 +49,7 @@ async fn die(server: &Server) -> String {
     ids[0].clone()
 }
 
-/// Slack refuses everything, in a way that no later try mends.
+/// Makes Slack refuse everything with a permanent error.
 fn refuse_all(slack: &Slack) {
     let refused = Fault::slack_error("invalid_arguments");
     slack.faults().until_cleared(POST, refused);
@@ -102,7 +103,7 @@ async fn the_last_route_without_matchers_reports_on_its_channel() {
 }
 
 #[tokio::test]
-async fn nobody_is_notified_where_the_list_is_empty() {
+async fn nobody_is_notified_if_the_list_is_empty() {
     let slack = Slack::start().await;
     let setup = setup(&slack).config(CHANNELS).config(HANDLERS);
     let off = setup
@@ -281,7 +282,7 @@ async fn a_notice_about_what_was_sent_again_is_not_sent() {
         .config("routes:\n  - { matchers: ['alertname=\"Flaky\"'], handlers: [probe] }\n  - { handlers: [slack-notify] }")
         .start()
         .await;
-    // The one who reports is busy.
+    // The handler that reports is busy.
     slack.faults().next(POST, Fault::Hold(gate.clone()));
     server.accept(&alerts::firing("Busy", &[])).await;
     slack.wait_for_calls(POST, 1).await;
@@ -325,7 +326,7 @@ fn check_says_who_is_notified_of_nothing() {
     let said = check(&routes("handlers: [slack-notify]"));
     assert!(!said.contains("nobody is notified"), "{said}");
 
-    // Without a handler that takes any alert there is nobody by default.
+    // Without a handler for any alert, nobody is notified by default.
     fs::remove_file(dir.path().join("handlers/slack-notify.wasm")).unwrap();
     let probe = HANDLERS.replace("slack-notify", "probe");
     let nobody = "routes:\n  - { matchers: ['a=\"b\"'], handlers: [probe] }\n";

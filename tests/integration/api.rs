@@ -12,7 +12,7 @@ use tests::modules::workspace;
 use tests::openapi::Api;
 use tests::server::{Server, Setup, ids};
 
-/// What takes a crash, a failing disk or a story of half a megabyte: other tests bring that about.
+/// Fields that need a crash, a failing disk or a story of half a megabyte: other tests cover them.
 ///
 /// A name that ends with a dot stands for all below it.
 const RARE: [&str; 19] = [
@@ -118,7 +118,7 @@ const RETRY: &str = "/api/v1/deliveries/{id}/retry";
 const CANCEL: &str = "/api/v1/deliveries/{id}/cancel";
 const RETRY_ALL: &str = "/api/v1/deliveries/retry";
 
-/// What serves, what is refused, what is done, and what is no alert.
+/// Modules that are served and refused, deliveries that are done, and bodies that are no alerts.
 async fn what_is_done(api: &mut Api) {
     let server = Setup::new()
         .config("slack: { preview: true }\nwebhook: { body_bytes_max: 64KiB }")
@@ -209,7 +209,7 @@ async fn what_is_done(api: &mut Api) {
     assert_eq!(asker.command("/-/reload", "/-/reload").await.0, 400);
 }
 
-/// What waits for Slack, is given up and sent again; and who is not let in.
+/// Deliveries that wait for Slack, are dead-lettered and sent again; and requests without authorization.
 async fn what_waits(api: &mut Api) {
     let server = Setup::new()
         .variable("SLACK_API_URL", "http://127.0.0.1:9/")
@@ -259,7 +259,7 @@ async fn what_waits(api: &mut Api) {
     assert_eq!(asker.post("/webhook", &json!({})).await.0, 401);
 }
 
-/// What is not sent again, a channel that Slack refuses, and parts that are no alerts.
+/// Deliveries that are not sent again, a channel that Slack refuses, and parts of bodies that are no alerts.
 async fn what_is_held(api: &mut Api) {
     let slack = Slack::start().await;
     let server = Setup::new()
@@ -361,7 +361,7 @@ fn the_document_has_every_path_of_the_server() {
     let quoted = |text: &str| text.split('"').nth(1).map(str::to_owned);
     let api = fs::read_to_string(workspace().join("host/src/http/api/mod.rs")).unwrap();
     served.extend(api.split(".route(").skip(1).filter_map(quoted));
-    // The webhook's are a list, for whoever else has to know them.
+    // The webhook's paths are a list, since other code needs them too.
     let webhook =
         fs::read_to_string(workspace().join("host/src/http/webhook/endpoint.rs")).unwrap();
     let (_, list) = webhook.split_once("const PATHS").unwrap();

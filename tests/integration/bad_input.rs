@@ -1,4 +1,4 @@
-//! Bad input gets a clear answer, and nothing good that came with it is lost.
+//! Bad input gets a clear answer, and the good alerts in the same body are kept.
 
 use reqwest::StatusCode;
 use serde_json::json;
@@ -13,7 +13,7 @@ async fn server() -> Server {
         .await
 }
 
-/// A server without handlers: what is good is done as soon as it is accepted.
+/// A server without handlers: good alerts are done as soon as they are accepted.
 async fn unrouted() -> Server {
     Setup::new()
         .config("slack: { preview: true }")
@@ -87,7 +87,7 @@ async fn a_body_at_the_limit_is_taken_and_one_byte_more_is_not() {
     );
 }
 
-/// A body of over 128 KiB is worked on beside the others.
+/// A body of over 128 KiB is parsed on another thread.
 #[tokio::test]
 async fn a_large_body_is_taken_or_refused_like_a_small_one() {
     let server = Setup::new()
@@ -114,7 +114,7 @@ async fn a_large_body_is_taken_or_refused_like_a_small_one() {
 }
 
 #[tokio::test]
-async fn another_content_type_path_or_method_is_told_what_to_send() {
+async fn the_answer_to_a_wrong_content_type_path_or_method_says_what_to_send() {
     let server = server().await;
     let body = alerts::firing("A", &[]).to_string();
     let (status, answer) = server
@@ -143,7 +143,7 @@ async fn another_content_type_path_or_method_is_told_what_to_send() {
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_told_apart_from_a_damaged_one() {
+async fn a_compressed_body_is_distinguished_from_a_damaged_one() {
     let server = server().await;
     let post = |coding: &'static str| {
         reqwest::Client::new()
@@ -242,7 +242,7 @@ async fn what_stands_beside_an_alert_never_costs_the_alert() {
 }
 
 #[tokio::test]
-async fn a_bad_part_that_is_sent_again_is_kept_and_told_once() {
+async fn a_bad_part_that_is_sent_again_is_kept_and_reported_once() {
     let server = unrouted().await;
     let bad = json!({ "status": "firing", "labels": { "alertname": "Broken", "n": 1 } });
     let post = async |good: &str, after: &[serde_json::Value]| {

@@ -1,4 +1,4 @@
-//! Every body that the field's senders post.
+//! The bodies of every supported sender.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ async fn alertmanager_grafana_and_prometheus_are_understood() {
         ("prometheus", alerts::prometheus_v2()),
         ("json", alerts::readme()),
     ] {
-        // Some of them tell of the same alerts.
+        // Some of the bodies have the same alerts.
         let server = server(&slack).await;
         let sent = body["alerts"]
             .as_array()
@@ -46,12 +46,12 @@ async fn the_fingerprint_is_alertmanagers() {
     let (_, answer) = server.post(&body).await;
     let sent = body["alerts"][0]["fingerprint"].clone();
     assert_eq!(answer["deliveries"][0]["fingerprint"], sent);
-    // A sender that tells none: it is made of the labels, and is the same one. Elsewhere, as a duplicate
-    // would be told without it.
-    let mut untold = body["alerts"][0].clone();
-    untold.as_object_mut().unwrap().remove("fingerprint");
+    // A sender without fingerprints: it is computed from the labels, with the same result. On another server, since here the
+    // alert would be a duplicate.
+    let mut without = body["alerts"][0].clone();
+    without.as_object_mut().unwrap().remove("fingerprint");
     let server = self::server(&slack).await;
-    let (_, answer) = server.post(&untold).await;
+    let (_, answer) = server.post(&without).await;
     assert_eq!(answer["deliveries"][0]["fingerprint"], sent);
 }
 

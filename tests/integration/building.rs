@@ -1,4 +1,4 @@
-//! `build` looks at what it built before it replaces anything.
+//! `build` checks the component that it built before it replaces another.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use tests::modules;
 use tests::process::{Finished, command, finished};
 
-/// A handler project that needs no compiler: the `cargo` in front of the path copies `source` to where cargo would build it.
+/// A handler project that needs no compiler: the `cargo` that comes first in PATH copies `source` to cargo's output path.
 struct Project {
     dir: tempfile::TempDir,
 }
@@ -60,7 +60,7 @@ fn module(name: &str) -> Vec<u8> {
     fs::read(modules::path(name)).unwrap()
 }
 
-/// A component that imports what no server has.
+/// A component with an import that no server provides.
 fn foreign() -> Vec<u8> {
     wat::parse_str(r#"(component (import "other:thing/api@1.0.0" (instance)))"#).unwrap()
 }

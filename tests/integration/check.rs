@@ -1,4 +1,4 @@
-//! What a configuration and the modules come to together: `check`, the log, a reload's answer, and Slack's word.
+//! The review of a configuration together with the modules: `check`, the log, the answer of a reload, and Slack's answers.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn check(dir: &Path, text: &str) -> Finished {
     run(dir, &["check", "--config", "c.yml"])
 }
 
-/// The real modules state their settings, and the command prints what the review finds.
+/// The bundled modules declare their settings, and the command prints the review's findings.
 #[test]
 fn check_refuses_what_would_kill_every_alert_and_takes_the_remedy() {
     let dir = folder(&["slack-notify", "kube-pod-crash-looping"]);
@@ -147,7 +147,7 @@ async fn a_server_says_what_check_says_and_serves_all_the_same() {
         .await;
     let problem = handler["problems"][0].as_str().unwrap();
     assert!(problem.contains("slack: [alerts, oncall]"), "{handler:#}");
-    // Anybody reads that, so it names nothing.
+    // This endpoint is open to anybody, so it gives no names.
     let (status, ready) = server.get_text("/readyz").await;
     assert_eq!(status, 200);
     assert_eq!(
@@ -285,7 +285,7 @@ async fn the_story_of_a_refusal_has_the_whole_sentence_and_all_grants() {
     assert!(error.contains("slack: [alerts, oncall]"), "{error}");
 }
 
-/// Of two files with one name the same is refused by a server that runs, by its next start, and by `check`.
+/// If two files have one handler name, a running server, its next start and `check` refuse the same file.
 #[test]
 fn check_and_a_server_refuse_the_same_of_two_files_with_one_name() {
     let dir = folder(&["slack-notify"]);
@@ -484,7 +484,7 @@ async fn online_connects_to_each_granted_origin() {
     }
 }
 
-/// Codes of `auth.test` that say nothing of the token.
+/// Codes of `auth.test` that are not about the token.
 const TRANSIENT: [&str; 8] = [
     "internal_error",
     "fatal_error",
@@ -548,7 +548,7 @@ async fn a_person_is_not_looked_up_and_not_said_to_be_fine() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_asks_slack_at_its_start_and_is_ready_whatever_it_says() {
+async fn a_server_checks_slack_at_startup_and_becomes_ready_with_any_result() {
     let world = Online::start().await;
     world.config("alerts: \"#alerts\"", "");
     world.slack.set_channel("alerts", ChannelKind::NotMember);
@@ -574,7 +574,7 @@ async fn a_server_asks_slack_at_its_start_and_is_ready_whatever_it_says() {
     tokio::time::timeout(patience, counted).await.unwrap();
 }
 
-/// What Slack said of the configuration before a reload is not said of the one after it.
+/// Slack's answers about the configuration before a reload are not shown for the one after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_does_not_answer_with_what_slack_said_before() {
     let world = Online::start().await;
@@ -621,9 +621,9 @@ fn an_empty_setting_is_one_that_is_not_set() {
     assert_eq!(checked.code, Some(0), "{}\n{text}", checked.stdout);
 }
 
-/// A secret that somebody put where its name belongs.
+/// A secret that was written in place of the credential's name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_in_the_place_of_a_credentials_name_is_repeated_nowhere() {
+async fn a_secret_in_place_of_a_credentials_name_is_not_shown() {
     const SECRET: &str = "correcthorsebattery";
     let kubernetes = Sink::start().await;
     let config = format!(

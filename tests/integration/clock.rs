@@ -1,4 +1,4 @@
-//! What time a guest is told: the record's while recorded effects are replayed, the current one otherwise.
+//! The clock of a guest: the recorded time while recorded effects are replayed, the current time otherwise.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -69,7 +69,7 @@ async fn a_retry_of_which_nothing_is_recorded_has_the_current_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_clock_of_a_retry_moves_where_the_record_ends() {
+async fn the_clock_of_a_retry_advances_once_the_record_ends() {
     let (harness, world) = (Harness::new(), World::start().await);
     let attempts = attempts(&harness, &world);
     let url = &world.url;
@@ -85,7 +85,7 @@ async fn the_clock_of_a_retry_moves_where_the_record_ends() {
         .run(2, 9, &script(&format!("post {url}/b x")))
         .await;
     assert_eq!(hours(&second), [7, 7, 9, 9], "live once n was replayed");
-    // The third repeats what the second saw, up to where that ended, so that it makes the same requests.
+    // The third attempt gets the times of the second until the record ends, so that it makes the same requests.
     let third = attempts
         .run(3, 11, &script(&format!("post {url}/b x")))
         .await;

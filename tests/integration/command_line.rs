@@ -60,7 +60,7 @@ fn the_server_starts_without_a_configuration_and_shows_the_message() {
 }
 
 #[test]
-fn a_killed_server_goes_on_where_it_was() {
+fn a_killed_server_continues_after_its_restart() {
     let dir = folder(&["slack-notify"]);
     let server = Process::start(command(dir.path(), &["serve"]));
     write(dir.path(), "a.json", &alerts::firing("A", &[]).to_string());
@@ -384,7 +384,7 @@ fn what_the_asking_commands_do_not_take_is_a_usage_error() {
 }
 
 #[test]
-fn help_names_the_short_forms_and_the_version_is_told() {
+fn help_names_the_short_forms_and_the_version_is_printed() {
     let dir = folder(&[]);
     let help = run(dir.path(), &["serve", "--help"]);
     assert_eq!(help.code, Some(0));
@@ -453,7 +453,7 @@ fn a_signal_ends_a_server_that_has_nothing_to_do_at_once() {
     assert_eq!(server.wait(), Some(0), "nothing runs: the first is enough");
 }
 
-/// Whoever can connect may also stop it: even if it has not got as far as to say that it listens.
+/// A server that accepts connections can also be stopped, even if it has not logged yet that it listens.
 #[test]
 fn a_signal_while_the_server_starts_ends_it_in_order() {
     let dir = folder(&[]);
@@ -583,7 +583,7 @@ fn a_proxy_of_the_environment_is_not_used() {
         "all_proxy",
         "ALL_PROXY",
     ] {
-        // Nothing listens there: whatever went by way of it would fail.
+        // Nothing listens there: a request through this proxy would fail.
         serve.env(name, "http://127.0.0.1:9");
     }
     let server = Process::start(serve);
@@ -605,7 +605,7 @@ fn a_proxy_of_the_environment_is_not_used() {
     assert_eq!(slack.messages().len(), 1);
 }
 
-/// Else whoever listens there would be sent the token.
+/// Otherwise the token would be sent to the program that listens on the proxy's address.
 #[test]
 fn a_server_on_this_machine_is_asked_past_the_proxy_of_the_environment() {
     let dir = folder(&["slack-notify"]);

@@ -1,4 +1,4 @@
-//! Modules are compiled by a process that has nothing to lose: it is limited, and its end is no end of the server.
+//! Modules are compiled in another process with limits, so that a crash of the compiler does not end the server.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

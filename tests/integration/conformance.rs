@@ -1,4 +1,4 @@
-//! One suite over both hosts: what the SDK's mock answers a handler, the real host answers too, and the other way round.
+//! One suite over both hosts: the SDK's mock and the real host give a handler the same answers.
 //!
 //! The same handler (`tests/handlers/conformance`) runs natively against the mock and as a component in the sandbox. A
 //! scenario is a line: what it is about, what is different about it, and the script. To add one, add a line.
@@ -32,11 +32,11 @@ struct With {
     enrich: bool,
     /// Attempts, an hour between them.
     attempts: u32,
-    /// What the first calls of Slack come to.
+    /// The faults of the first calls of Slack.
     slack: &'static [SlackFault],
 }
 
-/// What Slack does, and what a handler is told of it.
+/// A fault of Slack, and the error that a handler gets for it.
 #[derive(Clone, Copy)]
 enum SlackFault {
     Code(&'static str),
@@ -182,7 +182,7 @@ async fn world() -> String {
     url
 }
 
-/// Returns what each attempt came to on the mock host.
+/// Returns the result of each attempt on the mock host.
 fn on_mock(base: &str, with: With, script: &str) -> Vec<String> {
     let mut host = Host::new()
         .channels(["alerts", "oncall"])
@@ -273,7 +273,7 @@ impl Real {
     }
 }
 
-/// Returns what each attempt came to in the sandbox.
+/// Returns the result of each attempt in the sandbox.
 async fn on_real(real: &Real, base: &str, with: With, script: &str) -> Vec<String> {
     let Real { harness, slack } = real;
     for fault in with.slack {

@@ -1,4 +1,4 @@
-//! What was accepted is done, in order, once; or dead, where a person can send it again.
+//! Each accepted alert is handled once and in order, or becomes a dead letter that a person can send again.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What may have happened without a record is said: of the effect that repeats it, or at the step's end.
+//! Effects that may have happened without a record are reported: at the effect that repeats them, or at the end of the step.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn answered(invoked: &Invoked) -> Vec<Answered> {
     calls.map(|call| call.answered).collect()
 }
 
-/// What an attempt that was cut off leaves.
+/// The state that an interrupted attempt leaves.
 fn cut_off() -> Doubts {
     let mut doubts = Doubts::default();
     doubts.cut_off(1, "the server died", 0);
@@ -449,7 +449,7 @@ async fn the_end_of_a_step_says_what_may_have_happened_and_was_not_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handler_is_told_each_try_that_ended_unavailable() {
+async fn the_attempt_number_of_a_handler_counts_tries_that_ended_unavailable() {
     let (slack, sink) = (Slack::start().await, Sink::start().await);
     let server = probe(&slack, &sink).start().await;
     let script = format!("unkeyed {}/x\nunavailable not yet", sink.url());

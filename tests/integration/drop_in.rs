@@ -1,4 +1,4 @@
-//! Modules come and go in the folder while the server runs.
+//! Modules are added to and removed from the folder while the server runs.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! An effect that completed is not repeated, and nothing goes out that was not granted.
+//! A completed effect is not repeated, and requests that are not granted are not sent.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -120,7 +120,7 @@ async fn an_origin_that_failed_five_times_in_a_row_fails_fast_and_no_other_does(
         assert_eq!(fast, n >= 5, "{n}: {answer}");
     }
     assert_eq!(told[7], "200 ok");
-    // What one alert found out spares the next its time.
+    // The circuit breaker is shared by all alerts.
     let next = harness
         .probe(&format!("get {closed}/x"))
         .await
@@ -404,7 +404,7 @@ async fn what_slack_refuses_until_the_operator_mends_it_is_held_and_not_asked_ag
             probe.slack("alerts").run().await
         };
         for _ in 0..2 {
-            // Whatever the guest makes of it, the step waits.
+            // The step waits, whatever the guest does with the error.
             let invoked = post().await;
             assert!(facts(&invoked)[0].contains("Unavailable"), "{code}");
             let hold = invoked.hold.unwrap();
@@ -563,7 +563,7 @@ async fn a_credential_is_read_again_when_its_file_changes() {
         .map(|asked| asked.headers["authorization"].clone())
         .collect();
     assert_eq!(sent, ["Bearer first-token", "Bearer other-token"]);
-    // A file that can't be read ends in words, and sends nothing.
+    // If the credential's file cannot be read, the call fails and nothing is sent.
     std::fs::remove_file(&file).unwrap();
     let told = ask().await;
     assert!(told[0].contains("Unavailable"), "{told:?}");
@@ -617,7 +617,7 @@ async fn connections_are_kept_for_one_handler_and_not_for_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mention_that_an_alert_brought_pings_nobody_whatever_the_handler_does() {
+async fn a_mention_in_an_alert_never_notifies_anybody() {
     let world = World::start().await;
     let harness = Harness::with_slack(&world.url);
     for ts in ["1.1", "2.2", "3.3"] {

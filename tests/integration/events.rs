@@ -1,4 +1,4 @@
-//! What is one event and what is the next, as senders and readers of messages see it.
+//! Which alerts are the same event and which begin a new one.
 
 use serde_json::{Value, json};
 use tests::alerts;

@@ -136,7 +136,7 @@ fn send_takes_a_file_and_says_what_of_it_was_rejected() {
 }
 
 #[test]
-fn send_fails_where_the_alert_could_not_be_handled() {
+fn send_fails_if_the_alert_could_not_be_handled() {
     let dir = folder(&["slack-notify"]);
     let config = "listen: 127.0.0.1:0\nslack: { preview: true }\nroutes:\n  - handlers: [slack-notify]\nhandlers: {}\n";
     fs::write(dir.path().join("c.yml"), config).unwrap();

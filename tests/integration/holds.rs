@@ -1,5 +1,5 @@
-//! What Slack refuses until the operator mends it is held, and goes on by itself; what waits for a dependency goes when that
-//! is back.
+//! Deliveries that Slack refuses until the operator fixes the cause are held and continue by themselves. Deliveries that wait
+//! for a dependency continue when it is back.
 
 use alert_manager::api::Held;
 use reqwest::StatusCode;
@@ -10,7 +10,7 @@ use tests::server::{Server, Setup};
 
 const POST: &str = "chat.postMessage";
 
-/// A retry by its own time would come after an hour: what comes earlier was woken.
+/// A backoff of an hour: a retry that comes earlier was woken.
 const CONFIG: &str = r##"
 # The messages of alarms are counted elsewhere.
 dead_letter: { handlers: [] }
@@ -120,7 +120,7 @@ async fn a_restart_keeps_what_waits_for_a_held_channel() {
     let server = setup(&slack).start().await;
     let ids = accept(&server, &["info"; 50]).await;
     wait_until(&server, &ids, "slack channel alerts").await;
-    // That probes alone go out meanwhile is shown beside the holds, with the clock in hand.
+    // The unit tests of holds show, with a fake clock, that only probes are sent meanwhile.
     let dir = server.stop().await;
     let server = setup(&slack).start_in(dir).await;
     wait_until(&server, &ids, "slack channel alerts").await;
@@ -209,7 +209,7 @@ async fn an_answer_that_is_not_slacks_wakes_nothing_and_kills_nothing() {
     let server = setup(&slack).start().await;
     let ids = accept(&server, &["info"; 200]).await;
     wait_until(&server, &ids, "slack").await;
-    // A portal that wants somebody to sign in.
+    // A captive portal with a login page.
     slack.faults().clear();
     slack.faults().next(POST, Fault::status(403));
     let to_oncall = |name| alerts::firing(name, &[("to", "oncall")]);
@@ -283,7 +283,7 @@ async fn the_first_success_of_slack_wakes_what_waits_for_it() {
         .map(|m| m.shown());
     let order: Vec<_> = of_many.map(|shown| severity_of(&shown)).collect();
     assert_eq!(order.len(), ids.len(), "each once");
-    // Every tenth slot is for the oldest, whatever its priority.
+    // Every tenth permit goes to the oldest delivery, regardless of its priority.
     assert!(order[..2].contains(&"critical"), "{order:?}");
 }
 
@@ -433,7 +433,7 @@ async fn an_origin_that_answers_one_call_and_not_the_next_is_not_asked_again_at_
         let id = server.accept(alert).await.remove(0);
         let waits = |story: &Value| story["state"] == "retrying";
         server.wait_for_story(&id, waits).await;
-        // The handler has one slot: if the first were due it would have it before this one.
+        // The handler has one permit: if the first were due, it would run before this one.
         let next = probe(&format!("Next {n}"), "none", "attempt");
         let next = server.accept(&next).await;
         assert_eq!(server.wait_settled(&next[0]).await["state"], "done");

@@ -27,7 +27,7 @@ fn met(invoked: &Invoked) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_past_their_number_are_told_which_is_used_up() {
+async fn calls_over_a_limit_get_an_error_that_names_the_limit() {
     let (harness, world) = (Harness::new(), World::start().await);
     for (line, name, change) in [
         (
@@ -127,10 +127,10 @@ async fn bytes_are_bounded_in_each_call_and_in_all_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_to_one_origin_wait_for_their_turn_or_are_told_that_it_is_late() {
+async fn requests_to_one_origin_wait_for_the_rate_limiter_or_fail_as_unavailable() {
     let (harness, world) = (Harness::new(), World::start().await);
     let (other, script) = (World::start().await, ["get URL"; 12].join("\n"));
-    // Less than a request has to wait for its turn, however late it is asked for, and more than eleven of them take.
+    // Less than a request waits for the rate limiter, however late it starts, and more than eleven requests take.
     let time_left = Duration::from_millis(950);
     // Ten at once, which is ten seconds' worth, and one that is due already.
     let call = harness.probe(&script.replace("URL", &world.url)).await;

@@ -168,7 +168,7 @@ fn accepted_alerts_are_logged_at_debug_and_json_keeps_numbers_and_a_handlers_fie
 #[test]
 fn log_level_warn_silences_what_went_well() {
     let dir = folder(&["hostile", "slack-notify"]);
-    // It does not say where it listens: a port that was free a moment ago.
+    // The address is not logged at this level, so the test picks a port that was free a moment ago.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap().to_string();
     drop(free);
@@ -357,7 +357,7 @@ fn a_start_says_what_it_found_and_how_the_last_process_ended() {
 }
 
 #[test]
-fn a_reload_says_what_changed_in_the_log_and_to_whoever_asked() {
+fn a_reload_reports_the_changes_in_the_log_and_in_its_response() {
     let dir = folder(&["slack-notify"]);
     write(dir.path(), "a.yml", CONFIG);
     let server = Process::start(command(dir.path(), &["serve", "--config", "a.yml"]));

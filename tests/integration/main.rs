@@ -1,4 +1,4 @@
-//! The server as its users meet it: real bytes in over HTTP, real handlers, fakes at the other end.
+//! End-to-end tests of the server: real requests over HTTP, real handlers, fakes of the services that handlers use.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod alarms;

@@ -85,7 +85,7 @@ handlers:
 }
 
 #[tokio::test]
-async fn the_kubelets_own_kill_is_told() {
+async fn a_kill_by_the_kubelet_is_reported() {
     let slack = Slack::start().await;
     let kubernetes = Kubernetes::start(CrashLoop::probe_failed(now()).cluster()).await;
     let server = bundled(with_kubernetes(&slack, &kubernetes)).start().await;
@@ -383,7 +383,7 @@ async fn an_alert_full_of_markup_pings_nobody_and_leads_nowhere() {
         let messages = slack.messages();
         assert!(!messages.is_empty(), "{story:#}");
         for message in messages {
-            // A header's plain text holds no markup, whatever it looks like.
+            // A header is plain text: what looks like markup there is not.
             let marked_up: Vec<_> = message
                 .blocks
                 .iter()

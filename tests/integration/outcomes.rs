@@ -1,4 +1,4 @@
-//! What becomes of deliveries whose handlers trap, are missing or are passed by; who goes first; who is given up.
+//! Deliveries whose handlers trap, are missing or are paused; the order of deliveries; dead letters.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -195,7 +195,7 @@ async fn the_urgent_go_first_and_a_route_may_say_what_is_urgent() {
     let gate = Gate::closed();
     slack.faults().next(POST, Fault::Hold(gate.clone()));
     let server = server(&slack).await;
-    // It has the only slot while the others gather.
+    // It has the only permit while the others arrive.
     server.accept(&alerts::firing("Busy", &[])).await;
     slack.wait_for_calls(POST, 1).await;
     let mut last = Vec::new();

@@ -1,5 +1,4 @@
-//! What a handler cannot get out: a credential by another way than as it is, a request past its grant, a secret that
-//! somebody's log holds.
+//! What a handler cannot send out: an encoded credential, a request outside of its grants, a secret from somebody's log.
 
 use serde_json::Value;
 use tests::harness::{Answer, Harness, World, bearer, facts};
@@ -82,7 +81,7 @@ async fn an_echo_does_not_come_in_parts_or_packed() {
             let call = harness.probe(&script).await.http(url).credential("k");
             let invoked = call.run().await;
             let told = &facts(&invoked)[0];
-            // What was to be changed is changed: the answer alone is withheld.
+            // The change was made; only the answer is withheld.
             assert!(
                 told.contains(expected) && !told.contains("s3cr"),
                 "{name}: {told}"

@@ -65,7 +65,7 @@ fn the_unit_serves_the_packages_configuration_from_the_folders_that_the_package_
     assert!(scripts.contains(&format!("rm -rf {}\n", state.display())));
 }
 
-/// With the bundled handlers, which are asked where they would look.
+/// With the bundled handlers loaded, so that their settings are checked.
 #[test]
 fn what_the_package_s_configuration_offers_is_accepted_once_it_is_uncommented() {
     let secrets = folder(&["slack-notify", "kube-pod-crash-looping"]);
@@ -138,7 +138,7 @@ fn the_scripts_of_a_release_are_ones_that_a_shell_reads() {
     }
 }
 
-/// It empties its folder, so it takes none that may be anybody's.
+/// The script empties its folder, so it refuses a folder with other files.
 #[test]
 fn a_release_goes_into_no_folder_that_has_something_else_in_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -175,7 +175,7 @@ fn the_manifests_name_the_image_of_this_version() {
     );
 }
 
-/// A start that migrates a store answers late, and needs the room of the store, of its copy and of the log.
+/// A start that migrates a store takes long, and needs disk space for the store, its copy and the write-ahead log.
 #[test]
 fn the_manifest_gives_an_upgrade_time_and_room() {
     let manifest = read("host/deploy/kubernetes.yml");

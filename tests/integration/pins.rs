@@ -1,4 +1,4 @@
-//! A module that anybody could have put there is given no credential, unless it is the one that its pin names.
+//! A module that others than its owner could have written gets no credential, unless its pin matches.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -24,7 +24,7 @@ handlers:
     )
 }
 
-/// Has the probe send a request with its credential, and returns what it was told.
+/// Makes the probe send a request with its credential, and returns the result that the probe got.
 async fn ask(server: &Server, world: &World, n: &str) -> String {
     let mut alert = tests::alerts::firing("Probe", &[("n", n)]);
     alert["annotations"] = json!({ "script": format!("credential github {}/a", world.url) });

@@ -1,4 +1,4 @@
-//! What leaves through a proxy: Slack, what handlers ask, pings.
+//! Requests through a proxy: to Slack, of handlers, and pings.
 
 use serde_json::Value;
 use tests::alerts;

@@ -1,4 +1,4 @@
-//! What the pages promise to paste and run is what the code has.
+//! The examples and texts of the documentation match the code.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -403,8 +403,8 @@ fn promtool_finds_nothing_wrong_with_the_rules_and_refused_requests_fire() {
     let fires = "[{ exp_labels: { severity: warning, job: alert-manager, instance: sender }, exp_annotations: { \
          summary: 'Requests that may contain alerts are posted to a path that the server does not have.', \
          description: 'These alerts do not arrive. The server''s log names the sender and the path (\"request refused\"). Alerts have to be posted to /webhook, or to /api/v2/alerts by Prometheus.' } }]";
-    // One that is refused for good; one for want of room, which is tried again; one for want of room for long; a scanner, and
-    // a sender with a wrong path.
+    // A permanent refusal; one because the queue is full, which is retried; one because it stays full; a scanner, and a sender
+    // with a wrong path.
     let test = format!(
         "rule_files: ['{}']\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n{}{}{}{}{}    alert_rule_test:\n{}{}{}{}",
         rules.display(),

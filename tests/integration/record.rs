@@ -1,4 +1,4 @@
-//! What a step and a delivery have on record is bounded over all attempts, before an effect starts.
+//! The journal of a step and of a delivery is bounded over all attempts; the bound is checked before an effect starts.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A guest gets what it needs and no more, and whatever it does ends with a reason.
+//! A guest gets what it needs and no more, and each way in which it ends is reported with a reason.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -38,12 +38,12 @@ async fn each_limit_is_named_with_what_was_allowed() {
             assert!(why.contains(part), "{mode}: {why}");
         }
     }
-    // The pool and its next guest are none the worse for it.
+    // The pool and the next guest still work.
     assert_eq!(harness.probe("attempt").await.facts().await, ["1"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_is_told_in_the_authors_own_words_with_a_backtrace() {
+async fn a_panic_is_reported_with_its_message_and_a_backtrace() {
     let harness = Harness::new();
     let StepFailure::Trap(why) = failure(&harness, "panic").await else {
         panic!("no trap");
@@ -53,7 +53,7 @@ async fn a_panic_is_told_in_the_authors_own_words_with_a_backtrace() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_guests_own_stack_that_ends_is_told_as_a_recursion() {
+async fn a_stack_overflow_of_a_guest_is_reported_as_a_recursion() {
     let harness = Harness::new();
     let StepFailure::Trap(why) = failure(&harness, "recursion").await else {
         panic!("no trap");

@@ -1,4 +1,4 @@
-//! The guide to the bundled handlers' settings, against what their sources read.
+//! Compares the guide to the bundled handlers' settings with the settings that their sources read.
 
 use std::collections::BTreeSet;
 use std::fs;

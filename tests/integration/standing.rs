@@ -1,5 +1,5 @@
-//! What the server says of itself: how often a delivery was tried, which handler is paused or serves an old version, and
-//! which delivery a duplicate belongs to.
+//! What the server reports about its state: the attempts of a delivery, paused handlers, handlers that serve an old version,
+//! and the delivery that a duplicate belongs to.
 
 use std::fs;
 
@@ -148,7 +148,7 @@ async fn a_paused_handler_is_tried_again_and_what_waits_goes_on_once_it_runs() {
     let config = fs::read_to_string(&file).unwrap();
     fs::write(&file, config.replace(TRAPS, "script: \"\"")).unwrap();
     assert_eq!(server.command("/-/reload").await.0, reqwest::StatusCode::OK);
-    // One finds out when the pause is over, and the others go with it.
+    // One delivery probes after the pause, and the others follow.
     for id in &waiting {
         assert_eq!(server.wait_settled(id).await["state"], "done");
     }

@@ -1,4 +1,4 @@
-//! What the server tells of itself and of each alert.
+//! What the server reports about itself and about each alert.
 
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! What a body takes of the server's memory, by its kind: a small multiple of its size, whatever it is made of.
+//! How much of the server's memory a body takes: a small multiple of its size, for every kind of content.
 
 use std::time::Instant;
 
@@ -179,7 +179,7 @@ fn figure(process: &Process, name: &str) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_takes_a_small_multiple_of_its_size_whatever_it_is_made_of() {
+async fn a_body_of_any_kind_takes_a_small_multiple_of_its_size() {
     alert_manager::runtime::install_crypto();
     println!("| body | MiB | answer | took MiB | times the body | s |\n|---|---|---|---|---|---|");
     let mut over = Vec::new();

@@ -1,4 +1,4 @@
-//! A handler that hangs with thousands of alerts waiting for it takes nothing from another.
+//! A handler that hangs, with thousands of alerts waiting for it, does not delay another handler.
 
 use serde_json::json;
 use tests::alerts;
@@ -75,7 +75,7 @@ async fn others_are_served(server: &Server, slack: &Slack) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handler_whose_slots_never_come_free_holds_up_nobody_else() {
-    // Longer than any test waits: who waits for one of its slots waits in vain.
+    // Longer than any test waits, so none of its permits becomes free.
     let (server, slack, sink) = start("1h").await;
     sink.wait_for_count(SLOTS).await;
     others_are_served(&server, &slack).await;

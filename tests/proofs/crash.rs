@@ -181,7 +181,7 @@ async fn meet(rig: &mut Rig, load: &mut Load, barrier: Barrier, kill: usize) {
     };
     load.to(&url);
     if let Barrier::Again(n) = barrier {
-        // Whatever comes first: there may be less than that left to do.
+        // The first of these: fewer calls than that may be left to make.
         tokio::select! {
             _ = rig.slack.wait_for_calls(POST, calls + n) => {}
             _ = rig.sink.wait_for_count(sunk + n) => {}

@@ -52,7 +52,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: what still has a file open lets go of it later.
+        // Lazily, since a process may still have a file open.
         let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
     }
 }
@@ -73,7 +73,7 @@ async fn a_full_disk_refuses_alerts_and_space_brings_the_service_back() {
 
     let filler = disk.0.path().join("filler");
     fill(&filler);
-    // The log has room for a few more in what it has taken before.
+    // A few more fit into the space that the write-ahead log already has.
     let mut taken = Vec::new();
     let reason = loop {
         let n = taken.len();

@@ -1,4 +1,4 @@
-//! A message that waited for Slack tells its age as it is when it is posted, not as it was when it was first tried.
+//! A message that waited for Slack shows its age at the time it is posted, not at the time of the first try.
 
 use reqwest::{Client, StatusCode};
 use tests::alerts;

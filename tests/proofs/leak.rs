@@ -16,7 +16,7 @@ use tests::harness::{Harness, facts};
 /// One at a time: what the one holds is counted by the other.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Of the pool. Twice as many invocations want in.
+/// The slots of the pool. Twice as many invocations run at a time.
 const SLOTS: u32 = 4;
 const AT_ONCE: usize = 8;
 
@@ -36,7 +36,7 @@ fn usage() -> (u64, usize) {
     (kib.parse::<u64>().unwrap() << 10, files)
 }
 
-/// Runs `count` invocations, `AT_ONCE` at a time: marks memory and traps, scans memory and succeeds, in turn.
+/// Runs `count` invocations, `AT_ONCE` at a time: alternately one that marks memory and traps, and one that scans memory and succeeds.
 async fn storm(harness: &Arc<Harness>, count: usize) -> (usize, usize) {
     let mut tasks = tokio::task::JoinSet::new();
     for first in 0..AT_ONCE {
@@ -86,7 +86,7 @@ async fn nothing_leaks_from_one_invocation_into_the_next() {
     let _alone = ALONE.lock().await;
     let count = if is_long() { 100_000 } else { 3_000 };
     let harness = Arc::new(Harness::with_slots(SLOTS));
-    // Until every slot, thread and pool of the allocator has seen its worst.
+    // Until every slot, thread and allocator pool has reached its peak.
     storm(&harness, 400).await;
     let before = usage();
     let (trapped, clean) = storm(&harness, count).await;
@@ -112,7 +112,7 @@ async fn nothing_leaks_from_one_invocation_into_the_next() {
 async fn a_scan_finds_what_is_there() {
     let _alone = ALONE.lock().await;
     let harness = Harness::with_slots(SLOTS);
-    // The counter-test: what the same guest left in its own memory is found by the same scan.
+    // The counter-test: the same scan finds what the guest left in its own memory.
     let call = harness.greedy("mark-and-scan").await;
     let invoked = call.with(|invocation| roomy(invocation, 0)).run().await;
     let found: usize = facts(&invoked)[0].parse().unwrap();

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 /// Connections that send at one time.
 const SENDERS: usize = 12;
 
-/// The senders, and what they were told.
+/// The senders, and the responses that they got.
 pub(crate) struct Load {
     url: watch::Sender<String>,
     permits: Arc<Semaphore>,
@@ -64,12 +64,12 @@ impl Load {
         }
     }
 
-    /// Tells the senders where the server now is.
+    /// Sets the server's new URL for the senders.
     pub(crate) fn to(&self, url: &str) {
         self.url.send_replace(url.to_owned());
     }
 
-    /// Has so many pairs more of them sent.
+    /// Sends this many more pairs.
     pub(crate) fn more(&mut self, pairs: usize) {
         self.granted += 2 * pairs;
         self.permits.add_permits(pairs);
@@ -134,7 +134,7 @@ pub(crate) fn number(story: &Value) -> usize {
 async fn send(http: &Client, to: &mut watch::Receiver<String>, n: usize, failure: &Mutex<String>) {
     loop {
         let url = to.borrow_and_update().clone();
-        // Whatever went wrong, nothing was promised: again, once the server is back if it is gone.
+        // Without an acknowledgement nothing was promised, so the alert is sent again; if the server is down, once it is back.
         let Err(error) = acknowledged(http, &url, n).await else {
             return;
         };
@@ -149,7 +149,7 @@ async fn send(http: &Client, to: &mut watch::Receiver<String>, n: usize, failure
 /// Posts once; returns status and answer.
 ///
 /// # Errors
-/// If nobody answered.
+/// If there was no answer.
 pub(crate) async fn post(
     http: &Client,
     url: &str,
@@ -164,7 +164,7 @@ pub(crate) async fn post(
     Ok((status, response.json().await?))
 }
 
-/// Posts once; an error means that nobody answered.
+/// Posts once; an error means that there was no answer.
 async fn acknowledged(http: &Client, url: &str, n: usize) -> reqwest::Result<()> {
     let (status, answer) = post(http, url, n).await?;
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");

@@ -1,4 +1,4 @@
-//! Proofs of the promises that matter most: nothing lost, nothing doubled, whatever one machine can suffer.
+//! Proofs of the most important promises: no alert is lost and no effect is duplicated, whichever failure one machine has.
 //!
 //! `tests/README.md` says what each proves and how it was seen to fail.
 #![allow(clippy::unwrap_used, reason = "tests")]

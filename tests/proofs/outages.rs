@@ -166,7 +166,7 @@ async fn however_slack_fails_and_however_long_every_message_comes_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_hung_without_doing_anything_is_made_again_and_comes_once() {
     let (slack, server) = start_with(PLENTY).await;
-    // Never cleared: whoever hangs is left by its caller, and does nothing.
+    // Never cleared: the callers time out, and the calls that hang have no effect.
     slack.faults().next_n(POST, 2 * ALERTS, Fault::Hang);
     let accepted = accept(&server, "Hung").await;
     let sums = sums(&slack, &server, &accepted).await;

@@ -1,4 +1,4 @@
-//! The power goes: what was not synced is gone, and nothing that was acknowledged is among it.
+//! Power loss: data that was not synced is lost, and no acknowledged alert is among it.
 
 use alert_manager::queue::failpoint::Failpoint;
 use tests::dice::{self, Dice};
@@ -7,7 +7,7 @@ use crate::load::Load;
 use crate::rig::Rig;
 use crate::tally::Tally;
 
-/// How many times the power goes.
+/// The number of power losses.
 fn cuts() -> usize {
     if std::env::var_os("ALERT_MANAGER_TEST_LONG").is_some() {
         100
@@ -33,7 +33,7 @@ async fn cut_again_and_again(rig: Rig) -> Tally {
         }
         let acknowledged = load.count();
         load.more(20);
-        // The power goes in the moment of an acknowledgement: what it promised is seconds old at most.
+        // The power is cut at an acknowledgement, so that what was acknowledged last is seconds old at most.
         let more = dice.roll(10, 30);
         load.wait_for(acknowledged + more).await;
         rig.cut_power();

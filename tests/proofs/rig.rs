@@ -135,7 +135,7 @@ handlers:
         file
     }
 
-    /// Waits until `n` commits have met a stalled disk. The server is another process: it has to be looked at.
+    /// Waits until `n` commits have met a stalled disk. The server is another process, so it is polled.
     pub(crate) async fn wait_until_stalled(&self, n: i64) {
         let path = self.stall.as_ref().expect("asked for with a stall");
         let met = async {
@@ -309,7 +309,7 @@ handlers:
         }
     }
 
-    /// Waits until a delivery waits for its next attempt. The server is another process: it has to be asked.
+    /// Waits until a delivery waits for its next attempt. The server is another process, so it is polled.
     pub(crate) async fn wait_until_retrying(&self) {
         let retrying = async {
             loop {
@@ -325,7 +325,7 @@ handlers:
         }
     }
 
-    /// Waits until nothing is left to do. The server is another process: it has to be asked. It may take as long as it needs,
+    /// Waits until nothing is left to do. The server is another process, so it is polled. It may take as long as it needs,
     /// as long as deliveries are settled.
     pub(crate) async fn wait_until_settled(&self) {
         let mut left = None;

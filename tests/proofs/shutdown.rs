@@ -1,4 +1,4 @@
-//! A server that is told to stop, and told again.
+//! A server that is asked to stop, and asked again.
 
 use reqwest::{Client, StatusCode};
 use tests::fakes::Fault;

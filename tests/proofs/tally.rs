@@ -20,9 +20,9 @@ pub(crate) struct Tally {
     pub(crate) acknowledged: usize,
     /// Of these, those whose delivery is done.
     pub(crate) done: usize,
-    /// Of these, those of which the store knows nothing.
+    /// Of these, those that are not in the store.
     pub(crate) lost: usize,
-    /// Deliveries that were given up, with their reasons.
+    /// Deliveries that are dead, with their reasons.
     pub(crate) dead: Vec<String>,
     /// Effects of alerts that are done, which did not happen.
     pub(crate) missing: BTreeSet<Effect>,
@@ -217,8 +217,7 @@ fn overtaking(in_order: &[Effect]) -> BTreeSet<Effect> {
     overtaking
 }
 
-/// Returns which effects the story calls ambiguous: a call that was told as such, a record that says so, or what the
-/// step's end notes as still in doubt.
+/// Returns the effects that the story calls ambiguous: in a call, in a journal entry, or as in doubt at the end of a step.
 fn ambiguous(n: usize, story: &Value) -> Vec<Effect> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let attempts = list(&story["story"]);
@@ -226,15 +225,16 @@ fn ambiguous(n: usize, story: &Value) -> Vec<Effect> {
     let (calls, doubts): (Vec<_>, Vec<_>) = steps
         .map(|step| (list(&step["calls"]), list(&step["in_doubt"])))
         .unzip();
-    // An attempt that was cut off has told nothing, but what it recorded says it.
+    // An attempt that was interrupted has no calls in the story, but its journal entries are there.
     let recorded = list(&story["journal"]);
-    let told = calls.concat().into_iter();
-    let told = told.filter(|call| call["answered"] == "ambiguous");
+    let reported = calls.concat().into_iter();
+    let reported = reported.filter(|call| call["answered"] == "ambiguous");
     let recorded = recorded.into_iter();
     let recorded = recorded.filter(|entry| entry["ambiguous"] == true);
     let noted = doubts.concat().into_iter();
     let noted = noted.map(|doubt| doubt["suspect"]["call"].clone());
-    told.chain(recorded)
+    reported
+        .chain(recorded)
         .chain(noted)
         .filter_map(|call| match call["kind"].as_str() {
             Some("slack") => Some((n, "slack")),

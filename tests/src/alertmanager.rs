@@ -41,7 +41,7 @@ pub fn find() -> Found {
     )
 }
 
-/// Returns where the program is.
+/// Returns the path of the program.
 pub(crate) fn in_path() -> Option<PathBuf> {
     // Debian's name first; upstream's releases call it alertmanager.
     find_in_path(&["prometheus-alertmanager", "alertmanager"])
@@ -144,7 +144,7 @@ receivers:
 /// Waits until a program of Prometheus' project says that it is ready; `log` is for the error.
 pub(crate) async fn until_ready(addr: SocketAddr, log: impl Fn() -> String) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    // It does not tell when it is ready, so it is asked again and again.
+    // It does not report that it is ready, so it is polled.
     let mut ask = tokio::time::interval(Duration::from_millis(50));
     while !raw_http::get(addr, "/-/ready")
         .await
@@ -158,7 +158,7 @@ pub(crate) async fn until_ready(addr: SocketAddr, log: impl Fn() -> String) -> a
     Ok(())
 }
 
-/// Returns an address that was free a moment ago: neither program can be told to take any and say which.
+/// Returns an address that was free a moment ago: neither program can choose a free port and report it.
 pub(crate) fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind(("127.0.0.1", 0))?.local_addr()
 }

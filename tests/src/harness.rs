@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 
 use crate::modules;
 
-/// A runtime with its cache, and where its previews go.
+/// A runtime with its cache and the folder of its previews.
 pub struct Harness {
     /// Under test.
     pub runtime: Arc<Runtime>,
@@ -450,7 +450,7 @@ impl Ledger for MemoryLedger {
     }
 }
 
-/// A server on this machine that keeps what it was asked and answers as told, then 200 `ok`.
+/// A server on loopback that records requests. It gives the answers that were set, then 200 `ok`.
 pub struct World {
     /// Its base, without a slash at the end.
     pub url: String,

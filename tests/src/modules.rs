@@ -44,19 +44,20 @@ pub fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(path(name)).expect("a built module can be read")
 }
 
-/// Returns the guest `hostile` or `probe` under another name, which it has room for: another module in every respect.
+/// Returns the guest `hostile` or `probe` under another name, as long as its space for names allows: a module of its own for
+/// the server.
 ///
 /// # Panics
-/// If the name is longer than its room.
+/// If the name is longer than its space.
 #[must_use]
 pub fn named(guest: &str, name: &str) -> Vec<u8> {
     with_text(&bytes(guest), guest, 64, name)
 }
 
-/// Writes `to` in the place of `from`, which stands in the module with spaces after it, `room` bytes in all.
+/// Replaces `from` by `to` in the module. `from` is padded with spaces there, to `room` bytes in all.
 ///
 /// # Panics
-/// If it is not there, or is longer than its room.
+/// If `from` is not there, or `to` is longer than the space.
 #[must_use]
 pub fn with_text(module: &[u8], from: &str, room: usize, to: &str) -> Vec<u8> {
     let (from, to) = (format!("{from:<room$}"), format!("{to:<room$}"));

@@ -1,8 +1,8 @@
-//! Checks answers against an `OpenAPI` document, more strictly than JSON Schema does: a field that the document does not have
-//! is a problem, and which fields were seen is remembered.
+//! Checks responses against an `OpenAPI` document, more strictly than JSON Schema does: a field that the document does not
+//! have is a problem, and the fields that were seen are recorded.
 //!
-//! The document uses few keywords, and one that is not known here is a problem too: no library is as strict, and none
-//! tells which fields an answer had.
+//! The document uses few keywords, and one that is unknown here is a problem too. No library is as strict, and none reports
+//! which fields a response had.
 
 use std::collections::BTreeSet;
 

@@ -22,7 +22,8 @@ pub fn binary() -> &'static Path {
     BUILT.get_or_init(|| build("alert-manager", &[]))
 }
 
-/// Returns the binary that breaks promises if `alert_manager::queue::failpoint` is told to, which no release has.
+/// Returns the binary with failpoints: it breaks the promises that `alert_manager::queue::failpoint` is configured to break.
+/// No release has it.
 ///
 /// # Panics
 /// If it does not build.
@@ -56,7 +57,7 @@ fn build(name: &str, more: &[&str]) -> PathBuf {
     folder().join(name)
 }
 
-/// Returns what tells cargo to build in the profile of this program.
+/// Returns the arguments that make cargo build in the profile of this program.
 #[must_use]
 pub fn profile() -> Vec<String> {
     let folder = folder();
@@ -225,7 +226,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Returns the lines up to the one that says where it listens.
+    /// Returns the log lines up to the one with the address that it listens on.
     #[must_use]
     pub fn first_lines(&self) -> &[String] {
         &self.first_lines

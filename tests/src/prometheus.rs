@@ -56,11 +56,11 @@ pub fn find() -> Found {
     }
 }
 
-/// The pod whose crash loop the metric tells of: that of the README's alert.
+/// The metric for the crash loop of the pod in the README's alert.
 const SERIES: &str = "kube_pod_container_status_waiting_reason{namespace=\"customer\",\
     pod=\"customer-rs-transformer-9b75b488c-cpfd7\",container=\"rs-transformer\",reason=\"CrashLoopBackOff\"}";
 
-/// A Prometheus that fires `KubePodCrashLooping` while [`Stack::crash_looping`], and the Alertmanager that it tells.
+/// A Prometheus that fires `KubePodCrashLooping` while [`Stack::crash_looping`], and the Alertmanager that it notifies.
 /// Dropping it kills both.
 #[derive(Debug)]
 pub struct Stack {
@@ -171,7 +171,7 @@ fn start_prometheus(binary: &Path, folder: &Path, addr: SocketAddr) -> anyhow::R
             folder.join("tsdb").display()
         ))
         .arg(format!("--web.listen-address={addr}"))
-        // So that a resolved alert is told at the next evaluation.
+        // So that a resolved alert is sent at the next evaluation.
         .arg("--rules.alert.resend-delay=1s");
     alertmanager::spawn(command, &folder.join("prometheus.log"))
 }

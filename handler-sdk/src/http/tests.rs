@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::mock::{Host, Reply};
-use crate::{Alert, Description, Enrichment, Facts, Failure, Handler};
+use crate::{Alert, Cx, Description, Enrichment, Facts, Failure, Handler};
 
 const URL: &str = "https://user:pw@api.example.com/v1/x?token=abc";
 

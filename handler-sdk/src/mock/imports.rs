@@ -1,19 +1,23 @@
 //! The host's functions as the mock implements them. `tests/integration/conformance.rs` compares their results with those
 //! of the real host.
 
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+
 use super::checks;
-use super::host::{Host, State, Step};
 use super::replay::CallName;
 use super::sent::{LogLine, Post, Reaction, Request, Update, checked_blocks};
+use super::state::{State, Step};
 use crate::Timestamp;
 use crate::bindings::alert_manager::handler::{http, kv, log, slack};
+use crate::imports::HostFunctions;
 use crate::slack::{MessageRef, limits};
 
-/// The host's functions for one step.
-#[derive(Debug, Clone)]
-pub(crate) struct Imports {
-    pub(super) host: Host,
-    pub(super) step: Step,
+/// The mock host's functions for one step.
+#[derive(Debug)]
+pub(super) struct MockImports {
+    state: Rc<RefCell<State>>,
+    step: Step,
 }
 
 /// The result of a call that was not answered from the record.
@@ -32,14 +36,22 @@ enum Kept {
     Nothing,
 }
 
-impl Imports {
+impl MockImports {
+    pub(super) fn new(state: Rc<RefCell<State>>, step: Step) -> Self {
+        Self { state, step }
+    }
+
+    fn state(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
+
     /// Answers a call from the record, or makes it and records the answer.
     fn call<R: Clone + 'static>(
         &self,
         name: CallName,
         live: impl FnOnce(&mut State) -> Done<R>,
     ) -> R {
-        let mut state = self.host.state();
+        let mut state = self.state();
         if let Some(answer) = state.replay(self.step).answer(&name) {
             return answer;
         }
@@ -55,9 +67,72 @@ impl Imports {
         answer
     }
 
-    pub(crate) fn http_send(&self, request: &http::Request) -> Result<http::Response, http::Error> {
+    fn slack(
+        &self,
+        name: CallName,
+        live: impl FnOnce(&mut State) -> Result<String, slack::Error>,
+    ) -> Result<String, slack::Error> {
+        let max = checks::SLACK_CALLS_MAX;
+        if !self.state().counts.slack.take(max) {
+            return Err(slack::Error::BudgetExhausted(used_up("slack_calls", max)));
+        }
+        if self.step == Step::Enrich {
+            return Err(slack::Error::Denied(
+                "Slack is denied during `enrich`".to_owned(),
+            ));
+        }
+        self.call(name, |state| {
+            let answer = live(state);
+            let kept = match &answer {
+                Ok(_) => Kept::Effect,
+                Err(_) => Kept::Nothing,
+            };
+            Done { answer, kept }
+        })
+    }
+
+    fn kv<R: Clone + 'static>(
+        &self,
+        key: &str,
+        value: &[u8],
+        name: String,
+        live: impl FnOnce(&mut State) -> Result<(R, Kept), kv::Error>,
+    ) -> Result<R, kv::Error> {
+        let max = checks::KV_CALLS_MAX;
+        if !self.state().counts.kv.take(max) {
+            return Err(kv::Error::BudgetExhausted(used_up("kv_calls", max)));
+        }
+        for (bytes, max) in [
+            (key.len(), checks::KV_KEY_BYTES_MAX),
+            (value.len(), checks::KV_VALUE_BYTES_MAX),
+        ] {
+            if bytes > max as usize {
+                return Err(kv::Error::TooLarge(max));
+            }
+        }
+        self.call(CallName::of("kv", None, name), |state| {
+            let done = match state.kv_errors.pop_front() {
+                Some(error) => Err(error),
+                None => live(state),
+            };
+            match done {
+                Ok((answer, kept)) => Done {
+                    answer: Ok(answer),
+                    kept,
+                },
+                Err(error) => Done {
+                    answer: Err(error),
+                    kept: Kept::Nothing,
+                },
+            }
+        })
+    }
+}
+
+impl HostFunctions for MockImports {
+    fn http_send(&self, request: &http::Request) -> Result<http::Response, http::Error> {
         let max = checks::HTTP_CALLS_MAX;
-        if !self.host.state().counts.http.take(max) {
+        if !self.state().counts.http.take(max) {
             return Err(http::Error::BudgetExhausted(used_up("http_calls", max)));
         }
         let parts = (
@@ -81,7 +156,7 @@ impl Imports {
         })
     }
 
-    pub(crate) fn slack_post(&self, message: &slack::Message) -> Result<String, slack::Error> {
+    fn slack_post(&self, message: &slack::Message) -> Result<String, slack::Error> {
         let name = slack_name("post", "", message);
         self.slack(name, |state| {
             checks::key(message.key.as_deref()).map_err(slack::Error::Invalid)?;
@@ -111,11 +186,7 @@ impl Imports {
         })
     }
 
-    pub(crate) fn slack_update(
-        &self,
-        at: &str,
-        message: &slack::Message,
-    ) -> Result<String, slack::Error> {
+    fn slack_update(&self, at: &str, message: &slack::Message) -> Result<String, slack::Error> {
         // The channel and the thread are ignored, so they are not part of the call's name.
         let looked_at = slack::Message {
             channel: String::new(),
@@ -140,7 +211,7 @@ impl Imports {
         })
     }
 
-    pub(crate) fn slack_react(&self, at: &str, emoji: &str) -> Result<(), slack::Error> {
+    fn slack_react(&self, at: &str, emoji: &str) -> Result<(), slack::Error> {
         let name = CallName::of("slack", None, format!("react {at} {emoji}"));
         let answer = self.slack(name, |state| {
             let channel = state.channel_of(at)?;
@@ -158,42 +229,13 @@ impl Imports {
         answer.map(|_| ())
     }
 
-    fn slack(
-        &self,
-        name: CallName,
-        live: impl FnOnce(&mut State) -> Result<String, slack::Error>,
-    ) -> Result<String, slack::Error> {
-        let max = checks::SLACK_CALLS_MAX;
-        if !self.host.state().counts.slack.take(max) {
-            return Err(slack::Error::BudgetExhausted(used_up("slack_calls", max)));
-        }
-        if self.step == Step::Enrich {
-            return Err(slack::Error::Denied(
-                "Slack is denied during `enrich`".to_owned(),
-            ));
-        }
-        self.call(name, |state| {
-            let answer = live(state);
-            let kept = match &answer {
-                Ok(_) => Kept::Effect,
-                Err(_) => Kept::Nothing,
-            };
-            Done { answer, kept }
-        })
-    }
-
-    pub(crate) fn kv_get(&self, key: &str) -> Result<Option<Vec<u8>>, kv::Error> {
+    fn kv_get(&self, key: &str) -> Result<Option<Vec<u8>>, kv::Error> {
         self.kv(key, &[], format!("get {key:?}"), |state| {
             Ok((state.kv_live(key), Kept::Read))
         })
     }
 
-    pub(crate) fn kv_set(
-        &self,
-        key: &str,
-        value: &[u8],
-        ttl_seconds: Option<u32>,
-    ) -> Result<(), kv::Error> {
+    fn kv_set(&self, key: &str, value: &[u8], ttl_seconds: Option<u32>) -> Result<(), kv::Error> {
         let name = format!("set {key:?} {value:?} {ttl_seconds:?}");
         self.kv(key, value, name, |state| {
             state.kv_put_within(key, value, ttl_seconds)?;
@@ -201,7 +243,7 @@ impl Imports {
         })
     }
 
-    pub(crate) fn kv_set_if_absent(
+    fn kv_set_if_absent(
         &self,
         key: &str,
         value: &[u8],
@@ -217,12 +259,7 @@ impl Imports {
         })
     }
 
-    pub(crate) fn kv_increment(
-        &self,
-        key: &str,
-        by: i32,
-        ttl_seconds: Option<u32>,
-    ) -> Result<i64, kv::Error> {
+    fn kv_increment(&self, key: &str, by: i32, ttl_seconds: Option<u32>) -> Result<i64, kv::Error> {
         let name = format!("increment {key:?} {by} {ttl_seconds:?}");
         self.kv(key, &[], name, |state| {
             let number = match state.kv_live(key).map(String::from_utf8) {
@@ -240,7 +277,7 @@ impl Imports {
         })
     }
 
-    pub(crate) fn kv_remove(&self, key: &str) -> Result<(), kv::Error> {
+    fn kv_remove(&self, key: &str) -> Result<(), kv::Error> {
         self.kv(key, &[], format!("remove {key:?}"), |state| {
             let kept = match state.kv_live(key) {
                 Some(_) => Kept::Effect,
@@ -251,44 +288,7 @@ impl Imports {
         })
     }
 
-    fn kv<R: Clone + 'static>(
-        &self,
-        key: &str,
-        value: &[u8],
-        name: String,
-        live: impl FnOnce(&mut State) -> Result<(R, Kept), kv::Error>,
-    ) -> Result<R, kv::Error> {
-        let max = checks::KV_CALLS_MAX;
-        if !self.host.state().counts.kv.take(max) {
-            return Err(kv::Error::BudgetExhausted(used_up("kv_calls", max)));
-        }
-        for (bytes, max) in [
-            (key.len(), checks::KV_KEY_BYTES_MAX),
-            (value.len(), checks::KV_VALUE_BYTES_MAX),
-        ] {
-            if bytes > max as usize {
-                return Err(kv::Error::TooLarge(max));
-            }
-        }
-        self.call(CallName::of("kv", None, name), |state| {
-            let done = match state.kv_errors.pop_front() {
-                Some(error) => Err(error),
-                None => live(state),
-            };
-            match done {
-                Ok((answer, kept)) => Done {
-                    answer: Ok(answer),
-                    kept,
-                },
-                Err(error) => Done {
-                    answer: Err(error),
-                    kept: Kept::Nothing,
-                },
-            }
-        })
-    }
-
-    pub(crate) fn config_get(&self, key: &str) -> Option<String> {
+    fn config_get(&self, key: &str) -> Option<String> {
         let name = CallName::of("config", None, key.to_owned());
         self.call(name, |state| Done {
             answer: state.config.get(key).cloned(),
@@ -296,8 +296,8 @@ impl Imports {
         })
     }
 
-    pub(crate) fn log_write(&self, level: log::Level, message: &str, fields: &[(String, String)]) {
-        let mut state = self.host.state();
+    fn log_write(&self, level: log::Level, message: &str, fields: &[(String, String)]) {
+        let mut state = self.state();
         if !state.counts.log.take(checks::LOG_LINES_MAX) {
             // The line is dropped, as on the real host.
             return;
@@ -309,8 +309,8 @@ impl Imports {
         });
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
-        self.host.state().clock(self.step)
+    fn now(&self) -> Timestamp {
+        self.state().clock(self.step)
     }
 }
 

@@ -440,7 +440,7 @@ fn the_mock_host_is_as_strict_as_slack() {
     let text = "x".repeat(3_001);
     let json = format!(r#"[{{"type":"section","text":{{"type":"mrkdwn","text":"{text}"}}}}]"#);
     let message = Message::new("alerts", "text").into_wire(limits::TEXT_CHARS_MAX);
-    let _ = Host::new().cx().imports().slack_post(&wire::Message {
+    let _ = Host::new().cx().slack().imports.slack_post(&wire::Message {
         blocks: Some(json),
         ..message
     });

@@ -1,4 +1,4 @@
-//! The contract as wasmtime sees it, generated from `wit/handler.wit`.
+//! The bindings that wasmtime generates from the contract, `wit/handler.wit`.
 
 #![allow(
     clippy::doc_markdown,
@@ -20,7 +20,7 @@ wasmtime::component::bindgen!({
 pub(crate) use self::alert_manager::handler::{config, http, kv, log, slack, types};
 pub(crate) use self::exports::alert_manager::handler::hooks;
 
-/// The version of the contract that this server speaks.
+/// The version of the contract that this server implements.
 pub(crate) const CONTRACT_VERSION: &str = "0.1.0";
-/// The package whose interfaces a handler imports.
+/// The contract's package.
 pub(crate) const CONTRACT_PACKAGE: &str = "alert-manager:handler";

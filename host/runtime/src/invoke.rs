@@ -1,4 +1,4 @@
-//! Runs one hook of a module: a fresh store, every limit set, and a report of whatever ends it.
+//! Runs one hook of a module in a new store with every limit set, and reports how it ended.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -23,23 +23,23 @@ use crate::sandbox::cpu::CpuMeter;
 use crate::sandbox::guest::GuestState;
 use crate::sandbox::meter::MemoryMeter;
 use crate::sandbox::store::new_store;
-use crate::trace::log::{LogBudget, Speaker};
-use crate::trace::recorder::{Kept, Recorder, micros};
+use crate::trace::log::{LogBudget, LogSource};
+use crate::trace::recorder::{FinishedRecording, Recorder, micros};
 use crate::trace::{Answered, Call};
 use crate::types::{Invocation, Invoked, Output, StepFailure};
 use alert_manager_core::alert::StepKind;
 use alert_manager_core::journal::Replay;
 
 impl Runtime {
-    /// Calls a hook of `module` in a store of its own. Whatever the guest does, this returns within its time, with the reason in
-    /// the outcome.
+    /// Calls a hook of `module` in a new store. Returns within the invocation's time, whatever the guest does; the outcome
+    /// has the reason if the hook failed.
     pub async fn invoke(self: &Arc<Self>, module: &Arc<Module>, invocation: Invocation) -> Invoked {
         self.invoke_until(module, invocation, std::future::pending())
             .await
     }
 
-    /// As [`Self::invoke`], but cut off once `cut_off` resolves to the reason. The trace has what it did until then, and which
-    /// call was in flight.
+    /// Like [`Self::invoke`], but ends the invocation when `cut_off` resolves to the reason. The trace has its calls until
+    /// then, including one in flight.
     pub async fn invoke_until(
         self: &Arc<Self>,
         module: &Arc<Module>,
@@ -54,8 +54,8 @@ impl Runtime {
             invocation,
             Arc::clone(&recorder),
         );
-        // A panic in host code ends this invocation alone. It is caught here and not by a task of its own: handing each
-        // invocation to another thread and back takes as much CPU time as the guest itself.
+        // A panic in host code ends only this invocation. It is caught here instead of by a task for each invocation,
+        // because moving an invocation to another thread and back takes as much CPU time as the guest itself.
         let run = AssertUnwindSafe(Box::pin(run)).catch_unwind();
         let ended = tokio::select! {
             biased;
@@ -72,20 +72,20 @@ impl Runtime {
             },
         };
         if let Err(StepFailure::Limit(hit)) = &ended.outcome {
-            recorder.met(hit.limit);
+            recorder.limit_hit(hit.limit);
         }
         report(ended, recorder.finish())
     }
 }
 
 fn recorder_of(module: &Module, invocation: &Invocation) -> Arc<Recorder> {
-    let speaker = Speaker {
+    let source = LogSource {
         handler: module.name().clone(),
         about: Some((invocation.delivery, Arc::clone(&invocation.alert))),
     };
     let budget = LogBudget::new(&invocation.limits, Arc::clone(&module.rates));
-    let recorder = Recorder::new(speaker, budget);
-    Arc::new(recorder.in_doubt(invocation.lease, invocation.doubts.clone()))
+    let recorder = Recorder::new(source, budget);
+    Arc::new(recorder.for_attempt(invocation.lease, invocation.doubts.clone()))
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> &str {
@@ -109,7 +109,7 @@ struct Usage {
     memory_bytes: u64,
 }
 
-fn report(ended: Ended, kept: Kept) -> Invoked {
+fn report(ended: Ended, kept: FinishedRecording) -> Invoked {
     let Ended { mut outcome, usage } = ended;
     let mut trace = kept.trace;
     if let (
@@ -120,7 +120,7 @@ fn report(ended: Ended, kept: Kept) -> Invoked {
         }),
     ) = (kept.rate, &mut outcome)
     {
-        // A guest knows only that it has to wait, and says that Slack wants it.
+        // The guest got a rate limit error, and its message says that it came from Slack.
         *message = rate;
     }
     trace.cpu_us = micros(usage.cpu);
@@ -130,8 +130,8 @@ fn report(ended: Ended, kept: Kept) -> Invoked {
         outcome,
         trace,
         hold: kept.hold,
-        needs: kept.needs,
-        has: kept.has,
+        unanswered: kept.unanswered,
+        answered: kept.answered,
         doubts: Some(kept.doubts),
         recorded: kept.recorded,
     }
@@ -147,7 +147,7 @@ async fn run(
     let _permit = match permits.take(module.name(), POOL_WAIT_MAX).await {
         Ok(permit) => permit,
         Err(error) => {
-            recorder.met(LimitName::Invocations);
+            recorder.limit_hit(LimitName::Invocations);
             return Ended {
                 outcome: Err(StepFailure::Host(error.to_string())),
                 usage: Usage::default(),
@@ -156,7 +156,7 @@ async fn run(
     };
     let began = Instant::now();
     let wall_max = invocation.time_left.min(invocation.limits.wall_max);
-    // Only now: the wait for a permit is none of its own time.
+    // Computed after the wait for a permit, which does not count as the step's time.
     let deadline = began + wall_max;
     let call = call_of(&invocation, wall_max);
     let (step, limits) = (invocation.step, invocation.limits);
@@ -187,7 +187,7 @@ async fn run(
         }
         Ok(Err(error)) => Err(failure_of(&error, guest)),
         Err(_) => {
-            guest.recorder.met(LimitName::Wall);
+            guest.recorder.limit_hit(LimitName::Wall);
             Err(timed_out(step, wall_max))
         }
     };
@@ -201,7 +201,7 @@ async fn run(
     }
 }
 
-/// What a hook returned, not checked.
+/// The result of a hook, unchecked.
 enum Returned {
     Enrichment(types::Enrichment),
     Facts(types::Labels),
@@ -274,14 +274,14 @@ fn state_for(
 
 fn timed_out(step: StepKind, wall_max: Duration) -> StepFailure {
     StepFailure::Timeout(format!(
-        "{limit}: {step} was not done within {wall_max:?}; the last host call tells what it waited for. \
+        "{limit}: {step} was not done within {wall_max:?}; the last host call shows what it waited for. \
          Raise limits.wall of this handler, or give its requests a timeout.",
         limit = LimitName::Wall,
         step = step.as_str(),
     ))
 }
 
-/// Adds to the story which recorded effects this attempt did not make again.
+/// Adds the recorded effects that this attempt did not ask for to the story.
 fn note_diverged(host: &HostContext) {
     for entry in host.replay.diverged() {
         let call = Call {
@@ -292,6 +292,6 @@ fn note_diverged(host: &HostContext) {
             duration_us: 0,
             preview: None,
         };
-        host.recorder.call(call, true);
+        host.recorder.add_call(call, true);
     }
 }

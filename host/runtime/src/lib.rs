@@ -1,4 +1,5 @@
-//! Runs handlers: WebAssembly components, each call in a store of its own, which reaches only what was granted.
+//! Runs handlers, which are WebAssembly components. Each call of a hook has its own store, and reaches only what was
+//! granted.
 
 mod bindings;
 mod calls;
@@ -11,10 +12,10 @@ mod runtime;
 mod sandbox;
 mod services;
 mod slack;
-mod spelling;
 mod text;
 mod trace;
 mod types;
+mod unescape;
 mod wasmtime_words;
 
 use text::hex;
@@ -39,15 +40,15 @@ pub use outbound::proxy::{NoProxy, Proxy, ProxyAddress, ProxyUrlError};
 pub use runtime::{Options, Runtime, RuntimeError};
 pub use sandbox::engine::{EngineError, open_page_map};
 pub use services::ServiceOptions;
+pub use slack::breaker::SlackBreaker;
 pub use slack::handle::PreviewSink;
-pub use slack::hold::Hold;
-pub use slack::holds::Holds;
+pub use slack::hold::SlackHold;
 pub use slack::preview::render_kept;
 pub use slack::settings::{Rate as SlackRate, Settings as SlackSettings};
-pub use slack::{Bot, ChannelState, SlackReport, SlackTrouble};
+pub use slack::{Bot, ChannelState, SlackReport, TokenProblem};
 pub use trace::log::GUEST_FIELDS;
 pub use trace::{Answered, Call, CallCount, LogLine, Trace};
 pub use types::*;
 
-/// The engine that runs guests, and its version.
+/// The name and version of the WebAssembly engine.
 pub const ENGINE: &str = concat!("wasmtime ", env!("ALERT_MANAGER_WASMTIME"));

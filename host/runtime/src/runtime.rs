@@ -1,4 +1,4 @@
-//! The runtime: the sandbox, the modules' cache and compiler, and the services of host calls, put together.
+//! The runtime: puts the sandbox, the loader of modules and the services of host calls together.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use crate::outbound::egress;
 use crate::sandbox::engine::{EngineError, Sandbox};
 use crate::services::{Lasting, ServiceOptions, Services};
 use crate::slack::SlackReport;
-use crate::slack::holds::Holds;
+use crate::slack::breaker::SlackBreaker;
 use alert_manager_core::policy::HttpGrant;
 
-/// How the runtime is set up. What changes on a reload is in [`ServiceOptions`].
+/// The settings of the runtime. A reload replaces only [`ServiceOptions`].
 pub struct Options {
-    /// A folder of the server's own for precompiled modules; made with mode 0700. What is in it is
-    /// run as machine code, so nobody else may write to it.
+    /// The folder of precompiled modules, created with mode 0700. Its files are run as machine code, so only this server may
+    /// write to it.
     pub cache_dir: PathBuf,
     /// How modules are compiled.
     pub compiler: Compiler,
-    /// What the sandbox may use as a whole.
+    /// The bounds of the sandbox as a whole.
     pub bounds: Bounds,
     /// Slack, credentials, preview.
     pub services: ServiceOptions,
@@ -67,7 +67,7 @@ impl Runtime {
         let lasting = Lasting::default();
         let services = Services::new(options.services, lasting.clone())
             .map_err(|error| RuntimeError::Slack(error.into()))?;
-        lasting.holds.reconfigure(services.slack.settings());
+        lasting.slack_breaker.reconfigure(services.slack.settings());
         Ok(Arc::new(Self {
             loader: Arc::new(Loader::new(
                 Arc::clone(&sandbox),
@@ -87,18 +87,18 @@ impl Runtime {
         &self.loader
     }
 
-    /// Returns what of Slack is held until the operator mends it. The same over reloads.
+    /// Returns the circuit breaker of Slack, which survives reloads.
     #[must_use]
-    pub fn holds(&self) -> &Arc<Holds> {
-        &self.lasting.holds
+    pub fn slack_breaker(&self) -> &Arc<SlackBreaker> {
+        &self.lasting.slack_breaker
     }
 
-    /// Returns the services that an invocation uses which begins now.
+    /// Returns the current services.
     pub(crate) fn services(&self) -> Arc<Services> {
         self.services.load_full()
     }
 
-    /// Replaces Slack's settings, credentials and preview; invocations under way keep what they began with.
+    /// Replaces the services. Invocations that have begun keep the old ones.
     ///
     /// # Errors
     /// If the client for Slack cannot be made; the old settings stay.
@@ -107,24 +107,23 @@ impl Runtime {
             .map_err(|error| RuntimeError::Slack(error.into()))?;
         let services = Arc::new(services);
         self.services.store(Arc::clone(&services));
-        self.lasting.holds.reconfigure(services.slack.settings());
+        self.lasting
+            .slack_breaker
+            .reconfigure(services.slack.settings());
         Ok(())
     }
 
-    /// Asks Slack whose the token is and how the channels stand, within some seconds; None in preview.
-    pub async fn ask_slack(&self) -> Option<SlackReport> {
+    /// Checks Slack's token and channels, at most 10 s for each call; `None` in preview.
+    pub async fn check_slack(&self) -> Option<SlackReport> {
         let services = self.services.load_full();
         if services.slack.settings().preview {
             return None;
         }
-        Some(services.slack.ask_all().await)
+        Some(services.slack.check().await)
     }
 
-    /// Connects to what `grant` covers, as a request under it would, and sends `HEAD` without credentials. None if the grant
-    /// names its host by a wildcard alone.
-    ///
-    /// # Errors
-    /// Says why there is no connection.
+    /// Sends `HEAD` without credentials to the origin of `grant`, over the same route as a handler's request. Returns `None`
+    /// if the grant has no single host, but a wildcard. The inner error says why there is no answer.
     pub async fn reach(
         &self,
         grant: &HttpGrant,

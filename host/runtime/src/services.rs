@@ -1,5 +1,5 @@
-//! What the operator set for host calls: Slack, the proxy, credentials. Replaced as a whole on a reload; an invocation keeps
-//! what it began with.
+//! The services behind host calls: Slack, the proxy, credentials, circuit breakers. A reload replaces them as a whole; an
+//! invocation keeps those that it began with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use crate::outbound::credential::Credential;
 use crate::outbound::egress::ClientError;
 use crate::outbound::proxy::Proxy;
 use crate::slack::SlackApi;
+use crate::slack::breaker::SlackBreaker;
 use crate::slack::handle::{PreviewSink, Slack};
-use crate::slack::holds::Holds;
 use crate::slack::message_ref::RefKey;
 use crate::slack::pacer::Pacer;
 
@@ -25,18 +25,18 @@ pub struct ServiceOptions {
     pub proxy: Option<Arc<Proxy>>,
     /// `credentials`, by name.
     pub credentials: BTreeMap<String, Arc<Credential>>,
-    /// Signs message references, so that no handler can make one up. The same over restarts: a reference kept in `kv` cannot be
-    /// read under another key.
+    /// The key that signs message references, so that handlers cannot forge them. It must be the same after a restart,
+    /// because handlers keep references in `kv`.
     pub message_ref_key: [u8; 32],
-    /// Is shown the messages that are previewed.
+    /// Called with each message that is shown instead of posted.
     pub preview: PreviewSink,
 }
 
-/// What outlives a reload of the settings.
+/// The state that survives a reload.
 #[derive(Clone, Default)]
 pub(super) struct Lasting {
     pub(super) pacer: Arc<Pacer>,
-    pub(super) holds: Arc<Holds>,
+    pub(super) slack_breaker: Arc<SlackBreaker>,
     pub(super) breakers: Arc<Breakers>,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Builds them over what outlives a reload.
+    /// Makes the services of new settings over the state that survives a reload.
     ///
     /// # Errors
     /// If the client for Slack cannot be made.
@@ -57,7 +57,7 @@ impl Services {
         Ok(Self {
             slack: Slack {
                 api: SlackApi::new(options.slack, lasting.pacer)?,
-                holds: lasting.holds,
+                breaker: lasting.slack_breaker,
                 ref_key: RefKey::new(options.message_ref_key),
                 preview: options.preview,
             },

@@ -1,9 +1,9 @@
-//! Texts for people, cut to a bound and free of secrets.
+//! Cuts texts for people and masks secrets in them.
 
 use crate::limits;
 use alert_manager_core::shapes;
 
-/// Returns the beginning of `text` with secrets masked: also one that the cut would leave a part of.
+/// Returns the beginning of `text` with secrets masked, including a secret that the cut would split.
 pub(crate) fn masked(text: &str, bytes_max: usize) -> String {
     let more = cut(text, bytes_max + limits::SECRET_BYTES_MAX);
     cut(&shapes::masked(more), bytes_max).to_owned()

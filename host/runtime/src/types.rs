@@ -1,4 +1,4 @@
-//! What the worker hands to the runtime for one invocation, and what it gets back.
+//! The input and the result of one invocation, as the worker sees them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,43 +7,43 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::quota::{LimitHit, Limits};
-use crate::slack::hold::Hold;
+use crate::slack::hold::SlackHold;
 use crate::trace::Trace;
 use alert_manager_core::alert::{Alert, DeliveryId, Enrichment, Labels, StepKind, Timestamp};
 use alert_manager_core::journal::{Dependency, Doubts, Ledger, RecordUse, Recorded};
 use alert_manager_core::policy::Grants;
 
-/// Everything that one call of a hook needs.
+/// The input of one call of a hook.
 pub struct Invocation {
     /// Which hook.
     pub step: StepKind,
     /// For `call.delivery-id` and the logs.
     pub delivery: DeliveryId,
-    /// For `call.attempt`: 1 at first, and one more for each try of the step that began.
+    /// For `call.attempt`: the number of tries of the step that have begun, this one included.
     pub attempt: u32,
-    /// Which attempt of the delivery it is, as the story numbers them.
+    /// The attempt of the delivery, as the story numbers it.
     pub lease: u32,
-    /// True if effects are held back.
+    /// True if effects are shown instead of made.
     pub dry_run: bool,
     /// The alert.
     pub alert: Arc<Alert>,
-    /// What is known so far: all of it for `act`.
+    /// The facts and blocks that earlier steps found; all of them for `act`.
     pub found: Arc<Enrichment>,
-    /// The operator's settings: the route's over the handler's. Scalars as written, the rest as JSON.
+    /// The operator's settings: the handler's, overridden by the route's. Scalars as written, other values as JSON.
     pub config: Arc<BTreeMap<String, String>>,
-    /// What it may reach.
+    /// The origins, channels and credentials that it may use.
     pub grants: Arc<Grants>,
-    /// What it may use.
+    /// The limits of its resources.
     pub limits: Limits,
-    /// The step's deadline from now; never longer than `limits.wall_max`.
+    /// The time that is left for the step. `limits.wall_max` applies too.
     pub time_left: Duration,
-    /// The time, which the guest's wall clock shows once no recorded effect is left to replay.
+    /// The current time. The guest's wall clock shows it once every recorded effect has been replayed.
     pub now: Timestamp,
     /// The seed of the guest's random bytes: the same on every attempt of the step.
     pub seed: [u8; 32],
-    /// What earlier attempts of this step recorded.
+    /// The record of earlier attempts of this step.
     pub recorded: Recorded,
-    /// Which calls of earlier attempts may have happened without a record.
+    /// The calls of earlier attempts that may have happened without a record.
     pub doubts: Doubts,
     /// Records this attempt's calls.
     pub ledger: Arc<dyn Ledger>,
@@ -56,29 +56,28 @@ pub struct Invoked {
     pub outcome: Result<Output, StepFailure>,
     /// For the story.
     pub trace: Trace,
-    /// Set if a call met something that Slack refuses until the operator mends it. If the hook failed, for whatever reason, the
-    /// step waits for that.
-    pub hold: Option<Hold>,
-    /// What did not answer last, unless it was asked again with success: the likely reason if the hook failed.
-    pub needs: Option<Dependency>,
-    /// What answered: steps that wait for it need not wait any longer.
-    pub has: Vec<Dependency>,
-    /// Which calls of the step may have happened without a record; absent if nothing ran.
+    /// The hold of Slack that blocked a call. If the hook failed, for any reason, the step waits for the end of the hold.
+    pub hold: Option<SlackHold>,
+    /// The last dependency that did not answer, unless it answered a later call: the likely reason if the hook failed.
+    pub unanswered: Option<Dependency>,
+    /// The dependencies that answered. Steps that wait for one of them can be retried.
+    pub answered: Vec<Dependency>,
+    /// The calls of the step that may have happened without a record; `None` if the hook did not run.
     pub doubts: Option<Doubts>,
-    /// What the step has on record after it; nothing if it recorded nothing.
+    /// The size of the step's record after this attempt; zero if the attempt recorded nothing.
     pub recorded: RecordUse,
 }
 
 impl Invoked {
-    /// Returns the end of an invocation that did not begin.
+    /// Returns the result of an invocation that did not begin.
     #[must_use]
     pub fn not_begun(failure: StepFailure) -> Self {
         Self {
             outcome: Err(failure),
             trace: Trace::default(),
             hold: None,
-            needs: None,
-            has: Vec::new(),
+            unanswered: None,
+            answered: Vec::new(),
             doubts: None,
             recorded: RecordUse::default(),
         }
@@ -88,44 +87,44 @@ impl Invoked {
 /// What a hook returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Of `enrich`: only what it adds.
+    /// Of `enrich`: only the facts and blocks that it adds.
     Enrichment(Enrichment),
-    /// Of `act`.
+    /// Of `act`: facts.
     Facts(Labels),
 }
 
 /// Why a hook did not succeed. The message is for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StepFailure {
-    /// The handler says: try again. Uses up an attempt.
+    /// The handler returned `retryable`. Uses an attempt.
     #[error("{message}")]
     Retryable {
-        /// For people.
+        /// The reason, for people.
         message: String,
-        /// Not before this long from now.
+        /// The shortest wait before the retry.
         after: Option<Duration>,
     },
-    /// The handler says: what it depends on does not answer. Uses up no attempt.
+    /// The handler returned `unavailable`: something that it depends on does not answer. Uses no attempt.
     #[error("{message}")]
     Unavailable {
-        /// For people.
+        /// The reason, for people.
         message: String,
-        /// Not before this long from now.
+        /// The shortest wait before the retry.
         after: Option<Duration>,
     },
-    /// The handler says: never try again.
+    /// The handler returned `permanent`. There is no retry.
     #[error("{0}")]
     Permanent(String),
-    /// It trapped, exited or broke the contract; with its backtrace and last stderr.
+    /// The guest trapped, exited or broke the contract. The text has the end of its stderr and its backtrace.
     #[error("{0}")]
     Trap(String),
-    /// It met a limit.
+    /// The guest met a limit.
     #[error("{0}")]
     Limit(LimitHit),
-    /// Its wall time ran out, usually because a server did not answer.
+    /// The wall time ran out, usually because a server did not answer.
     #[error("{0}")]
     Timeout(String),
-    /// The host could not run it now (the store cannot record, the lease was lost): no fault of the handler.
+    /// The server could not run the hook, for example because the lease was lost. Not the handler's fault.
     #[error("{0}")]
     Host(String),
 }
@@ -134,12 +133,12 @@ pub enum StepFailure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModuleState {
-    /// Serves, with everything that it imports granted.
+    /// It serves, and every interface that it imports is granted.
     Ready,
-    /// Serves; what it imports beyond its grants answers `denied`.
+    /// It serves, but interfaces that it imports are not granted: their calls answer `denied`.
     Limited,
-    /// Being compiled.
+    /// It is being loaded.
     Loading,
-    /// Not served, or its predecessor still is; the reason is the last error.
+    /// It is refused, for the reason of the last error. Its predecessor may still serve.
     Refused,
 }

@@ -1,12 +1,12 @@
-//! What is known only from the wording of errors of wasmtime, the allocator and the kernel. Each fragment has a test that makes
-//! them print it, since an update can reword them.
+//! Recognizes errors of wasmtime, the allocator and the kernel by their wording, because they have no type. For each
+//! fragment a test provokes the error, because an update may reword it.
 
-/// Returns true if a call passed more than wasmtime may read.
+/// Returns true if a call passed more bytes than `call_bytes`.
 pub(super) fn is_call_too_large(error: &str) -> bool {
     error.contains("fuel allocated for hostcalls")
 }
 
-/// Returns the bound of the sandbox that a component exceeds, by the error of the pool.
+/// Returns the key of the bound that a component exceeds, from the error of wasmtime's pool.
 pub(super) fn bound_of_the_pool(error: &str) -> Option<&'static str> {
     [
         ("memories count", "memories"),
@@ -23,8 +23,7 @@ pub(super) fn bound_of_the_pool(error: &str) -> Option<&'static str> {
     .map(|(_, bound)| *bound)
 }
 
-/// Returns true if the process that compiles had no more address space, by what it printed: its allocator, the kernel or its
-/// thread pool.
+/// Returns true if the compiler's process ran out of memory or threads, from what it printed.
 pub(super) fn is_out_of_memory(printed: &str) -> bool {
     [
         "memory allocation of",
@@ -72,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_of_the_pool_names_the_bound_that_a_component_exceeds() {
+    fn each_error_of_the_pool_is_matched_to_its_bound() {
         let globals = "(global i64 (i64.const 0))".repeat(200_000);
         let cases = [
             ("memories", instances_of("(memory 1)", 3)),
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_without_memory_says_so() {
+    fn each_error_of_a_process_without_memory_is_recognized() {
         for code in [11, 12] {
             let error = std::io::Error::from_raw_os_error(code);
             assert!(is_out_of_memory(&error.to_string()), "{error}");

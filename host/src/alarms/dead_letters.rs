@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Ways;
 use crate::alert::{Alert, Fingerprint, HandlerName, Labels, Origin, Status, Timestamp};
 use crate::queue::{DeadLetter, DeadLetterNotices, DeadLetters, Delivery, Reason, SUBJECT, Way};
-use crate::runtime::Holds;
+use crate::runtime::SlackBreaker;
 
 /// The name of the alert about a delivery that was dead-lettered.
 const ALERTNAME: &str = "AlertManagerDeadLetter";
@@ -20,12 +20,15 @@ const REASON_BYTES_MAX: usize = 300;
 #[derive(Debug)]
 pub(crate) struct Notices {
     ways: Ways,
-    holds: Arc<Holds>,
+    slack_breaker: Arc<SlackBreaker>,
 }
 
 impl Notices {
-    pub(crate) fn new(ways: Ways, holds: Arc<Holds>) -> Self {
-        Self { ways, holds }
+    pub(crate) fn new(ways: Ways, slack_breaker: Arc<SlackBreaker>) -> Self {
+        Self {
+            ways,
+            slack_breaker,
+        }
     }
 }
 
@@ -39,7 +42,7 @@ impl DeadLetterNotices for Notices {
     }
 
     fn ways(&self) -> Vec<Way> {
-        self.ways.under(&self.holds.current())
+        self.ways.under(&self.slack_breaker.holds())
     }
 
     fn suffices(&self, route: &str, handlers: &[HandlerName]) -> bool {

@@ -10,7 +10,7 @@ use super::Notifier;
 use super::dead_letters::own_alert;
 use crate::alert::{Alert, Fingerprint, Labels, Timestamp};
 use crate::queue::{IfBlocked, Queue, Raised};
-use crate::runtime::{Hold, Holds};
+use crate::runtime::{SlackBreaker, SlackHold};
 
 /// How long after the queue was full an alert is retried.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ pub(crate) type Firing = BTreeMap<Option<String>, Fingerprint>;
 pub(crate) struct HoldAlarms {
     pub(crate) queue: Queue,
     pub(crate) notifier: Arc<Notifier>,
-    pub(crate) holds: Arc<Holds>,
+    pub(crate) slack_breaker: Arc<SlackBreaker>,
     /// Changes if the ways to report may have changed.
     pub(crate) ways_changes: watch::Receiver<u64>,
 }
@@ -50,7 +50,7 @@ impl HoldAlarms {
             };
             firing.insert(hold.channel.clone(), alarm.fingerprint);
             if hold.channel.as_deref().is_none_or(&is_configured) {
-                self.holds.restore(hold);
+                self.slack_breaker.restore(hold);
             }
         }
         firing
@@ -62,13 +62,13 @@ impl HoldAlarms {
         let Ok(mut firing) = restored.await else {
             return;
         };
-        let mut holds_changes = self.holds.subscribe();
+        let mut holds_changes = self.slack_breaker.subscribe();
         // Holds for which it was logged that nobody was notified.
         let mut logged = BTreeSet::new();
         loop {
             holds_changes.borrow_and_update();
             self.ways_changes.borrow_and_update();
-            let holds = self.holds.current();
+            let holds = self.slack_breaker.holds();
             let is_raised = self.raise(&holds, &mut firing, &mut logged).await;
             let is_done = self.end(&holds, &mut firing).await && is_raised;
             // A way may have become free for a notice that waits on another.
@@ -84,7 +84,7 @@ impl HoldAlarms {
     /// Raises an alert for each hold that has none; returns false if one has to be retried.
     async fn raise(
         &self,
-        holds: &[Hold],
+        holds: &[SlackHold],
         firing: &mut Firing,
         logged: &mut BTreeSet<Option<String>>,
     ) -> bool {
@@ -112,7 +112,7 @@ impl HoldAlarms {
     }
 
     /// Resolves the alert of each hold that has ended; returns false if one has to be retried.
-    async fn end(&self, holds: &[Hold], firing: &mut Firing) -> bool {
+    async fn end(&self, holds: &[SlackHold], firing: &mut Firing) -> bool {
         let mut is_done = true;
         let over = firing
             .iter()
@@ -131,12 +131,12 @@ impl HoldAlarms {
     }
 }
 
-fn is_held(holds: &[Hold], channel: &Option<String>) -> bool {
+fn is_held(holds: &[SlackHold], channel: &Option<String>) -> bool {
     holds.iter().any(|hold| hold.channel == *channel)
 }
 
 /// Returns the alert about a hold. Slack's error is not a label, because it can change while the hold lasts.
-fn alarm(hold: &Hold, now: Timestamp) -> Alert {
+fn alarm(hold: &SlackHold, now: Timestamp) -> Alert {
     let (code, advice) = (&hold.code, &hold.advice);
     let (labels, summary) = match &hold.channel {
         Some(channel) => (
@@ -163,10 +163,10 @@ fn alarm(hold: &Hold, now: Timestamp) -> Alert {
 }
 
 /// Returns the hold that an alert is about.
-fn hold_of(alarm: &Alert) -> Option<Hold> {
+fn hold_of(alarm: &Alert) -> Option<SlackHold> {
     let text = |name| alarm.annotations.get(name).map(str::to_owned);
     let channel = alarm.labels.get("channel").map(str::to_owned);
-    Some(Hold {
+    Some(SlackHold {
         channel,
         code: text(CODE)?,
         advice: text(ADVICE)?,
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_hold_survives_as_its_alarm() {
         for channel in [Some("alerts".to_owned()), None] {
-            let hold = Hold {
+            let hold = SlackHold {
                 channel,
                 code: "not_in_channel".into(),
                 advice: "invite the app: /invite @alert-manager".into(),

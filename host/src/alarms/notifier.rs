@@ -8,21 +8,21 @@ use super::dead_letters::Notices;
 use super::{Reporting, Ways};
 use crate::alert::{Alert, Status};
 use crate::queue::{IfBlocked, Queue, Raised};
-use crate::runtime::Holds;
+use crate::runtime::SlackBreaker;
 
 /// Raises the server's own alerts; all alarms share it.
 pub(crate) struct Notifier {
     queue: Queue,
-    holds: Arc<Holds>,
+    slack_breaker: Arc<SlackBreaker>,
     /// The result when the ways were last computed after the first scan of the folder.
     reporting: ArcSwapOption<Reporting>,
 }
 
 impl Notifier {
-    pub(crate) fn new(queue: Queue, holds: Arc<Holds>) -> Self {
+    pub(crate) fn new(queue: Queue, slack_breaker: Arc<SlackBreaker>) -> Self {
         Self {
             queue,
-            holds,
+            slack_breaker,
             reporting: ArcSwapOption::empty(),
         }
     }
@@ -32,7 +32,7 @@ impl Notifier {
     pub(crate) fn set_ways(&self, ways: Ways, has_scanned: bool) {
         let reporting = ways.reporting();
         let notices = (reporting == Reporting::On)
-            .then(|| Arc::new(Notices::new(ways, Arc::clone(&self.holds))) as _);
+            .then(|| Arc::new(Notices::new(ways, Arc::clone(&self.slack_breaker))) as _);
         self.queue.set_dead_letters(notices);
         if has_scanned
             && self.reporting.swap(Some(Arc::new(reporting))).as_deref() != Some(&reporting)

@@ -8,7 +8,7 @@ use crate::alert::{DEAD_LETTER_ROUTE, HandlerName};
 use crate::description::{Description, Setting};
 use crate::queue::Way;
 use crate::router::Router;
-use crate::runtime::Hold;
+use crate::runtime::SlackHold;
 use crate::worker;
 
 /// How many ways there are at most, so that a notice that fails on all of them is not tried for hours.
@@ -71,7 +71,7 @@ struct Reporter {
 }
 
 impl Reporter {
-    fn is_blocked(&self, holds: &[Hold]) -> bool {
+    fn is_blocked(&self, holds: &[SlackHold]) -> bool {
         let is_held = |channel: &String| {
             let mut holds = holds.iter();
             holds.any(|hold| hold.channel.as_ref().is_none_or(|held| held == channel))
@@ -128,7 +128,7 @@ impl Ways {
     }
 
     /// Returns the ways, given what is held. Of several handlers, those that cannot deliver now are left out.
-    pub(crate) fn under(&self, holds: &[Hold]) -> Vec<Way> {
+    pub(crate) fn under(&self, holds: &[SlackHold]) -> Vec<Way> {
         let ways = self.ways.iter().map(|way| {
             let names = |with_blocked: bool| -> Vec<HandlerName> {
                 let handlers = way.handlers.iter();
@@ -327,8 +327,8 @@ mod tests {
         ways.iter().map(shown).collect()
     }
 
-    fn hold(channel: Option<&str>) -> Hold {
-        Hold {
+    fn hold(channel: Option<&str>) -> SlackHold {
+        SlackHold {
             channel: channel.map(str::to_owned),
             code: "is_archived".into(),
             advice: String::new(),

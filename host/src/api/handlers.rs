@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Lenient;
 use crate::alert::{HandlerName, StepKind, Timestamp};
 use crate::description::Setting;
-use crate::runtime::{Hold, ModuleState};
+use crate::runtime::{ModuleState, SlackHold};
 
 /// The files of the handlers' folder, including refused ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,8 +125,8 @@ pub struct Held {
     pub since: Timestamp,
 }
 
-impl From<Hold> for Held {
-    fn from(hold: Hold) -> Self {
+impl From<SlackHold> for Held {
+    fn from(hold: SlackHold) -> Self {
         Self {
             channel: hold.channel,
             code: hold.code,

@@ -237,7 +237,7 @@ impl App {
         tasks.spawn(pings.run());
         let prober = Prober {
             queue: state.queue.clone(),
-            holds: Arc::clone(state.runtime.holds()),
+            slack_breaker: Arc::clone(state.runtime.slack_breaker()),
             breakers: Arc::clone(&state.breakers),
         };
         tasks.spawn(prober.run(phase.clone()));
@@ -256,7 +256,7 @@ impl App {
         HoldAlarms {
             queue: self.state.queue.clone(),
             notifier: Arc::clone(&self.state.notifier),
-            holds: Arc::clone(self.state.runtime.holds()),
+            slack_breaker: Arc::clone(self.state.runtime.slack_breaker()),
             ways_changes: self.state.folder_changes(),
         }
     }
@@ -283,7 +283,7 @@ impl App {
         let api = Api {
             queue: state.queue.clone(),
             registry: Arc::clone(&state.registry),
-            holds: Arc::clone(state.runtime.holds()),
+            slack_breaker: Arc::clone(state.runtime.slack_breaker()),
             breakers: Arc::clone(&state.breakers),
             heartbeats: Arc::clone(&state.heartbeats),
             metrics: Arc::clone(&state.metrics),

@@ -112,7 +112,7 @@ impl State {
         metrics: Arc<Metrics>,
     ) -> Self {
         let started_with = Arc::new(config);
-        let notifier = Notifier::new(queue.clone(), Arc::clone(runtime.holds()));
+        let notifier = Notifier::new(queue.clone(), Arc::clone(runtime.slack_breaker()));
         let state = Self {
             config: config::Current::new(Arc::clone(&started_with)),
             router: Arc::new(ArcSwap::from_pointee(Router::default())),
@@ -166,7 +166,7 @@ impl State {
         let replaced = self.replace_config().await;
         let changes = replaced.inspect_err(|_| self.metrics.reloaded(Err(())))?;
         self.rebuild();
-        self.runtime.holds().try_now();
+        self.runtime.slack_breaker().probe_now();
         self.findings.forget_online();
         self.expect_heartbeats();
         self.reloads.send_replace(());

@@ -54,7 +54,7 @@ async fn ask_all(config: &Config) -> anyhow::Result<Asked> {
             });
         }
     }
-    match runtime.ask_slack().await {
+    match runtime.check_slack().await {
         Some(report) => asked.slack(config, &report),
         None => asked
             .notes

@@ -212,7 +212,7 @@ impl Review<'_> {
 fn needs(config: &Config, description: &Description) -> Needs {
     let given = config.handlers.of(&description.name);
     let mut needs = Needs::default();
-    let stated = description.settings.as_deref().unwrap_or_default();
+    let declared = description.settings.as_deref().unwrap_or_default();
     let mut add = |setting: Option<&Setting>, key: &str, value: &str| {
         let names_a = |kind| match setting {
             Some(setting) => setting.names_a(kind),
@@ -232,9 +232,9 @@ fn needs(config: &Config, description: &Description) -> Needs {
         }
     };
     for (key, value) in given.config.iter() {
-        add(stated.iter().find(|s| s.is_named(key)), key, value);
+        add(declared.iter().find(|s| s.is_named(key)), key, value);
     }
-    for setting in stated {
+    for setting in declared {
         if let Some(default) = &setting.default
             && !setting.is_pattern()
             && !given.config.contains_key(&setting.name)

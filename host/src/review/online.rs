@@ -4,7 +4,7 @@ use crate::alert::HandlerName;
 use crate::config::Config;
 use crate::findings::{Finding, Findings, Problem};
 use crate::policy::HttpGrant;
-use crate::runtime::{ChannelState, SlackReport, SlackTrouble};
+use crate::runtime::{ChannelState, SlackReport, TokenProblem};
 
 /// What came of asking.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Asked {
         };
         let bot = match &report.bot {
             Ok(bot) => bot,
-            Err(SlackTrouble::Unreachable(why)) => {
+            Err(TokenProblem::Unreachable(why)) => {
                 let message = format!("Slack could not be asked: {why}");
                 let advice = "messages wait until it answers; check the connection to it (proxy_url, slack.api_url)";
                 self.findings
@@ -36,7 +36,7 @@ impl Asked {
                     .push(finding("slack", message, advice));
                 return;
             }
-            Err(SlackTrouble::Refused(why)) => {
+            Err(TokenProblem::Refused(why)) => {
                 let message = format!("Slack refuses the token: {why}");
                 self.findings.problems.push(finding("slack", message, ""));
                 return;

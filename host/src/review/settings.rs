@@ -29,13 +29,14 @@ struct Given<'a> {
     is_default: bool,
     /// True if it should name a credential and there is none of that name: it may be the secret itself.
     may_be_secret: bool,
-    stated: Option<&'a Setting>,
+    /// The module's declaration of it; `None` if there is none.
+    declared: Option<&'a Setting>,
 }
 
 impl Given<'_> {
     fn names_a(&self, kind: &str) -> bool {
         !self.value.is_empty()
-            && match self.stated {
+            && match self.declared {
                 Some(setting) => setting.names_a(kind),
                 None => kind == "channel" && self.key == "channel",
             }
@@ -69,7 +70,7 @@ impl Review<'_> {
         if uses.is_empty() {
             uses.push((None, BTreeMap::new()));
         }
-        let stated = description.settings.as_deref();
+        let declared = description.settings.as_deref();
         let mut seen = BTreeSet::new();
         let mut is_denied_slack = false;
         for (route, over) in uses {
@@ -78,8 +79,8 @@ impl Review<'_> {
                 .iter()
                 .filter(|(key, _)| *key != STORY_BASE)
                 .map(|(key, value)| {
-                    let stated = stated.and_then(|all| all.iter().find(|s| s.is_named(key)));
-                    let is_name = stated.is_some_and(|setting| setting.names_a("credential"));
+                    let declared = declared.and_then(|all| all.iter().find(|s| s.is_named(key)));
+                    let is_name = declared.is_some_and(|setting| setting.names_a("credential"));
                     Given {
                         handler: name,
                         key: key.clone(),
@@ -92,11 +93,11 @@ impl Review<'_> {
                         },
                         is_default: false,
                         may_be_secret: is_name && !self.config.credentials.contains_key(value),
-                        stated,
+                        declared,
                     }
                 })
                 .collect();
-            for setting in stated.unwrap_or_default() {
+            for setting in declared.unwrap_or_default() {
                 if setting.is_pattern() || given.iter().any(|given| given.key == setting.name) {
                     continue;
                 }
@@ -108,7 +109,7 @@ impl Review<'_> {
                         path: format!("handlers.{name}.config.{}", setting.name),
                         is_default: true,
                         may_be_secret: false,
-                        stated: Some(setting),
+                        declared: Some(setting),
                     }),
                     None if setting.required => self.missing(name, setting),
                     None => {}
@@ -118,7 +119,7 @@ impl Review<'_> {
                 if !seen.insert((given.path.clone(), given.value.clone())) {
                     continue;
                 }
-                if let (Some(all), None) = (stated, given.stated) {
+                if let (Some(all), None) = (declared, given.declared) {
                     self.unknown(given, all, route.as_deref());
                     continue;
                 }
@@ -152,8 +153,8 @@ impl Review<'_> {
     }
 
     /// Reports a key that the module does not have. A route's setting may be meant for another of its handlers.
-    fn unknown(&mut self, given: &Given<'_>, stated: &[Setting], route: Option<&str>) {
-        let mut known: Vec<&str> = stated.iter().map(|s| s.name.as_str()).collect();
+    fn unknown(&mut self, given: &Given<'_>, declared: &[Setting], route: Option<&str>) {
+        let mut known: Vec<&str> = declared.iter().map(|s| s.name.as_str()).collect();
         let is_of_route = route.is_some_and(|route| given.path.starts_with(route));
         if is_of_route && self.is_known_to_another(given) {
             return;
@@ -180,13 +181,13 @@ impl Review<'_> {
         others.any(|other| {
             let described = self.descriptions.iter().find(|d| d.name == *other);
             // A module that is missing or declares no settings may have this one.
-            let stated = described.and_then(|d| d.settings.as_deref());
-            stated.is_none_or(|all| all.iter().any(|setting| setting.is_named(&given.key)))
+            let declared = described.and_then(|d| d.settings.as_deref());
+            declared.is_none_or(|all| all.iter().any(|setting| setting.is_named(&given.key)))
         })
     }
 
     fn is_of_another_type(&mut self, given: &Given<'_>) -> bool {
-        let Some(setting) = given.stated else {
+        let Some(setting) = given.declared else {
             return false;
         };
         let value = given.value.trim();

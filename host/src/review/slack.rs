@@ -36,7 +36,7 @@ impl SlackCheck {
             self.reloads.mark_unchanged();
             let config = self.config.load_full();
             let mut asked = Asked::default();
-            if let Some(report) = self.runtime.ask_slack().await {
+            if let Some(report) = self.runtime.check_slack().await {
                 asked.slack(&config, &report);
             }
             if self.reloads.has_changed().unwrap_or(false) {

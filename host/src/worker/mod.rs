@@ -41,15 +41,13 @@ pub(crate) struct Worker {
     pub(crate) breakers: Arc<Breakers>,
 }
 
-/// The phase of a shutdown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The phase of the server, as far as workers depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Leases are taken.
     Serving,
-    /// No more leases are taken; running deliveries may finish.
+    /// The server shuts down: no more leases are taken, and running deliveries may finish.
     Draining,
-    /// Running deliveries are interrupted and given back.
-    CutOff,
 }
 
 impl Worker {
@@ -62,7 +60,8 @@ impl Worker {
         drain_max: Duration,
     ) {
         let mut running = JoinSet::new();
-        let (cut_off, cut_off_seen) = watch::channel(Phase::Serving);
+        // True once running deliveries are interrupted.
+        let (interrupt, interrupted) = watch::channel(false);
         let mut stop = phase;
         loop {
             tokio::select! {
@@ -70,7 +69,7 @@ impl Worker {
                 _ = stop.wait_for(|phase| *phase != Phase::Serving) => break,
                 leased = leases.next() => match leased {
                     Some(leased) => {
-                        let delivery = lease::Lease::new(&self, leased, cut_off_seen.clone());
+                        let delivery = lease::Lease::new(&self, leased, interrupted.clone());
                         running.spawn(delivery.run());
                     }
                     None => break,
@@ -89,7 +88,7 @@ impl Worker {
                 "deliveries did not finish within {drain_max:?} of the shutdown; they continue after the next start"
             );
             // Each task settles its delivery before it ends.
-            let _ = cut_off.send(Phase::CutOff);
+            let _ = interrupt.send(true);
             while let Some(ended) = running.join_next().await {
                 report(ended);
             }

@@ -8,7 +8,7 @@ use super::settings::{EnrichBudget, Retry};
 use crate::alert::{StepKind, Timestamp};
 use crate::journal::Dependency;
 use crate::queue::{Next, Progress, Step, StepStatus, Wake, Woken};
-use crate::runtime::{Hold, StepFailure};
+use crate::runtime::{SlackHold, StepFailure};
 
 /// How many traps, exits and exceeded limits end a step: a second one shows that the first was no accident.
 const TRAPS_MAX: u32 = 2;
@@ -88,9 +88,9 @@ fn actor_failed(step: &mut Step, failure: &StepFailure, policy: &Retry, at: Circ
 #[derive(Clone, Debug, Default)]
 pub(super) struct Met {
     /// Slack rejects the channel or the token until the operator fixes that.
-    pub(super) hold: Option<Hold>,
+    pub(super) hold: Option<SlackHold>,
     /// The last dependency that did not answer.
-    pub(super) needs: Option<Dependency>,
+    pub(super) unanswered: Option<Dependency>,
     /// The recovered dependencies for which the step was woken.
     pub(super) woken: Vec<Woken>,
 }
@@ -113,8 +113,8 @@ pub(super) fn actor_ended(
     policy: &Retry,
     at: Circumstances,
 ) {
-    let other = met.needs.as_ref();
-    let other = other.filter(|needs| matches!(needs, Dependency::Origin(_)));
+    let other = met.unanswered.as_ref();
+    let other = other.filter(|dependency| matches!(dependency, Dependency::Origin(_)));
     let waits_for = match (&met.hold, other) {
         (Some(hold), None) => {
             actor_held(step, hold, policy, at);
@@ -134,8 +134,8 @@ pub(super) fn actor_ended(
         (None, _) => {
             actor_failed(step, failure, policy, at);
             let is_due_to_others = may_be_due_to_others(failure);
-            let needs = met.needs.iter().filter(|_| is_due_to_others);
-            needs.cloned().collect()
+            let unanswered = met.unanswered.iter().filter(|_| is_due_to_others);
+            unanswered.cloned().collect()
         }
     };
     if step.not_before.is_some() {
@@ -146,7 +146,7 @@ pub(super) fn actor_ended(
 
 /// Lets an actor wait for the operator, up to the age limit of its alert. The wait does not count as an attempt, and a probe
 /// ends it.
-fn actor_held(step: &mut Step, hold: &Hold, policy: &Retry, at: Circumstances) {
+fn actor_held(step: &mut Step, hold: &SlackHold, policy: &Retry, at: Circumstances) {
     step.last_error = Some(hold.to_string());
     wait_or_age(step, policy.age_max, policy, at);
     if step.status == StepStatus::Pending {

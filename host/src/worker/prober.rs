@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{Breakers, Phase};
 use crate::journal::Dependency;
 use crate::queue::{Queue, Wake};
-use crate::runtime::{Hold, Holds};
+use crate::runtime::{SlackBreaker, SlackHold};
 
 /// How long a probe has until another delivery becomes the probe.
 const TRY_MIN: Duration = Duration::from_secs(1);
@@ -21,14 +21,14 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// Wakes deliveries that wait for Slack or for a handler.
 pub(crate) struct Prober {
     pub(crate) queue: Queue,
-    pub(crate) holds: Arc<Holds>,
+    pub(crate) slack_breaker: Arc<SlackBreaker>,
     pub(crate) breakers: Arc<Breakers>,
 }
 
 /// The state from one round to the next.
 #[derive(Debug)]
 struct Known {
-    held: HashMap<Dependency, Hold>,
+    held: HashMap<Dependency, SlackHold>,
     next_sweep: Instant,
 }
 
@@ -44,7 +44,7 @@ impl Known {
 impl Prober {
     /// Runs until `phase` leaves [`Phase::Serving`].
     pub(crate) async fn run(self, mut phase: watch::Receiver<Phase>) {
-        let mut changes = self.holds.subscribe();
+        let mut changes = self.slack_breaker.subscribe();
         let mut known = Known::new(Instant::now());
         loop {
             let next = self.round(&mut known, Instant::now());
@@ -73,7 +73,7 @@ impl Prober {
         let mut next = known.next_sweep;
         let paused = self.breakers.probes().into_iter();
         let paused = paused.map(|(name, due)| (Dependency::Handler(name.to_string()), due));
-        for (dependency, due) in self.holds.probes().into_iter().chain(paused) {
+        for (dependency, due) in self.slack_breaker.probes().into_iter().chain(paused) {
             if due <= now {
                 self.queue.wake(&dependency, Wake::First);
             }
@@ -83,9 +83,9 @@ impl Prober {
     }
 
     /// Logs new holds and holds that have ended, and wakes the deliveries that waited for the latter.
-    fn compare(&self, known: &mut HashMap<Dependency, Hold>) {
-        let current = self.holds.current();
-        let held: HashSet<Dependency> = current.iter().map(Hold::dependency).collect();
+    fn compare(&self, known: &mut HashMap<Dependency, SlackHold>) {
+        let current = self.slack_breaker.holds();
+        let held: HashSet<Dependency> = current.iter().map(SlackHold::dependency).collect();
         known.retain(|dependency, hold| {
             let is_held = held.contains(dependency);
             if !is_held {
@@ -112,7 +112,7 @@ impl Prober {
     }
 }
 
-fn named(hold: &Hold) -> String {
+fn named(hold: &SlackHold) -> String {
     match &hold.channel {
         Some(channel) => format!("the Slack channel {channel}"),
         None => "all of Slack".to_owned(),
@@ -152,7 +152,7 @@ mod tests {
             let (queue, leases) = Queue::open(&store, Options::default(), Caps::all(1)).unwrap();
             let prober = Prober {
                 queue,
-                holds: Arc::default(),
+                slack_breaker: Arc::default(),
                 breakers: Arc::default(),
             };
             Self {
@@ -210,7 +210,7 @@ mod tests {
             progress.steps[0].status = StepStatus::Done;
             let met = Met {
                 hold: None,
-                needs: Some(Dependency::Slack),
+                unanswered: Some(Dependency::Slack),
                 woken: woken_steps.into_iter().flat_map(|(_, back)| back).collect(),
             };
             let failure = StepFailure::Unavailable {

@@ -1,4 +1,4 @@
-//! One body: what the server holds and stores of it stays within a small multiple of its size.
+//! One body: the memory and the storage that it takes stay within a small multiple of its size.
 
 use serde_json::json;
 
@@ -12,10 +12,10 @@ pub(super) const ATTACKS: &[Attack] = attacks![
 
 const MIB: u64 = 1 << 20;
 
-/// What one alert takes in the store that has nothing to say: its rows, and how its step went.
+/// The storage that a minimal alert takes: its rows and its story.
 const STORY_BYTES: u64 = 4 << 10;
 
-/// What a body may come to that has so many good alerts, each of which is run and has a story.
+/// The bounds of a body with so many good alerts, each of which is run and has a story.
 fn bounds(body: &str, alerts: usize) -> Bounds {
     let bytes = u64::try_from(body.len()).unwrap();
     Bounds {

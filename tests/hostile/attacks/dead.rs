@@ -1,4 +1,4 @@
-//! Deaths by the thousand: each is reported, all are sent again, and nothing of it grows with the square of their number.
+//! Thousands of dead letters: each is reported, all are sent again, and no cost grows with the square of their number.
 
 use serde_json::json;
 use tests::alerts;
@@ -46,7 +46,7 @@ async fn die(target: &Target) {
     target.drained().await;
 }
 
-/// Asserts that the handler has given up so many times.
+/// Asserts the number of the handler's dead letters.
 async fn assert_died(target: &Target, times: usize) {
     let died = target.metric(DEAD, "outcome=\"dead\"").await.unwrap();
     assert!(

@@ -27,8 +27,7 @@ fn lasts() -> Duration {
     sized(Duration::from_secs(10), Duration::from_secs(60))
 }
 
-/// What an operator may set who has much to do, and an attacker is glad of: hardly any wait between attempts, and time
-/// enough for all that a debug build does for a guest.
+/// Settings of a busy operator that help an attacker: a very short backoff, and enough time for a guest in a debug build.
 const GENEROUS: &str =
     "limits: { cpu: 20s, wall: 60s }, retry: { min_backoff: 1ms, max_backoff: 1ms }";
 
@@ -38,10 +37,10 @@ const BOUNDS: Bounds = Bounds {
     store_bytes_max: LOG_BYTES_MAX + 32 * MIB,
 };
 
-/// What a request to a service of the attacker's own is answered with, in bytes.
+/// The size of the answers of the attacker's own service, in bytes.
 const ANSWER_BYTES: usize = 1 << 20;
 
-/// Starts a service of the attacker's own, and returns its URL: large answers, and a number that is another each time.
+/// Starts a service of the attacker's own, and returns its URL. Its answers are large, with a number that differs each time.
 async fn accomplice() -> String {
     let number = Arc::new(AtomicU64::new(0));
     let counting = async move || {
@@ -74,7 +73,7 @@ async fn attack(
         .collect();
     let attack = async {
         assert_eq!(target.post(json!(list).to_string()).await, 202);
-        // Lost already, the short form ends at once; the long one shows what it comes to.
+        // If a bound is exceeded, the short form ends at once; the long one continues to show the final figures.
         let store_bytes_max = sized(bounds.store_bytes_max, u64::MAX);
         tokio::select! {
             () = target.drained() => {}
@@ -87,7 +86,7 @@ async fn attack(
     target.judge(name, honest, bounds);
 }
 
-/// Starts a server that grants the guest its accomplice, and returns both.
+/// Starts a server that grants the guest the attacker's service, and returns both.
 async fn with_accomplice() -> (Target, String) {
     let url = accomplice().await;
     let settings = format!("allow: {{ http: [\"{url}\"] }}, {GENEROUS}");

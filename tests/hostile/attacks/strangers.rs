@@ -1,4 +1,4 @@
-//! Strangers who send slow bodies and prove nothing: whoever has something to say gets in all the same.
+//! Unauthenticated clients that send slow bodies: honest senders still get through.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ const MIB: u64 = 1 << 20;
 const CONNECTIONS_MAX: usize = 64;
 const STRANGERS: usize = 2 * CONNECTIONS_MAX;
 
-/// What each sends at once of its body, and what it says that the body has.
+/// The bytes of its body that each sends at first, and the length that it declares.
 const SENT_BYTES: usize = 2 << 20;
 const BODY_BYTES: usize = 8 << 20;
 
-/// Then a byte each time.
+/// After them, one byte at a time.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Of the honest sender, which the strangers do not know.
+/// The honest sender's secret, which the strangers do not know.
 const SECRET: &str = "only the honest sender knows this";
 
 fn lasts() -> Duration {
@@ -52,7 +52,7 @@ fn signed(request: RequestBuilder, body: &str) -> RequestBuilder {
 async fn stranger(server: SocketAddr, open: Arc<AtomicUsize>, ends: Arc<AtomicBool>) {
     while !ends.load(Ordering::Relaxed) {
         let _ = body_without_an_end(server, &open, &ends).await;
-        // Turned away at once, it does not come back at once: a flood of connections is another matter.
+        // A refused connection is not opened again at once, since a flood of connections is not what is tested here.
         tokio::time::sleep(PAUSE / 5).await;
     }
 }
@@ -103,7 +103,7 @@ async fn attack(name: &str, target: Target, resident_bytes_max: u64) {
     for _ in 0..STRANGERS {
         strangers.spawn(stranger(server, Arc::clone(&open), Arc::clone(&ends)));
     }
-    // So long the attack lasts; how the honest fare meanwhile is what is measured.
+    // The duration of the attack, in which the honest sender's delays are measured.
     let ((), honest) = target.under(tokio::time::sleep(lasts())).await;
     ends.store(true, Ordering::Relaxed);
     strangers.shutdown().await;
@@ -120,16 +120,16 @@ async fn slow_bodies_without_a_proof_do_not_shut_the_endpoint_that_asks_for_a_si
         "web: {{ connections_max: {CONNECTIONS_MAX} }}\nwebhook: {{ hmac: {{ secret: \"{SECRET}\" }} }}"
     );
     let target = Target::start_signed(&config, "", signed).await;
-    // What bodies without a proof may take is a quarter of what all may (`web.bodies_bytes_max`), and what holds them
-    // takes as much again and more, by what else the machine does: 192 to 249 MiB in seven runs. Without that bound it is
-    // what all bodies may take, twice over.
+    // Unauthenticated bodies have a quarter of the budget of all (`web.bodies_bytes_max`), and their buffers take as much again
+    // or more, depending on the load of the machine: 192 to 249 MiB in seven runs. Without that bound it is twice the budget
+    // of all bodies.
     attack("slow bodies, signature missing", target, 320 * MIB).await;
 }
 
 async fn slow_bodies_do_not_shut_the_open_endpoint_on_loopback() {
     let config = format!("web: {{ connections_max: {CONNECTIONS_MAX} }}");
     let target = Target::start(&config, "").await;
-    // Nobody is asked for a proof, so there is room for as much as all bodies may take, 256 MiB; and a buffer that grows
-    // holds up to twice what is in it.
+    // No authentication is required, so bodies can take the whole budget of 256 MiB; and a buffer that grows allocates up to
+    // twice its content.
     attack("slow bodies, open loopback", target, 576 * MIB).await;
 }

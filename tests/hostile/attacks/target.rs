@@ -23,7 +23,7 @@ use super::ALONE;
 
 const MIB: u64 = 1 << 20;
 
-/// `SQLite` keeps its log at up to this size (`journal_size_limit`), whatever is in it.
+/// `SQLite` keeps its write-ahead log at up to this size (`journal_size_limit`), even if it is empty.
 pub(crate) const LOG_BYTES_MAX: u64 = 64 * MIB;
 
 /// A server that holds more is killed: the attack has succeeded, and the machine is to survive it.
@@ -38,16 +38,16 @@ const HONEST_EVERY: Duration = Duration::from_millis(100);
 /// How often an honest sender posts an alert until it is taken: one that is refused with a 503 tries again.
 const HONEST_TRIES: usize = 20;
 
-/// What an attack may come to.
+/// The bounds of an attack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// By how much the most memory that the server held may lie above what it held before.
+    /// By how much the server's peak memory may exceed its memory before the attack.
     pub(crate) resident_bytes_max: u64,
     /// By how much the store may grow.
     pub(crate) store_bytes_max: u64,
 }
 
-/// What honest alerts met.
+/// What the honest sender experienced.
 #[derive(Debug, Default)]
 pub(crate) struct Honest {
     pub(crate) sent: usize,
@@ -61,7 +61,7 @@ pub(crate) struct Honest {
     pub(crate) lost: Vec<String>,
 }
 
-/// The server, and who looks at it.
+/// The server, and the thread that watches it.
 pub(crate) struct Target {
     pub(crate) dir: TempDir,
     pub(crate) process: Process,
@@ -81,7 +81,7 @@ pub(crate) struct Target {
 struct Watch {
     ends: AtomicBool,
     killed: AtomicBool,
-    /// The last value that could be read: a process that is gone has none.
+    /// The last value that could be read, since a process that has ended has none.
     resident_peak_bytes: AtomicU64,
 }
 
@@ -93,7 +93,7 @@ impl Target {
         Self::start_signed(config, hostile, |request, _| request).await
     }
 
-    /// The same for a server whose webhook asks for a proof.
+    /// The same for a server whose webhook requires authentication.
     pub(crate) async fn start_signed(
         config: &str,
         hostile: &str,
@@ -101,7 +101,7 @@ impl Target {
     ) -> Self {
         let alone = ALONE.lock().await;
         alert_manager::runtime::install_crypto();
-        // Below `target`: a real disk, where the folder for temporary files may be memory.
+        // Below `target`, which is on a real disk; the folder for temporary files may be in memory.
         let dir = TempDir::new_in(modules::workspace().join("target")).unwrap();
         let sink = Sink::start().await;
         let handlers = dir.path().join("handlers");
@@ -132,7 +132,7 @@ impl Target {
             dir,
             process,
         };
-        // So that everything is there that one alert needs.
+        // So that everything that one alert needs is initialized.
         let mut first = Honest::default();
         target.honest(&mut first).await;
         assert_eq!(first.lost, Vec::<String>::new());
@@ -163,7 +163,7 @@ impl Target {
         )
     }
 
-    /// Waits until nothing is left to do, or the server is gone. It is another process: it has to be asked.
+    /// Waits until nothing is left to do or the server has ended. It is another process, so it is polled.
     pub(crate) async fn drained(&self) {
         while self
             .metric("alert_manager_queue_depth", "")
@@ -174,7 +174,7 @@ impl Target {
         }
     }
 
-    /// Waits until the store has grown by more than this. Nobody reports that: it has to be looked at.
+    /// Waits until the store has grown by more than this. There is no event for it, so it is polled.
     pub(crate) async fn store_is_over(&self, bytes: u64) {
         let mut look = tokio::time::interval(WATCH);
         while self.store_bytes().saturating_sub(self.store_before_bytes) <= bytes {
@@ -190,7 +190,7 @@ impl Target {
         let result = loop {
             tokio::select! {
                 result = &mut attack => break result,
-                // A server that was killed answers nobody; the attack ends, and the row says so.
+                // A server that was killed does not answer; the attack ends, and the row says so.
                 () = async {
                     due.tick().await;
                     self.honest(&mut honest).await;
@@ -222,7 +222,7 @@ impl Target {
         met.answered = met.answered.max(began.elapsed());
         let began = Instant::now();
         let path = format!("/api/v1/deliveries/{id}");
-        // A person who asks may be turned away too: it is the alert's time that counts.
+        // This query may be refused too. Only the alert's time is measured.
         while self
             .get(&path)
             .await
@@ -241,7 +241,7 @@ impl Target {
     async fn accepted(&self, body: &str, met: &mut Honest) -> Result<String, String> {
         let mut refused = String::new();
         for _ in 0..HONEST_TRIES {
-            // A connection of its own each time, as a sender has that was never there before.
+            // A new connection each time, as for a new sender.
             let request = Client::new().post(format!("{}/webhook", self.process.url));
             let sent = (self.sign)(request, body)
                 .body(body.to_owned())
@@ -275,7 +275,7 @@ impl Target {
         }
     }
 
-    /// Asks the API; none if it does not answer.
+    /// Queries the API; `None` if it does not answer.
     async fn get(&self, path: &str) -> Option<Value> {
         let url = format!("{}{path}", self.process.url);
         let answer = self.http.get(url).send().await.ok()?;
@@ -306,7 +306,7 @@ impl Target {
         cpu(self.process.id()).unwrap_or_default()
     }
 
-    /// Prints the row of an attack, and holds it to its bounds.
+    /// Prints the row of an attack, and checks it against its bounds.
     pub(crate) fn judge(&self, name: &str, honest: Honest, bounds: Bounds) {
         static HEAD: Once = Once::new();
         HEAD.call_once(|| {
@@ -367,7 +367,7 @@ impl Watch {
         while !self.ends.load(Ordering::Relaxed) {
             self.look(process);
             if self.resident_peak_bytes.load(Ordering::Relaxed) > RESIDENT_BYTES_MAX {
-                // Before the end is known: whoever waits for the server finds out by this.
+                // Set before the server ends, so that the tasks that wait for its end see the reason.
                 self.killed.store(true, Ordering::Relaxed);
                 let process = process.to_string();
                 let _ = std::process::Command::new("kill")
@@ -394,7 +394,7 @@ fn status_bytes(process: u32, name: &str) -> Option<u64> {
     Some(kib << 10)
 }
 
-/// Returns the processor's time that a process has had.
+/// Returns the CPU time that a process has used.
 fn cpu(process: u32) -> Option<Duration> {
     let path = format!("/proc/{process}/stat");
     let stat = std::fs::read_to_string(Path::new(&path)).ok()?;

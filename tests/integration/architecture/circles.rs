@@ -1,15 +1,15 @@
-//! Circles of imports: among the modules of one folder, each with all that is below it, nobody uses somebody who uses them.
+//! Circular imports among the modules of one folder. The submodules of a module count as part of it.
 //!
-//! A parent and its children are no circle: a module may name what is below it, and what is below may use what it declares.
+//! A parent and its children are no circle: a module may use its submodules, and they may use what it declares.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::modules::{Dependency, Id, Modules};
 
-/// The modules of one level that use each other: by who uses whom, the uses.
+/// The uses among the modules of one level, by user and used module.
 pub(super) type Level = BTreeMap<(Id, Id), Vec<Dependency>>;
 
-/// Returns for each level the uses among its modules, each with all that is below it.
+/// Returns the uses among the modules of each level.
 pub(super) fn levels(modules: &Modules) -> Vec<Level> {
     let mut levels: BTreeMap<Id, Level> = BTreeMap::new();
     for dependency in modules.dependencies() {

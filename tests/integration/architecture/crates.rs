@@ -1,4 +1,4 @@
-//! Which crates may depend on which: the one place that says so, compared with what cargo reads from every `Cargo.toml`.
+//! The one list of which crate may depend on which, compared with every `Cargo.toml` as cargo reads it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(super) const CRATES: [(&str, &[&str]); 4] = [
     ),
 ];
 
-/// The one crate of the server that may depend on what it hides from the others.
+/// Libraries that only one crate of the server may depend on, with that crate.
 pub(super) const HOMES: [(&str, &str); 7] = [
     ("axum", "alert-manager"),
     ("clap", "alert-manager"),

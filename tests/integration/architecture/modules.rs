@@ -1,5 +1,5 @@
 //! The modules of a crate and what each of them uses of the others, read with `syn`: `use` declarations, and every path that
-//! begins with `crate`, `self`, `super` or a name that was imported, in macros too. Code for tests alone is left out.
+//! begins with `crate`, `self`, `super` or an imported name, in macros too. Code only for tests is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -45,7 +45,7 @@ pub(super) struct Dependency {
     pub(super) path: String,
 }
 
-/// What a path leads to.
+/// What a path resolves to.
 #[derive(Clone, Copy)]
 enum Found {
     Module(Id),
@@ -153,12 +153,12 @@ impl Modules {
         line
     }
 
-    /// Returns what a path leads to that is written in the module `from`.
+    /// Resolves a path that is written in the module `from`.
     fn resolve(&self, from: Id, path: &[String], depth: usize) -> Found {
         let Some((first, mut rest)) = path.split_first() else {
             return Found::Outside;
         };
-        // Imports that lead to each other lead nowhere.
+        // Imports that refer to each other resolve to nothing.
         if depth > 16 {
             return Found::Outside;
         }
@@ -171,7 +171,7 @@ impl Modules {
         while let (Found::Module(module), [name, more @ ..]) = (at, rest) {
             at = match name.as_str() {
                 "super" => self.above(module),
-                // What is not found is declared by a macro.
+                // A name that is not found is declared by a macro.
                 name => self
                     .named(module, name, depth)
                     .unwrap_or(Found::ItemOf(module)),
@@ -241,16 +241,23 @@ impl Module {
                     path.push(name);
                 }
                 let Some(last) = path.last() else { return };
-                self.imports.insert(last.clone(), path);
+                self.import_as(last.clone(), path);
             }
             UseTree::Rename(tree) => {
                 path.push(name(&tree.ident));
                 // `use trait as _` has no name, and is a use all the same.
                 match name(&tree.rename).as_str() {
                     "_" => drop(self.paths.insert(path)),
-                    rename => drop(self.imports.insert(rename.to_owned(), path)),
+                    rename => self.import_as(rename.to_owned(), path),
                 }
             }
+        }
+    }
+
+    fn import_as(&mut self, name: String, path: Vec<String>) {
+        // A name can be imported twice, each time for another target. Then both imports are uses.
+        if let Some(earlier) = self.imports.insert(name, path) {
+            self.paths.insert(earlier);
         }
     }
 
@@ -261,7 +268,7 @@ impl Module {
         while let Some(token) = tokens.next() {
             match token {
                 TokenTree::Ident(ident) if path.is_empty() && ident == "pub" => {
-                    // Who may see something is no use of theirs: `pub(in crate::runtime)`.
+                    // A visibility is not a use: `pub(in crate::runtime)`.
                     tokens.next_if(|next| is_group(next, Delimiter::Parenthesis));
                     continue;
                 }
@@ -275,7 +282,7 @@ impl Module {
                             break;
                         }
                     }
-                    // `use<'a>` is another thing.
+                    // `use<'a>` is not an import.
                     if let Ok(item) = syn::parse2(declaration.into_iter().collect()) {
                         self.import(&item);
                     }
@@ -327,7 +334,7 @@ fn join(path: &str, name: &str) -> String {
     }
 }
 
-/// Tells whether something is there for tests alone: `cfg(test)`, `cfg(all(test, …))`.
+/// Returns whether an item is compiled only for tests: `cfg(test)`, `cfg(all(test, …))`.
 fn is_for_tests(attribute: &Attribute) -> bool {
     let text = attribute.to_token_stream().to_string().replace(' ', "");
     text.starts_with("#[cfg(test") || text.starts_with("#[cfg(all(test,")

@@ -1,11 +1,11 @@
-//! That a circle is found however it is written, and nothing else is taken for one.
+//! Tests of the search for circles: it finds them however the use is written, and reports nothing else.
 
 use std::fs;
 
 use super::circles::{circle, levels};
 use super::modules::Modules;
 
-/// Tells whether the modules `a`, of this text, and `b`, which uses `a`, are in a circle.
+/// Returns whether the modules `a`, with this text, and `b`, which uses `a`, are in a circle.
 fn is_circle(a: &str) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let write = |file: &str, text: &str| fs::write(folder.path().join(file), text).unwrap();
@@ -44,6 +44,7 @@ fn a_circle_is_found_however_it_is_written() {
         "mod deep { mod deeper { fn f(_: crate::b::B) {} } }",
         "impl From<crate::b::B> for A {}",
         "#[cfg(not(test))] use crate::b::B;",
+        "#[cfg(unix)] use crate::b::B; #[cfg(not(unix))] use std::fmt::Debug as B;",
     ] {
         assert!(is_circle(a), "{a}");
     }

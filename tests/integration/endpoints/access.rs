@@ -1,4 +1,4 @@
-//! Who may come in: proofs, pages in a browser, signatures, rates.
+//! Access to the endpoints: credentials, the origin check, signatures, rate limits.
 
 use std::sync::Arc;
 
@@ -117,7 +117,7 @@ async fn asked_as(server: &Server, line: &str, headers: &str, body: &str) -> u16
 async fn a_page_in_this_machines_browser_gets_nothing() {
     let server = server("").await;
     let alert = alerts::firing("A", &[]).to_string();
-    // Its name was turned to 127.0.0.1 after it was loaded: to the browser it is one origin with us.
+    // DNS rebinding: its name resolves to 127.0.0.1 since it was loaded, so the browser treats it as our origin.
     let rebound = "host: evil.example:5000\r\norigin: http://evil.example:5000\r\n";
     let json = format!("{rebound}content-type: application/json\r\n");
     for (line, headers, body) in [
@@ -129,7 +129,7 @@ async fn a_page_in_this_machines_browser_gets_nothing() {
     ] {
         assert_eq!(asked_as(&server, line, headers, body).await, 421, "{line}");
     }
-    // So was one that somebody in the same network answered for by multicast DNS.
+    // The same by multicast DNS, which any machine of the network can answer.
     for host in ["x.local", "x.lan:5000", "printer", "10.1.2.3:5000"] {
         let headers = format!("host: {host}\r\norigin: http://{host}\r\n");
         assert_eq!(
@@ -197,7 +197,7 @@ async fn a_reload_does_not_open_what_the_network_reaches() {
         let answer = answer.unwrap();
         (answer.status(), answer.text().await.unwrap())
     };
-    // By itself it would be fine: but this process goes on listening where it does.
+    // The file alone is valid, but this process keeps its listener, which is reachable from the network.
     std::fs::write(&file, good.replace(closed, "listen: 127.0.0.1:0")).unwrap();
     let (status, answer) = reload().await;
     assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
@@ -263,7 +263,7 @@ async fn only_a_signed_body_is_taken(server: &Server, body: &str) {
 }
 
 #[tokio::test]
-async fn a_sender_past_its_rate_is_told_to_come_again() {
+async fn a_sender_over_its_rate_limit_gets_a_503() {
     let server = server("webhook: { rate: { per_second: 0.001, burst: 2 } }").await;
     for expected in [202, 202, 503] {
         let (status, answer) = server.post(&alerts::firing("A", &[])).await;

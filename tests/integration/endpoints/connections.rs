@@ -1,4 +1,4 @@
-//! Peers that are slow, silent or many: what each wait and each body may take.
+//! Slow, silent or many peers: the limits of each wait and of each body.
 
 use reqwest::StatusCode;
 use tests::alerts;
@@ -11,10 +11,10 @@ use super::{Peer, server, signed};
 const AWAITED: &str = "POST /webhook HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
     content-length: 100000\r\nexpect: 100-continue\r\n\r\n";
 
-/// What a sender who knows the credential `a` adds to its headers.
+/// The header of a sender with the credential `a`.
 const PROOF: &str = "expect: 100-continue\r\nauthorization: Bearer a\r\n";
 
-/// What anybody can add to them: a signature that is still to be compared with a body.
+/// A header that anybody can send: a signature that is checked once the body is complete.
 const CLAIM: &str = "expect: 100-continue\r\nx-grafana-alerting-signature: \
     00000000000000000000000000000000ffffffffffffffffffffffffffffffff\r\n";
 
@@ -63,7 +63,7 @@ async fn headers_past_their_bound_are_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_stops_or_trickles_is_told_to_come_again() {
+async fn a_body_that_stops_or_trickles_gets_a_503() {
     let server = server("web: { body_timeout: 300ms, body_rate_min: 1MiB }").await;
     let mut stops = Peer::asking(&server, AWAITED).await;
     stops.hears("100 Continue").await;
@@ -114,7 +114,7 @@ async fn large_bodies_at_one_time_share_their_room() {
     };
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
     assert!(answer.contains("bodies_bytes_max"), "{answer}");
-    // A small one has room, and so has the large one when the first has gone.
+    // A small body fits, and so does the large one once the first has ended.
     let (status, _) = post(alerts::firing("B", &[]).to_string()).await;
     assert_eq!(status, StatusCode::ACCEPTED);
     first.send(&" ".repeat(20_000)).await;
@@ -123,7 +123,7 @@ async fn large_bodies_at_one_time_share_their_room() {
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
 }
 
-/// If anybody can claim a signature, or nobody is asked for a proof.
+/// Limits for the tests of unauthenticated bodies: with signatures, or without authentication.
 const FEW: &str =
     "web: { connections_max: 6, bodies_bytes_max: 100KiB, body_timeout: 1h, header_timeout: 1h }";
 
@@ -136,7 +136,7 @@ async fn uploads_without_proof_do_not_keep_out_who_has_one() {
     let url = format!("{}/webhook", server.url);
     let mut flood = Vec::new();
     for round in ["1", "2", "3"] {
-        // More than there are connections, and each more than a quarter of the room.
+        // More than there are connections, and each with more than a quarter of the budget.
         for _ in 0..30 {
             flood.push(upload(&server, CLAIM, 30_000).await);
         }
@@ -201,7 +201,7 @@ async fn a_flood_of_slow_bodies_on_open_loopback_keeps_no_sender_out() {
 
 #[tokio::test]
 async fn the_room_of_bodies_without_proof_is_given_to_the_newest() {
-    // Connections are plenty: bytes are short.
+    // There are enough connections, but not enough bytes.
     let server = server(
         "web: { bodies_bytes_max: 100KiB, body_timeout: 1h }\n\
          webhook: { body_bytes_max: 100KiB, hmac: { secret: key } }",

@@ -38,7 +38,7 @@ async fn wait_for_delivery(server: &Server, wanted: impl Fn(&Value) -> bool) -> 
 }
 
 #[tokio::test]
-async fn a_heartbeat_that_stops_is_told_and_so_is_its_return() {
+async fn a_heartbeat_that_stops_is_reported_and_so_is_its_return() {
     let slack = Slack::start().await;
     let server = Setup::new()
         .slack(&slack)
@@ -78,7 +78,7 @@ async fn a_heartbeat_that_stops_is_told_and_so_is_its_return() {
 }
 
 #[tokio::test]
-async fn a_heartbeat_that_returns_after_a_restart_ends_what_was_told_before() {
+async fn a_heartbeat_that_returns_after_a_restart_resolves_the_earlier_alert() {
     let slack = Slack::start().await;
     let setup = |every: &str| {
         let heartbeat =
@@ -97,7 +97,7 @@ async fn a_heartbeat_that_returns_after_a_restart_ends_what_was_told_before() {
     let server = setup("50ms").start().await;
     let told = wait_for_delivery(&server, |delivery| is_about(delivery, "firing")).await;
     let dir = server.stop().await;
-    // From now on nothing is overdue: what ends is what was told before.
+    // With this setting nothing is overdue, so only the earlier alert can resolve.
     let server = setup("1h").start_in(dir).await;
     let gauge = "alert_manager_heartbeat_missing{heartbeat=\"prometheus\"} 1";
     let taken_up = async {
@@ -133,7 +133,7 @@ async fn a_dead_mans_switch_is_pinged_again_and_again() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_told_once_and_a_dead_letter_of_it_is_not() {
+async fn a_dead_letter_is_reported_once_and_a_dead_notice_is_not_reported() {
     let slack = Slack::start().await;
     let refused = || Fault::slack_error("no_text");
     slack.faults().next("chat.postMessage", refused());
@@ -149,7 +149,7 @@ async fn a_dead_letter_is_told_once_and_a_dead_letter_of_it_is_not() {
     let told = slack.wait_for(|message| message.contains(&first[0])).await;
     assert!(told.contains("no_text"), "{}", told.shown());
 
-    // Across a restart the store knows that it was told.
+    // The store remembers across a restart that it was reported.
     let dir = server.stop().await;
     let server = setup().start_in(dir).await;
     slack.faults().next("chat.postMessage", refused());

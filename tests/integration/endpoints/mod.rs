@@ -1,4 +1,4 @@
-//! The server's endpoints and connections: who may come in, how long they may take, and how they are refused.
+//! The server's endpoints and connections: access, timeouts and refusals.
 
 mod access;
 mod connections;
@@ -17,7 +17,7 @@ async fn server(config: &str) -> Server {
     Setup::new().config(PREVIEW).config(config).start().await
 }
 
-/// A peer that speaks as slowly and as badly as it likes.
+/// A raw TCP client that can be slow and break the protocol.
 struct Peer(TcpStream);
 
 impl Peer {

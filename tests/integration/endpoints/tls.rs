@@ -56,7 +56,7 @@ async fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
 
     replace(&dir.path().join("cert.pem"), "no certificate");
     assert_eq!(asked(trusting(&second), &server).await.unwrap(), 200);
-    // Another pair's certificate does not go with this key.
+    // A certificate of another key pair is refused.
     replace(&dir.path().join("cert.pem"), &first);
     assert_eq!(asked(trusting(&second), &server).await.unwrap(), 200);
     assert!(asked(trusting(&first), &server).await.is_err());
@@ -68,7 +68,7 @@ async fn a_client_without_the_certificate_that_is_asked_for_stays_outside() {
     let certificate = new_pair(dir.path());
     let client = rcgen::generate_simple_self_signed(["prometheus".to_owned()]).unwrap();
     replace(&dir.path().join("clients.pem"), &client.cert.pem());
-    // Who has such a certificate has proved itself, so that a public address needs nothing else.
+    // A client certificate authenticates, so a public address needs no other authentication.
     let config = "listen: 0.0.0.0:0\ntls_server_config: { cert_file: cert.pem, key_file: key.pem, \
         client_auth_type: RequireAndVerifyClientCert, client_ca_file: clients.pem }";
     let setup = Setup::new().config(PREVIEW).config(config);

@@ -1,4 +1,4 @@
-//! Addresses, however a resolver or a URL gives them, against tables that know nothing of ours.
+//! Addresses in every notation of resolvers and URLs, against independent tables.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,7 +6,7 @@ use alert_manager::policy::HttpGrant;
 
 use super::engine::{Dice, fuzz};
 
-/// What leads to this machine, to this wire or to a metadata service, as IANA's registries have it
+/// The ranges of this machine, of its links and of metadata services, according to IANA's registries
 /// (first address, bits).
 const LITERAL_ONLY: [(&str, u32); 6] = [
     ("0.0.0.0", 8),

@@ -1,4 +1,4 @@
-//! What senders post.
+//! The bodies of senders.
 
 use alert_manager::alert::{Alert, Fingerprint, Timestamp};
 use alert_manager::http::webhook::{self, Parsed};
@@ -157,7 +157,7 @@ fn check(parsed: &Parsed, body: &[u8]) {
     let good = parsed.alerts.len();
     assert!(good > 0, "a body of bad alerts alone is an error");
     let all = good + usize::try_from(parsed.bad.count()).unwrap();
-    // A key that stands twice has no one meaning.
+    // The meaning of a duplicate key is not defined.
     if let Some(counted) = counted(body)
         && String::from_utf8_lossy(body).matches("\"alerts\"").count() <= 1
     {

@@ -6,7 +6,7 @@ use alert_manager::config::{Config, Overrides, Problems};
 
 use super::engine::{Dice, corpus, fuzz};
 
-/// Stands where a configuration has a secret. No line with it is changed, so that it is one.
+/// The secret in the configurations. Lines with it are not mutated, so that it stays a secret.
 const SECRET: &str = "hunter2-hunter2";
 
 const DICTIONARY: [&str; 34] = [

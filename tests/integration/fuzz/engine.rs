@@ -1,10 +1,11 @@
-//! Rolls the dice: every run has its own, made from the seed and its number, so that it can be had again alone.
+//! The fuzzing engine: each run has a random generator made from the seed and the number of the run, so that it can be repeated
+//! alone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// No input of a target may keep a processor busy for longer, whatever it holds.
+/// The CPU time that one input may take at most.
 const CPU_MAX: Duration = Duration::from_secs(5);
 
 /// Throws `test` at `runs` dice, or for as long as `ALERT_MANAGER_FUZZ_SECONDS` says. The seed is
@@ -56,7 +57,7 @@ fn variable(name: &str) -> Option<u64> {
     )
 }
 
-/// What this thread has used of a processor: how long others kept it waiting is no fault of the input.
+/// The CPU time of this thread, which does not depend on the load of the machine.
 fn cpu() -> Duration {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(used).unwrap_or_default()
@@ -91,7 +92,7 @@ pub(crate) fn corpus_lines(folder: &str) -> Vec<String> {
         .collect()
 }
 
-/// Chance that repeats itself (the generator is Steele's `SplitMix64`).
+/// A repeatable random generator (Steele's `SplitMix64`).
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -128,7 +129,7 @@ impl Dice {
         self.next().to_le_bytes()[0]
     }
 
-    /// Returns a text of up to `chars_max` of the characters that readers trip over.
+    /// Returns a text of up to `chars_max` characters that parsers often get wrong.
     pub(crate) fn text(&mut self, chars_max: usize) -> String {
         const NASTY: [char; 40] = [
             'a', 'b', 'Z', '0', '9', '_', '-', '.', ':', '/', '\\', '"', '\'', '`', '{', '}', '[',

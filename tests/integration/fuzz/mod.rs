@@ -1,5 +1,5 @@
-//! Whatever comes in from outside, thrown at what reads it: bodies, matchers, configurations, modules, what
-//! guests return, URLs.
+//! Fuzzing of everything that parses input from outside: bodies, matchers, configurations, modules, the results of guests,
+//! URLs.
 //!
 //! A short run is part of the suite; `tests/README.md` has the command of the long one. A failure prints the two
 //! variables that bring it back.

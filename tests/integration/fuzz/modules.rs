@@ -1,4 +1,4 @@
-//! What lies in the drop folder: a module with anything in it changed.
+//! Modules in the drop folder, with random changes.
 
 use alert_manager::runtime::LoadError;
 use tests::harness::Harness;
@@ -77,7 +77,7 @@ fn modules_with_anything_changed_in_them() {
             }
         }
     });
-    // The runtime is none the worse for it.
+    // The runtime still works.
     let told = threads.block_on(async { harness.probe("attempt").await.facts().await });
     assert_eq!(told, ["1"]);
     println!("modules: {refused} refused");

@@ -1,5 +1,5 @@
-//! URLs against the egress policy. Whatever spelling passes is taken apart once more by a reader that shares
-//! no code with ours, and has to lead to the origin, and below the path, that was granted.
+//! URLs against the egress policy. A URL that the policy allows is parsed again by a parser that shares no code with ours, and
+//! must have the granted origin and a path below the granted one.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use url::Url;
 
 use super::engine::{Dice, corpus_lines, fuzz};
 
-/// A grant, as whoever wrote it meant it.
+/// A grant, and what its author means by it.
 struct Meant {
     text: &'static str,
     scheme: &'static str,

@@ -76,7 +76,7 @@ impl Fault {
     }
 }
 
-/// A door that a test opens: calls held by [`Fault::Hold`] wait before it.
+/// A gate that a test opens: calls with [`Fault::Hold`] wait until then.
 #[derive(Debug, Clone)]
 pub struct Gate(Arc<watch::Sender<bool>>);
 
@@ -92,7 +92,7 @@ impl Gate {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Lets everyone through, now and later.
+    /// Releases all calls, now and later.
     pub fn open(&self) {
         self.0.send_replace(true);
     }
@@ -115,7 +115,7 @@ struct Scripted {
 #[derive(Debug)]
 enum Choice {
     Always(Fault),
-    /// So many of a hundred calls meet it, as the dice fall.
+    /// This many of a hundred calls meet it, at random.
     Share {
         percent: usize,
         fault: Fault,
@@ -179,7 +179,7 @@ impl Faults {
         self.push(path, None, Choice::Always(fault));
     }
 
-    /// Meets one call of `path` in `one_in` with one of `faults`, as the dice fall, until [`Faults::clear`].
+    /// Meets one call of `path` in `one_in` with one of `faults`, at random, until [`Faults::clear`].
     ///
     /// # Panics
     /// If there is no fault to choose from.
@@ -193,7 +193,7 @@ impl Faults {
         self.push(path, None, choice);
     }
 
-    /// Meets so many of a hundred calls of `path` with `fault`, as the dice fall, until [`Faults::clear`].
+    /// Meets so many of a hundred calls of `path` with `fault`, at random, until [`Faults::clear`].
     pub fn share(&self, path: &str, percent: usize, fault: Fault, dice: Dice) {
         let choice = Choice::Share {
             percent,

@@ -70,7 +70,7 @@ impl Kubernetes {
         self.shared.server.change(|s| s.cluster = cluster);
     }
 
-    /// Answers 401 to whoever does not carry this bearer token.
+    /// Answers 401 to requests without this bearer token.
     pub fn require_token(&self, token: &str) {
         self.shared
             .server

@@ -15,7 +15,7 @@ async fn ask(kubernetes: &Kubernetes, path: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn the_crash_loop_is_told_in_the_apis_own_shapes() {
+async fn the_crash_loop_is_reported_in_the_shapes_of_the_real_api() {
     let kubernetes = Kubernetes::start(CrashLoop::oom_killed(NOW).cluster()).await;
     let pod = ask(&kubernetes, POD).await.json();
     assert_eq!(pod["kind"], "Pod");

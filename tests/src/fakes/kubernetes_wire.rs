@@ -1,4 +1,4 @@
-//! How the Kubernetes API names things, and how it says no.
+//! The paths of the Kubernetes API, and its errors.
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};

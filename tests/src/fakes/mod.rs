@@ -1,6 +1,6 @@
 //! Fakes of what the server and its handlers talk to, each on a free port of 127.0.0.1.
 //!
-//! They are strict: what the real service refuses, they refuse in the same words. Every call is recorded, and tests
+//! They are strict: they refuse what the real service refuses, with the same error. Every call is recorded, and tests
 //! wait for a call to arrive instead of sleeping.
 
 pub mod blocks;

@@ -116,7 +116,8 @@ impl Outage {
     }
 }
 
-/// What the methods that look at channels answer if posting fails with `code`: whoever asks before posting finds out.
+/// The answers of the methods that look up channels, if posting fails with `code`: a client that looks up the channel first
+/// gets a matching error.
 fn lookups(code: &str) -> Vec<(&'static str, Fault)> {
     let channel = |name: &str| {
         json!({

@@ -1,4 +1,5 @@
-//! An HTTP proxy that knows CONNECT alone: it leads each target to where the test says, and records what it was asked.
+//! A fake HTTP proxy that supports only CONNECT: it connects each target to the address that the test set, and records the
+//! requests.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -31,8 +32,8 @@ pub struct Connect {
 }
 
 impl Proxy {
-    /// Starts on a free port. `targets` says where each target leads; any other is answered 502, and each without
-    /// `authorization`, if there is one, 407.
+    /// Starts on a free port. `targets` maps each target to the address that it is connected to. Any other target gets a 502,
+    /// and a request without `authorization`, if that is set, a 407.
     ///
     /// # Panics
     /// If loopback has no free port.

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use crate::PATIENCE;
 
-/// What came back.
+/// The response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,

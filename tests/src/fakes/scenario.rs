@@ -29,7 +29,7 @@ pub enum Workload {
 /// A pod in a crash loop. The defaults are those of the alert in the README; every part can be set.
 #[derive(Debug, Clone)]
 pub struct CrashLoop {
-    /// Seconds since 1970 that the cluster takes for now; everything else is told from it.
+    /// The cluster's current time, in seconds since 1970; all other times are relative to it.
     pub now: i64,
     pub namespace: String,
     pub pod: String,

@@ -56,7 +56,7 @@ pub enum ChannelKind {
     Private,
 }
 
-/// Why a call was refused: Slack's code, and for blocks what is wrong where.
+/// Why a call was refused: Slack's code, and for blocks the path and the problem.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) code: &'static str,

@@ -33,7 +33,7 @@ impl Message {
         lines.join("\n")
     }
 
-    /// Tells whether `part` is anywhere in what it shows.
+    /// Returns whether the visible text contains `part`.
     pub fn contains(&self, part: &str) -> bool {
         self.shown().contains(part)
     }

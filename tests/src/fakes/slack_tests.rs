@@ -139,7 +139,7 @@ async fn what_slack_refuses_is_refused_with_its_code() {
 }
 
 #[tokio::test]
-async fn a_careless_client_is_told_what_it_forgot() {
+async fn the_answer_to_an_incomplete_call_names_what_is_missing() {
     let slack = Slack::start().await;
     let body = r##"{"channel":"#alerts","text":"x"}"##;
     let send = async |method: &str, headers: &[(&str, &str)], body: &str| -> Answer {

@@ -44,7 +44,7 @@ impl<T> Watched<T> {
         look(&self.inner.value.lock())
     }
 
-    /// Changes the value and wakes whoever waits.
+    /// Changes the value and wakes all tasks that wait.
     pub fn change<R>(&self, edit: impl FnOnce(&mut T) -> R) -> R {
         let result = edit(&mut self.inner.value.lock());
         self.inner.changes.send_modify(|version| *version += 1);

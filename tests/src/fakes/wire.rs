@@ -37,7 +37,7 @@ impl Wire {
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let asked = Arc::clone(&shared);
-                // Whoever hangs up is gone: there is nobody to tell.
+                // The error of a client that hung up has no receiver.
                 tokio::spawn(async move { serve(stream, &asked).await.ok() });
             }
         });

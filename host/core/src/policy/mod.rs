@@ -1,6 +1,7 @@
 //! Decides what a handler may reach. Makes no I/O.
 
 mod address;
+mod allow;
 mod grant;
 mod permit;
 mod refusal;
@@ -14,9 +15,9 @@ use std::sync::Arc;
 
 use url::Url;
 
+pub use allow::{MissingGrants, Needs, allow_with, imports_missing};
 pub use grant::{AddressRange, GrantError, HttpGrant};
-pub use refusal::{MissingGrants, MissingPin, Needs, Refusal, imports_missing};
-pub use refusal::{WITHOUT_FILE, allow_with};
+pub use refusal::{MissingPin, Refusal, WITHOUT_FILE};
 pub use steering::folded;
 pub use yaml::scalar;
 

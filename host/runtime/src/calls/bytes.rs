@@ -1,4 +1,4 @@
-//! Bytes as a record keeps them: JSON has no bytes, so they are written in base64.
+//! Bytes that a record, which is JSON, keeps in base64.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

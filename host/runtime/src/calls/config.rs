@@ -48,7 +48,7 @@ impl HostCall for ConfigGet {
         true
     }
 
-    /// A setting cannot be refused: it is there or not.
+    /// The contract has no error for `config.get`: a refused call answers that the setting is absent.
     fn failed(_: Refused) -> Done<Self::Reply> {
         Done::refused(None, "not set")
     }

@@ -1,4 +1,4 @@
-//! What the host calls of one invocation share: who calls, what is granted, and what is left of each budget.
+//! The state that the host calls of one invocation share: the caller, its grants, and what is left of each budget.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct HostContext {
     pub(crate) handler: HandlerName,
     pub(crate) delivery: DeliveryId,
     pub(crate) step: StepKind,
-    /// True if effects are held back.
+    /// True if effects are shown instead of made.
     pub(crate) dry_run: bool,
     pub(crate) alert: Arc<Alert>,
     pub(crate) found: Arc<Enrichment>,
@@ -30,10 +30,10 @@ pub(crate) struct HostContext {
     pub(crate) grants: Arc<Grants>,
     pub(crate) limits: Limits,
     pub(crate) deadline: Instant,
-    /// The guest's clock, whose time goes into the record.
+    /// The guest's wall clock. Its time is recorded with each call.
     pub(crate) clock: StepClock,
     pub(crate) replay: Replay,
-    /// What the other steps of its delivery have on record.
+    /// The size of the records of the delivery's other steps.
     pub(crate) recorded_elsewhere: RecordUse,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) clients: Arc<Clients>,
@@ -41,11 +41,11 @@ pub(crate) struct HostContext {
     pub(crate) services: Arc<Services>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) counts: Counts,
-    /// What `kv` would hold, if effects are held back.
+    /// In a dry run, the keys that were changed, with their values; `None` for a removed key.
     pub(crate) kv_held_back: BTreeMap<String, Option<Vec<u8>>>,
 }
 
-/// Calls so far, by interface, and what they brought in and took out.
+/// The number of calls so far, by interface, and the bytes that they brought into the sandbox and took out of it.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     calls: [u32; INTERFACES.len()],
@@ -54,7 +54,7 @@ pub(crate) struct Counts {
 }
 
 impl HostContext {
-    /// Counts a call that takes out so many bytes.
+    /// Counts a call that takes this many bytes out of the sandbox.
     ///
     /// # Errors
     /// The limit that is used up.
@@ -91,7 +91,7 @@ impl HostContext {
         Ok(())
     }
 
-    /// Checks that a call which brings something in may do so.
+    /// Checks that calls may still bring bytes into the sandbox.
     ///
     /// # Errors
     /// The limit that is used up.
@@ -110,23 +110,23 @@ impl HostContext {
         })
     }
 
-    /// Counts what a call brought in.
+    /// Counts the bytes that a call brought into the sandbox.
     pub(super) fn count_in(&mut self, bytes: usize) {
         self.counts.bytes_in += bytes as u64;
     }
 
-    /// Returns how many bytes calls may still bring in.
+    /// Returns the bytes that calls may still bring into the sandbox.
     pub(super) fn bytes_in_left(&self) -> u64 {
         let max = self.limits.bytes_in_max;
         max.saturating_sub(self.counts.bytes_in)
     }
 
-    /// Returns what is left of the step's time.
+    /// Returns the time that is left for the step.
     pub(super) fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Returns what requests are judged by and sent with.
+    /// Returns the policy and the clients for outgoing requests.
     pub(super) fn requester(&self) -> Requester<'_> {
         Requester {
             handler: &self.handler,
@@ -138,7 +138,7 @@ impl HostContext {
         }
     }
 
-    /// Returns who writes messages, and for which alert.
+    /// Returns the author of Slack messages.
     pub(super) fn author(&self) -> Author<'_> {
         Author {
             handler: &self.handler,

@@ -1,16 +1,19 @@
-//! The one order of every host call, whatever its interface:
+//! Makes the host calls of every interface. Each call goes through the same steps, in this order:
 //!
-//! 1. **count**: it is counted, and refused if a budget of the step is used up;
-//! 2. **replay**: if an earlier attempt has it on record, that is the answer;
-//! 3. **check**: it is granted and well formed;
-//! 4. **dry run**: an effect is held back;
-//! 5. **record**: there is room on record for an effect, and the store can record one;
-//! 6. **admit**: circuit breaker, hold and rate limit let it through. If it has to wait, the store is asked again;
-//! 7. **begin**: it is noted what begins, durably if an earlier call has failed and this one could leave doubt;
-//! 8. **live**: it is made;
-//! 9. **finish**: an effect is made durable before the guest learns of it, a read is kept for the next effect.
+//! 1. **count**: the call is counted, and refused if a budget of the step is used up;
+//! 2. **replay**: if an earlier attempt recorded it, the recorded reply is returned;
+//! 3. **check**: the call is refused unless it is granted and well formed;
+//! 4. **dry run**: an effect is shown instead of made;
+//! 5. **record**: an effect is refused unless it fits into the record and the store can record it;
+//! 6. **admit**: circuit breakers and rate limits admit the call, refuse it or delay it. After a delay, step 5's check of
+//!    the store is repeated;
+//! 7. **begin**: the recorder notes that the call begins. If an effect of this attempt has failed and this one could leave
+//!    doubt, the note is stored durably first;
+//! 8. **live**: the call is made;
+//! 9. **finish**: an effect is recorded durably before the guest gets the reply. A read is kept in memory, and recorded
+//!    together with the next effect.
 //!
-//! What is refused in step 1 is counted alone, since a loop may make a million such calls; everything after it is in the story.
+//! A call that is refused in step 1 is only counted, because a loop may make a million of them. All others are in the story.
 
 use std::future::Future;
 use std::time::Duration;
@@ -30,55 +33,58 @@ use crate::trace::recorder::micros;
 use crate::trace::{Answered, Call};
 use alert_manager_core::journal::{CallKind, CallName};
 
-/// A call of one function of an interface: what differs from interface to interface.
+/// A call of one function of an interface, with everything that differs from interface to interface.
 pub(super) trait HostCall: Sized + Send {
-    /// By which the call is counted and recorded.
+    /// The interface, for counts and records.
     const KIND: CallKind;
-    /// True if a change is committed in one transaction with its record: then nothing can happen without a record.
+    /// True if an effect and its record are committed in one transaction, so that no effect can happen without a record.
     const COMMITS_WITH_RECORD: bool = false;
-    /// The reply, as it is recorded.
+    /// The reply to the guest, which is also what is recorded.
     type Reply: Serialize + DeserializeOwned + Send;
-    /// Why there is none but this.
+    /// Why the call fails before it is made.
     type Error: From<Refused> + Send;
-    /// The call, ready to be made.
+    /// The checked call.
     type Prepared: Send;
 
-    /// Returns what the call is known by on a retry.
+    /// Returns the name by which a retry finds the call in the record.
     fn name(&self) -> CallName;
-    /// Returns how the story shows it: one line, free of secrets.
+    /// Returns the line of the story, without secrets.
     fn line(&self) -> String;
-    /// Returns true if it is an effect when it succeeds.
+    /// Returns true if the call is an effect if it succeeds.
     fn changes(&self) -> bool;
-    /// Returns how many bytes it takes out of the sandbox.
+    /// Returns the bytes that the call takes out of the sandbox.
     fn bytes_out(&self) -> usize;
-    /// Returns true if it is refused once [`crate::limits::quota::LimitName::BytesIn`] is used up.
+    /// Returns true if the call is refused once [`crate::limits::quota::LimitName::BytesIn`] is used up.
     fn brings_in(&self) -> bool {
         false
     }
-    /// Returns how many bytes the reply brings into the sandbox.
+    /// Returns the bytes that the reply brings into the sandbox.
     fn bytes_in(_reply: &Self::Reply) -> usize {
         0
     }
-    /// Returns true if the guest learns of a success.
+    /// Returns true if the reply is a success.
     fn is_ok(reply: &Self::Reply) -> bool;
-    /// Returns the end of a call that was not made, or not successfully.
+    /// Returns the result of a call that failed with this error.
     fn failed(error: Self::Error) -> Done<Self::Reply>;
 
-    /// Checks that the call is granted and well formed, and gets it ready.
+    /// Checks that the call is granted and well formed.
     ///
     /// # Errors
-    /// What the guest learns.
+    /// The error for the guest.
     fn check(self, host: &HostContext) -> Result<Self::Prepared, Self::Error>;
-    /// Returns what a dry run has instead of the effect. It is not asked of a call that changes nothing, which is made.
+    /// Returns the result of an effect in a dry run. Other calls are made in a dry run too.
+    ///
+    /// # Errors
+    /// If the invocation has to end.
     fn hold_back(
         prepared: Self::Prepared,
         plan: &Plan,
         host: &mut HostContext,
     ) -> impl Future<Output = Result<Done<Self::Reply>, Stop>> + Send;
-    /// Asks whether the call may be made now; returns how long it has to wait.
+    /// Asks circuit breakers and rate limits; returns how long to wait before the call is made.
     ///
     /// # Errors
-    /// The end of a call that is not made now.
+    /// The result of a call that is not admitted.
     fn admit(
         _prepared: &mut Self::Prepared,
         _host: &HostContext,
@@ -96,38 +102,38 @@ pub(super) trait HostCall: Sized + Send {
     ) -> impl Future<Output = Result<Done<Self::Reply>, Stop>> + Send;
 }
 
-/// Why the driver refuses a call, whatever its interface.
+/// Why the driver itself refuses a call.
 #[derive(Clone, Debug)]
 pub(super) enum Refused {
-    /// A budget of the step or the delivery is used up.
+    /// A limit of the step or the delivery is used up.
     Limit(LimitHit),
     /// The store cannot record an effect now.
     Unrecordable(String),
 }
 
-/// How a call ended that was not answered from the record.
+/// The result of a call that was not replayed.
 pub(super) struct Done<R> {
     pub(super) reply: R,
-    /// One line for people.
+    /// The line of the story.
     pub(super) line: String,
-    /// What is known of the change, if it was to make one.
+    /// Whether the change was made and recorded; meaningless for a read.
     pub(super) effect: Effect,
     pub(super) answered: Answered,
-    /// Slack's text and blocks, if the message was shown instead of sent.
+    /// The text and blocks of a Slack message that was shown instead of posted.
     pub(super) preview: Option<serde_json::Value>,
 }
 
-/// What is known of the effect of a call.
+/// Whether an effect was made, and recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// If it was made, it is not on record yet.
+    /// The driver has to record it if it was made.
     Of(Change),
-    /// The store has recorded it together with the change, or nothing was changed.
+    /// The store has recorded it in the same transaction, or nothing was changed.
     Recorded,
 }
 
 impl<R> Done<R> {
-    /// Returns the end of a call that the world answered, which changed nothing unless it is said otherwise.
+    /// Returns the result of a call that was made and changed nothing. For an effect, the caller sets `effect`.
     pub(super) fn live(reply: R, line: impl Into<String>) -> Self {
         Self {
             reply,
@@ -138,7 +144,7 @@ impl<R> Done<R> {
         }
     }
 
-    /// Returns the end of an effect that a dry run held back.
+    /// Returns the result of an effect in a dry run.
     pub(super) fn held_back(reply: R, line: impl Into<String>) -> Self {
         Self {
             answered: Answered::Preview,
@@ -146,7 +152,7 @@ impl<R> Done<R> {
         }
     }
 
-    /// Returns the end of a call that policy or a limit refused.
+    /// Returns the result of a call that a policy or a limit refused.
     pub(super) fn refused(reply: R, line: impl Into<String>) -> Self {
         Self {
             answered: Answered::Denied,
@@ -156,7 +162,7 @@ impl<R> Done<R> {
 }
 
 impl HookState {
-    /// Makes a call in the one order.
+    /// Makes a call, in the order of this module.
     ///
     /// # Errors
     /// If the invocation has to end.
@@ -173,12 +179,12 @@ impl HostContext {
             counted = counted.and_then(|()| self.check_in());
         }
         if let Err(hit) = counted {
-            self.recorder.refused(C::KIND, hit.limit);
+            self.recorder.count_refused(C::KIND, hit.limit);
             return Ok(C::failed(Refused::Limit(hit).into()).reply);
         }
         let plan = Plan::new(C::KIND, call.name(), &call.line(), call.changes());
         if let Some(reply) = self.replayed::<C>(&plan)? {
-            // As the first time, so that it comes to the same limit.
+            // As on the first attempt, so that the limit is met at the same call.
             self.count_in(C::bytes_in(&reply));
             return Ok(reply);
         }
@@ -187,7 +193,7 @@ impl HostContext {
         self.finish::<C>(plan, done).await
     }
 
-    /// Returns the recorded answer to this call; `None` if it is to be made.
+    /// Returns the recorded reply; `None` if the call has to be made.
     fn replayed<C: HostCall>(&mut self, plan: &Plan) -> Result<Option<C::Reply>, Stop> {
         let Some(entry) = self.replay.answer(plan.kind, &plan.name) else {
             return Ok(None);
@@ -203,7 +209,7 @@ impl HostContext {
             kind: plan.kind,
             request: plan.request.clone(),
             result: entry.result,
-            // The attempt that repeated it may have been cut off before its story said so.
+            // The attempt that recorded it may have been cut off before the call was in its story.
             answered: match entry.in_doubt {
                 true => Answered::Ambiguous,
                 false => Answered::Recorded,
@@ -211,11 +217,11 @@ impl HostContext {
             duration_us: micros(plan.began.elapsed()),
             preview: None,
         };
-        self.recorder.call(call, true);
+        self.recorder.add_call(call, true);
         Ok(Some(reply))
     }
 
-    /// Makes a call that is not on record, unless something is in its way.
+    /// Makes a call that is not on record: steps 3 to 8.
     async fn perform<C: HostCall>(&mut self, plan: &Plan, call: C) -> Result<Done<C::Reply>, Stop> {
         let unrecordable = |why| C::failed(Refused::Unrecordable(why).into());
         let mut prepared = match call.check(self) {
@@ -227,7 +233,7 @@ impl HostContext {
                 return C::hold_back(prepared, plan, self).await;
             }
             if let Err(hit) = self.check_record() {
-                self.recorder.met(hit.limit);
+                self.recorder.limit_hit(hit.limit);
                 return Ok(C::failed(Refused::Limit(hit).into()));
             }
             if let Err(why) = self.may_start()? {
@@ -256,7 +262,7 @@ impl HostContext {
         C::live(prepared, plan, self).await
     }
 
-    /// Records the call, adds it to the story, and returns the guest's answer.
+    /// Records the call, adds it to the story, and returns the reply: step 9.
     async fn finish<C: HostCall>(
         &mut self,
         plan: Plan,
@@ -264,7 +270,7 @@ impl HostContext {
     ) -> Result<C::Reply, Stop> {
         done.line = masked(&done.line, TRACE_LINE_BYTES_MAX);
         match done.effect {
-            Effect::Recorded => self.recorder.recorded(self.replay.used()),
+            Effect::Recorded => self.recorder.set_record_use(self.replay.used()),
             Effect::Of(_) if !plan.changes => {
                 if let Ok(reply) = serde_json::to_string(&done.reply) {
                     self.hold_read(&plan, &done.line, reply);
@@ -279,15 +285,16 @@ impl HostContext {
                     Stop::Host(format!("an answer cannot be recorded: {error}"))
                 })?;
                 self.record(&plan, &done.line, reply, in_doubt).await?;
-                self.recorder.carried(plan.kind, &plan.name);
-                self.recorder.recorded(self.replay.used());
+                self.recorder.effect_recorded(plan.kind, &plan.name);
+                self.recorder.set_record_use(self.replay.used());
             }
             Effect::Of(Change::Unknown) => {
                 done.answered = Answered::Ambiguous;
                 let recorded_to = self.replay.recorded_to();
-                self.recorder.sent(&plan.named(), &done.line, recorded_to);
+                self.recorder
+                    .outcome_unknown(&plan.named(), &done.line, recorded_to);
             }
-            // What policy refuses was not under way before either.
+            // A call that was refused here was not sent, so it settles and raises no doubts.
             Effect::Of(Change::NotSent | Change::Refused) if done.answered == Answered::Live => {
                 self.recorder.failed(&plan.named());
             }
@@ -302,7 +309,7 @@ impl HostContext {
             duration_us: micros(plan.began.elapsed()),
             preview: done.preview,
         };
-        self.recorder.call(call, is_ok);
+        self.recorder.add_call(call, is_ok);
         Ok(done.reply)
     }
 }

@@ -1,4 +1,4 @@
-//! `http`: requests to granted origins, with credentials that a handler never sees.
+//! `http`: requests to granted origins, with credentials that the handler never sees.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl HostCall for HttpSend {
     type Error = Error;
     type Prepared = Prepared;
 
-    /// All but the timeout.
+    /// Digests everything but the timeout.
     fn name(&self) -> CallName {
         let Self(request) = self;
         let [has_body, body] = optional(request.body.as_deref());
@@ -85,7 +85,7 @@ impl HostCall for HttpSend {
     fn bytes_in(reply: &Self::Reply) -> usize {
         match reply {
             Ok(answer) => answer.body.0.len() + bytes_of(&answer.headers),
-            // Until there it was read, whatever the guest learns of it.
+            // The body was read up to this bound.
             Err(Error::TooLarge(max)) => *max as usize,
             Err(_) => 0,
         }
@@ -120,7 +120,7 @@ impl HostCall for HttpSend {
                 max: max as u64,
                 detail: format!("a body of {used} bytes, at most {max}"),
             };
-            host.recorder.met(hit.limit);
+            host.recorder.limit_hit(hit.limit);
             return Err(Error::InvalidRequest(hit.to_string()));
         }
         let asked = request
@@ -161,12 +161,12 @@ impl HostCall for HttpSend {
         let admitted = prepared.admit(breakers, &host.rates, per_second, Instant::now());
         admitted.map_err(|why| match why {
             NotAdmitted::Breaker(why) => {
-                host.recorder.needs(origin_of(prepared));
+                host.recorder.unanswered(origin_of(prepared));
                 Self::failed(Error::Unreachable(why))
             }
             NotAdmitted::Rate(why) => {
                 let limit = LimitName::RequestsPerSecond;
-                host.recorder.met(limit);
+                host.recorder.limit_hit(limit);
                 Self::failed(Error::Unavailable(format!("{limit}: {why}")))
             }
         })
@@ -179,28 +179,28 @@ impl HostCall for HttpSend {
     ) -> Result<Done<Self::Reply>, Stop> {
         let (needed, limit) = (origin_of(&prepared), prepared.answer_bound().limit);
         let origin = prepared.origin().to_owned();
-        // Also if the invocation's time ends before the answer.
-        host.recorder.needs(needed.clone());
+        // Before the request is sent, in case the invocation's time ends before the answer.
+        host.recorder.unanswered(needed.clone());
         let sent = prepared.send().await;
         host.count_in(sent.withheld_bytes);
         let breakers = Arc::clone(&host.services.breakers);
         let failed = |why: &str| breakers.failed(&host.handler, &origin, why, Instant::now());
         match &sent.reply {
-            // It is out of order: a step that needs it waits.
+            // A step that fails now waits for this origin.
             Err(OutboundError::Unreachable(why)) => failed(why),
             Err(OutboundError::Timeout) => failed("no answer in time"),
             Ok(response) if response.status >= 500 => breakers.answered(&origin),
-            // It is there, but wants fewer requests: that says nothing about the others' wait.
+            // The origin works but limits the rate: this step need not wait for it, and the steps that do are not woken.
             Ok(response) if response.status == 429 => {
                 breakers.answered(&origin);
-                host.recorder.needs_no_more(&needed);
+                host.recorder.not_awaited(&needed);
             }
             reply => {
                 if let Err(OutboundError::TooLarge(_)) = reply {
-                    host.recorder.met(limit);
+                    host.recorder.limit_hit(limit);
                 }
                 breakers.answered(&origin);
-                host.recorder.has(needed);
+                host.recorder.answered(needed);
             }
         }
         let done = match (sent.reply.map(RecordedResponse::from), sent.line) {
@@ -215,7 +215,7 @@ impl HostCall for HttpSend {
     }
 }
 
-/// Returns what the body of an answer may have: its own limit, or what is left of a budget.
+/// Returns the bound of the response body: the lowest of its own limit and what is left of each budget.
 fn answer_bound(host: &HostContext, changes: bool) -> AnswerBound {
     let mut bound = AnswerBound {
         bytes_max: host.limits.response_bytes_max,
@@ -238,7 +238,7 @@ fn origin_of(prepared: &Prepared) -> Dependency {
     Dependency::Origin(prepared.origin().to_owned())
 }
 
-/// Returns what the story shows: without a query, which may carry what is nobody's business, and without a user or password.
+/// Returns the URL for the story, without its query, user and password, which may be confidential.
 fn shown_url(text: &str) -> String {
     let parsed = Some(text).filter(|text| text.len() <= HTTP_URL_BYTES_MAX);
     let Some(mut url) = parsed.and_then(|text| Url::parse(text).ok()) else {
@@ -246,7 +246,7 @@ fn shown_url(text: &str) -> String {
     };
     url.set_query(None);
     url.set_fragment(None);
-    // These fail for URLs that can have neither.
+    // These fail only for URLs that cannot have a user.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.to_string()

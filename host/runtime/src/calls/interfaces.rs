@@ -1,15 +1,15 @@
-//! The table of the interfaces.
+//! The table of the contract's interfaces.
 
 use crate::limits::quota::{LimitName, Limits};
 use alert_manager_core::journal::CallKind;
 
 /// One interface of the contract that a handler may import.
 pub(crate) struct Interface {
-    /// As the contract has it.
+    /// The name in the contract.
     pub(crate) name: &'static str,
-    /// By which its calls are recorded; absent if they are not.
+    /// The kind of its calls in the record; `None` if they are not recorded.
     pub(super) kind: Option<CallKind>,
-    /// How often it may be called in one invocation, if that has a limit of its own.
+    /// The limit on its calls in one invocation; `None` if only `host_calls` limits them.
     pub(super) calls_max: Option<CallsMax>,
 }
 

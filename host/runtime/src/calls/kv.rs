@@ -1,4 +1,4 @@
-//! `kv`: a handler's own state; every change is committed together with its record.
+//! `kv`: the state of a handler. Each change is committed together with its record.
 
 pub(super) mod change;
 
@@ -64,7 +64,7 @@ impl Host for HookState {
 }
 
 impl HookState {
-    /// Makes a change; returns what the guest learns of it.
+    /// Makes a change, and returns the guest's result.
     async fn change(
         &mut self,
         key: String,
@@ -158,7 +158,7 @@ impl HostCall for KvGet {
 }
 
 impl HostContext {
-    /// Reads the value as this invocation sees it.
+    /// Reads a value; in a dry run, with the changes of this invocation. The inner error is for the guest.
     async fn current(&self, key: &str) -> Result<Result<Option<Vec<u8>>, Error>, Stop> {
         if let Some(value) = self.kv_held_back.get(key) {
             return Ok(Ok(value.clone()));
@@ -177,7 +177,7 @@ fn check_sizes(host: &HostContext, key: &str, value: &[u8]) -> Result<(), Error>
     ];
     for (bytes, max, limit) in bounds {
         if bytes > max as usize {
-            host.recorder.met(limit);
+            host.recorder.limit_hit(limit);
             return Err(Error::TooLarge(max));
         }
     }

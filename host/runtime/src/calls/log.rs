@@ -1,5 +1,5 @@
-//! `log`: lines for the operator. No host call in the driver's sense: a line is neither counted among them nor recorded, and
-//! past its own budget it costs a counter and no more.
+//! `log`: lines for the operator. They do not go through the driver: a line is neither counted as a host call nor recorded.
+//! Lines past the budget are only counted.
 
 use crate::bindings::log::{Host, Level};
 use crate::sandbox::guest::GuestState;

@@ -1,5 +1,5 @@
-//! The host interfaces: what a handler may call. [`driver`] makes every call in the same order; each interface is one file
-//! that says how its calls differ, one line in [`interfaces`] and one line in [`linker`].
+//! The host interfaces that a handler may import. [`driver`] makes the calls of all of them in the same order. An interface
+//! is one file with what is specific to its calls, one line in [`interfaces`] and one line in [`linker`].
 
 mod bytes;
 mod config;
@@ -23,10 +23,10 @@ use crate::calls::context::HostContext;
 use crate::sandbox::engine::Sandbox;
 use crate::sandbox::guest::{GuestState, HasGuest};
 
-/// Makes the linker of `enrich` and `act`: WASI and every interface.
+/// Makes the linker of `enrich` and `act`, with WASI and every interface.
 ///
 /// # Errors
-/// If two of them claim one name.
+/// If two of them have the same name.
 pub(crate) fn linker(sandbox: &Sandbox) -> wasmtime::Result<Linker<HookState>> {
     let mut linker = sandbox.wasi_linker()?;
     bindings::types::add_to_linker::<_, HasSelf<HookState>>(&mut linker, |state| state)?;
@@ -44,7 +44,7 @@ pub(crate) struct HookState {
     pub(crate) host: HostContext,
 }
 
-/// The contract's types alone: there is nothing to call.
+/// The interface `types` has no function.
 impl bindings::types::Host for HookState {}
 
 impl HasGuest for HookState {

@@ -1,4 +1,4 @@
-//! What a call is known by on a retry, and how the story shows it.
+//! The name of a call, by which a retry finds it in the record, and its line in the story.
 
 use std::time::Instant;
 
@@ -9,13 +9,13 @@ use crate::text::{cut, hex, masked};
 use alert_manager_core::alert::Timestamp;
 use alert_manager_core::journal::{CallKind, CallName, Entry, NamedCall};
 
-/// A call of which it is known what it is to be called, and not yet what will become of it.
+/// A call before it is made: its name, and its line in the story.
 pub(super) struct Plan {
     pub(super) kind: CallKind,
     pub(super) name: CallName,
-    /// One line for people.
+    /// The line of the story.
     pub(super) request: String,
-    /// True if it changes something outside when it succeeds.
+    /// True if it is an effect if it succeeds.
     pub(super) changes: bool,
     pub(super) began: Instant,
 }
@@ -39,7 +39,7 @@ impl Plan {
         }
     }
 
-    /// Returns the entry to record. `clock` is what the guest's clock shows.
+    /// Returns the entry to record. `clock` is the time that the guest's clock shows.
     pub(super) fn entry(
         &self,
         clock: Timestamp,
@@ -64,14 +64,15 @@ impl Plan {
     }
 }
 
-/// Returns a guest's text as a line of the story. It is cut first: it may be as long as the guest's memory.
+/// Returns a guest's text as a line of the story. It is cut before anything else, because it may be as long as the guest's
+/// memory.
 fn one_line(text: &str) -> String {
     let beginning = cut(text, 4 * TRACE_LINE_BYTES_MAX);
     let line = alert_manager_core::text::inert(beginning).replace('\n', " ");
     masked(&line, TRACE_LINE_BYTES_MAX)
 }
 
-/// Names a call: by the author's key if there is one, else by the digest of `parts`, each with its length.
+/// Returns the name of a call: the author's key if there is one, else a digest of `parts` and their lengths.
 pub(super) fn name_of(key: Option<&str>, parts: &[&[u8]]) -> CallName {
     if let Some(key) = key {
         return CallName::Key(key.to_owned());
@@ -88,7 +89,7 @@ pub(super) fn name_of(key: Option<&str>, parts: &[&[u8]]) -> CallName {
 /// Checks an author's key.
 ///
 /// # Errors
-/// Says what is wrong with it.
+/// What is wrong with it.
 pub(super) fn check_key(key: Option<&str>) -> Result<(), String> {
     match key {
         Some("") => Err("key: it is empty; leave it out if there is none".to_owned()),
@@ -100,7 +101,7 @@ pub(super) fn check_key(key: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// Distinguishes an absent part from an empty one.
+/// Returns two parts that distinguish an absent part from an empty one.
 pub(super) fn optional(part: Option<&[u8]>) -> [&[u8]; 2] {
     match part {
         Some(bytes) => [b"1", bytes],
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_story_shows_of_a_call_is_cut_before_anything_is_done_with_it() {
+    fn the_line_of_a_call_is_cut_before_it_is_masked() {
         let long = format!("a\u{1b}\nb {}", "\u{1b}ghp_".repeat(1_000_000));
         let plan = Plan::new(CallKind::Config, name_of(None, &[]), &long, false);
         assert!(plan.request.len() <= TRACE_LINE_BYTES_MAX);

@@ -1,4 +1,4 @@
-//! What an invocation has on record: how much more there may be, and how an effect and the reads before it get there.
+//! Writes effects, and the reads before them, to the step's record in the store, within the limits of the record.
 
 use std::time::Duration;
 
@@ -12,11 +12,12 @@ use crate::limits::{
 use crate::sandbox::stop::Stop;
 use alert_manager_core::journal::{Entry, LedgerError, RecordUse};
 
-/// The pause before a record that the store did not take is tried again. The answer waits meanwhile.
+/// The pause before writing a record is retried. The guest waits for its reply meanwhile.
 const RECORD_RETRY: Duration = Duration::from_millis(200);
 
 impl HostContext {
-    /// Checks that an effect which starts now can be recorded, whatever its answer is.
+    /// Checks that the record has room for an effect with the smallest reply. [`Self::recorded_body_bytes_max`] bounds the
+    /// reply.
     ///
     /// # Errors
     /// The limit that is used up.
@@ -47,7 +48,7 @@ impl HostContext {
         Ok(())
     }
 
-    /// Returns how much may still be recorded.
+    /// Returns how much may still be recorded by the step, and by the delivery as a whole.
     fn record_left(&self) -> RecordUse {
         let own = self.replay.used();
         let all = own.plus(self.recorded_elsewhere);
@@ -71,7 +72,7 @@ impl HostContext {
         }
     }
 
-    /// Returns the reads to record before an effect that takes so many bytes of the record.
+    /// Returns the reads to record before an effect whose entry has this many bytes.
     pub(super) fn reads_before(&mut self, effect_bytes: usize) -> Vec<Entry> {
         let left = self.record_left();
         self.replay.held(RecordUse {
@@ -80,15 +81,14 @@ impl HostContext {
         })
     }
 
-    /// Returns how large a body can be that is recorded in base64, in bytes.
+    /// Returns the largest body, in bytes, that can still be recorded in base64.
     pub(super) fn recorded_body_bytes_max(&self) -> u32 {
         let left = self.record_left().bytes;
         let body = left.saturating_sub(RECORDED_EFFECT_BYTES_MIN) / 4 * 3;
         u32::try_from(body).unwrap_or(u32::MAX)
     }
 
-    /// Asks whether an effect may start now. The inner error is for the guest: the store cannot record, so nothing may
-    /// happen.
+    /// Asks the store whether it can record an effect now. The inner error is for the guest: the store cannot.
     ///
     /// # Errors
     /// If the lease is lost.
@@ -96,20 +96,20 @@ impl HostContext {
         stored(self.ledger.ready())
     }
 
-    /// Tells the store which call begins, if one of the same attempt has not succeeded before it; otherwise it costs
-    /// nothing. The inner error is for the guest, as for [`Self::may_start`].
+    /// Stores a note that the call begins, if an earlier effect of this attempt has failed; otherwise does nothing. The
+    /// inner error is for the guest, as in [`Self::may_start`].
     ///
     /// # Errors
     /// If the lease is lost.
     pub(super) async fn note(&self, plan: &Plan) -> Result<Result<(), String>, Stop> {
         let recorded_to = self.replay.recorded_to();
-        match self.recorder.note(plan.named(), recorded_to) {
+        match self.recorder.note_before(plan.named(), recorded_to) {
             Some(note) => stored(self.ledger.note(note).await),
             None => Ok(Ok(())),
         }
     }
 
-    /// Makes an effect durable, and the reads before it; returns once it is.
+    /// Records an effect and the reads before it; returns once they are durable. Retries while the store is unavailable.
     ///
     /// # Errors
     /// If the lease is lost.
@@ -134,13 +134,13 @@ impl HostContext {
                     return Ok(());
                 }
                 Err(error @ LedgerError::LeaseLost) => return Err(Stop::Host(error.to_string())),
-                // The effect has happened: the guest must not learn of it before it is recorded.
+                // The effect has happened, so this is retried: the guest must not get the reply before it is recorded.
                 Err(LedgerError::Unavailable(_)) => tokio::time::sleep(RECORD_RETRY).await,
             }
         }
     }
 
-    /// Keeps a read for the record, unless it is too large: then a retry makes the call again.
+    /// Keeps a read for the record. One that is too large is not kept, and a retry makes the call again.
     pub(super) fn hold_read(&mut self, plan: &Plan, result: &str, reply: String) {
         if reply.len() <= RECORDED_READ_BYTES_MAX {
             let seq = self.replay.take_seq();
@@ -150,7 +150,7 @@ impl HostContext {
     }
 }
 
-/// Sorts what the ledger says: the inner error is for the guest.
+/// Splits the ledger's errors: the inner one is for the guest.
 ///
 /// # Errors
 /// If the lease is lost.

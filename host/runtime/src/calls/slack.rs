@@ -1,4 +1,4 @@
-//! `slack`: messages to granted channels, at each channel's rate; shown instead of sent in preview.
+//! `slack`: messages to granted channels, within each channel's rate limit; in preview they are shown instead of posted.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ impl Host for HookState {
 /// `slack.post`, `slack.update`, `slack.react`.
 pub(super) struct SlackCall {
     action: Action,
-    /// The author's own name of it.
+    /// The author's key.
     key: Option<String>,
 }
 
@@ -60,7 +60,7 @@ impl SlackCall {
         Self { action, key }
     }
 
-    /// The message's channel and thread are not looked at, so they are no part of its name.
+    /// The channel and thread of the message are ignored, so they are not part of the call's name.
     pub(super) fn update(at: String, message: Message) -> Self {
         let Message {
             text, blocks, key, ..
@@ -82,7 +82,7 @@ impl SlackCall {
 
 impl HostCall for SlackCall {
     const KIND: CallKind = CallKind::Slack;
-    /// The reference of the message; empty for a reaction.
+    /// The message's reference; empty for a reaction.
     type Reply = Result<String, Error>;
     type Error = Error;
     type Prepared = Outgoing;
@@ -180,7 +180,7 @@ impl HostCall for SlackCall {
         admitted.map_err(|why| match why {
             Deferred::Held(hold) => {
                 let why = hold.to_string();
-                host.recorder.meets(hold);
+                host.recorder.held_by(hold);
                 Self::failed(Error::Unavailable(why))
             }
             Deferred::RateLimited(wait) => Self::failed(SlackError::RateLimited(wait).into()),
@@ -193,7 +193,7 @@ impl HostCall for SlackCall {
                 }
             }
         })?;
-        // A delivery that has to wait gives its place back meanwhile.
+        // A call never waits here: its delivery is retried later, and holds no permit meanwhile.
         Ok(Duration::ZERO)
     }
 
@@ -207,15 +207,15 @@ impl HostCall for SlackCall {
             slack.print(&outgoing);
             return Ok(shown(&outgoing, plan, host, Change::Made));
         }
-        // Also if the invocation's time ends before the answer.
-        host.recorder.needs(Dependency::Slack);
+        // Before the call is sent, in case the invocation's time ends before the answer.
+        host.recorder.unanswered(Dependency::Slack);
         let sent = slack.send(host.author(), outgoing, host.time_left()).await;
         for finding in sent.findings {
             match finding {
-                Finding::Needs(dependency) => host.recorder.needs(dependency),
-                Finding::NeedsNoMore(dependency) => host.recorder.needs_no_more(&dependency),
-                Finding::Has(dependency) => host.recorder.has(dependency),
-                Finding::Held(hold) => host.recorder.meets(hold),
+                Finding::Unanswered(dependency) => host.recorder.unanswered(dependency),
+                Finding::NotAwaited(dependency) => host.recorder.not_awaited(&dependency),
+                Finding::Answered(dependency) => host.recorder.answered(dependency),
+                Finding::Held(hold) => host.recorder.held_by(hold),
             }
         }
         let done = match (sent.reply, sent.line) {
@@ -230,7 +230,8 @@ impl HostCall for SlackCall {
     }
 }
 
-/// Shows the call instead of sending it. In preview that is the effect; in a dry run it is held back.
+/// Shows a call instead of sending it. `change` says whether that counts as the effect: in preview it does, in a dry run
+/// not.
 fn shown(
     outgoing: &Outgoing,
     plan: &Plan,

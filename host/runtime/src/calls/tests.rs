@@ -1,4 +1,5 @@
-//! The order of a host call is one for every interface: of all that stands in the way of a call, the first in the order answers.
+//! The driver's order is the same for every interface: of several obstacles to a call, the first in the order decides its
+//! result.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -35,36 +36,36 @@ use crate::sandbox::meter::MemoryMeter;
 use crate::services::{Lasting, ServiceOptions, Services};
 use crate::slack::message_ref::{PostedMessage, RefKey};
 use crate::slack::settings::{Rate, Settings};
-use crate::trace::log::{LogBudget, Speaker};
+use crate::trace::log::{LogBudget, LogSource};
 use crate::trace::recorder::Recorder;
 use crate::trace::{Answered, Trace};
 
-/// What stands in the way of a call, in the one order.
+/// An obstacle to a call, in the driver's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Obstacle {
     /// The budget of its interface is used up.
     Budget,
     /// An earlier attempt has it on record.
     Recorded,
-    /// It is not granted, or over a bound.
+    /// It is not granted, or exceeds a bound.
     Check,
-    /// Effects are held back.
+    /// It is a dry run.
     DryRun,
-    /// The step may have no more on record.
+    /// The step's record is full.
     RecordUsedUp,
     /// The store cannot record now.
     Store,
     /// The origin's circuit breaker is open, or Slack has said to wait.
     Admit,
-    /// The store cannot take the note of what begins.
+    /// The store cannot store the note that the call begins.
     Begin,
-    /// Nothing does: it is made.
+    /// None: the call is made.
     Live,
 }
 
 use Obstacle::{Admit, Begin, Budget, Check, DryRun, Live, RecordUsedUp, Recorded, Store};
 
-/// An origin that nobody listens at.
+/// An origin on which nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:1";
 const KEY: [u8; 32] = [7; 32];
 
@@ -79,7 +80,7 @@ const EFFECT: &[Obstacle] = &[
     Begin,
     Live,
 ];
-/// Nothing outside of the server has to let it through, and nothing of it can be in doubt.
+/// A change of `kv` needs no admission, and cannot be in doubt.
 const CHANGE_OF_KV: &[Obstacle] = &[Budget, Recorded, Check, DryRun, RecordUsedUp, Store, Live];
 const READ: &[Obstacle] = &[Budget, Recorded, Check, Admit, Live];
 const READ_OF_KV: &[Obstacle] = &[Budget, Recorded, Check, Live];
@@ -109,7 +110,7 @@ fn message() -> Message {
 }
 
 #[tokio::test]
-async fn http_calls_meet_what_is_in_their_way_in_the_one_order() {
+async fn http_calls_meet_obstacles_in_the_drivers_order() {
     let reply = r#"{"Err":"Timeout"}"#;
     for method in [Method::Get, Method::Head] {
         check_order(|| send(method, NOWHERE), reply, READ).await;
@@ -120,7 +121,7 @@ async fn http_calls_meet_what_is_in_their_way_in_the_one_order() {
 }
 
 #[tokio::test]
-async fn slack_calls_meet_what_is_in_their_way_in_the_one_order() {
+async fn slack_calls_meet_obstacles_in_the_drivers_order() {
     let at = RefKey::new(KEY).seal(
         &HandlerName::new("h"),
         &PostedMessage {
@@ -138,7 +139,7 @@ async fn slack_calls_meet_what_is_in_their_way_in_the_one_order() {
 }
 
 #[tokio::test]
-async fn kv_calls_meet_what_is_in_their_way_in_the_one_order() {
+async fn kv_calls_meet_obstacles_in_the_drivers_order() {
     let key = || "k".to_owned();
     check_order(|| kv::KvGet { key: key() }, r#"{"Ok":null}"#, READ_OF_KV).await;
     let (value, ttl_seconds) = (b"v".to_vec(), None);
@@ -164,7 +165,7 @@ async fn kv_calls_meet_what_is_in_their_way_in_the_one_order() {
 }
 
 #[tokio::test]
-async fn config_calls_meet_what_is_in_their_way_in_the_one_order() {
+async fn config_calls_meet_obstacles_in_the_drivers_order() {
     let get = || config::ConfigGet {
         key: "k".to_owned(),
     };
@@ -173,7 +174,7 @@ async fn config_calls_meet_what_is_in_their_way_in_the_one_order() {
 
 #[tokio::test]
 async fn a_change_that_is_cut_off_is_ambiguous_and_neither_a_read_nor_a_change_of_kv_is() {
-    // It takes connections and never answers.
+    // The listener accepts connections and never answers.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = &format!("http://{}", listener.local_addr().unwrap());
     let update = kv::change::KvUpdate {
@@ -209,7 +210,7 @@ fn cut_off<C: HostCall>(call: C, origin: &str) -> Answered {
     calls.last().unwrap().answered
 }
 
-/// Puts all obstacles in the way of a call, then all but the first, and so on: each time the first that is left answers.
+/// Makes a call with all obstacles, then with all but the first, and so on: each time the first of them decides the result.
 async fn check_order<C: HostCall>(call: impl Fn() -> C, reply: &str, order: &[Obstacle]) {
     for (n, first) in order.iter().enumerate() {
         let obstacles = &order[n..];
@@ -221,7 +222,7 @@ async fn check_order<C: HostCall>(call: impl Fn() -> C, reply: &str, order: &[Ob
     }
 }
 
-/// Returns which obstacle a call met, by what its story says.
+/// Returns the obstacle that a call met, by its story.
 fn met(trace: &Trace) -> Obstacle {
     let Some(call) = trace.calls.last() else {
         assert_eq!(trace.counts.last().unwrap().result, "denied");
@@ -241,8 +242,8 @@ fn met(trace: &Trace) -> Obstacle {
     }
 }
 
-/// Makes the state of an invocation with these obstacles in the way of a call. `reply` is what an earlier attempt recorded;
-/// requests and messages go to `origin`. The store answers no call of `kv` if there is no obstacle at all.
+/// Makes the state of an invocation whose calls meet these obstacles. `reply` is the reply that an earlier attempt recorded;
+/// requests and messages go to `origin`. Without any obstacle, the store never answers calls of `kv`.
 fn state<C: HostCall>(call: &C, reply: &str, origin: &str, obstacles: &[Obstacle]) -> HookState {
     crate::outbound::egress::install_crypto();
     let has = |obstacle| obstacles.contains(&obstacle);
@@ -303,7 +304,7 @@ fn state<C: HostCall>(call: &C, reply: &str, origin: &str, obstacles: &[Obstacle
     }
 }
 
-/// Returns what the step may use and reach with these obstacles.
+/// Returns the limits and grants with these obstacles.
 fn policy(origin: &str, obstacles: &[Obstacle]) -> (Limits, Grants) {
     let has = |obstacle| obstacles.contains(&obstacle);
     let mut limits = Limits::default();
@@ -325,13 +326,13 @@ fn policy(origin: &str, obstacles: &[Obstacle]) -> (Limits, Grants) {
 }
 
 fn recorder_of(handler: &HandlerName, limits: &Limits, kind: CallKind) -> Arc<Recorder> {
-    let speaker = Speaker {
+    let source = LogSource {
         handler: handler.clone(),
         about: None,
     };
     let budget = LogBudget::new(limits, Arc::default());
-    let recorder = Recorder::new(speaker, budget);
-    // Only after a call that failed is there anything to note.
+    let recorder = Recorder::new(source, budget);
+    // A note is stored only if an earlier effect has failed.
     recorder.failed(&NamedCall {
         kind,
         name: CallName::Key("failed before".to_owned()),
@@ -390,11 +391,11 @@ fn alert() -> Alert {
     }
 }
 
-/// A ledger that keeps nothing, and of which some methods fail.
+/// A ledger that stores nothing, and some of whose methods fail.
 struct FaultyLedger {
     ready: bool,
     notes: bool,
-    /// If not, calls of `kv` never end.
+    /// If false, calls of `kv` never end.
     answers: bool,
 }
 

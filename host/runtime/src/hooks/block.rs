@@ -1,9 +1,9 @@
-//! Blocks: between the contract's type and the server's own.
+//! Converts blocks between the contract's type and the server's own.
 
 use crate::bindings::types;
 use alert_manager_core::alert::Block;
 
-/// Returns a block as the contract has it.
+/// Returns a block as the contract's type.
 pub(super) fn to_contract(block: &Block) -> types::Block {
     match block.clone() {
         Block::Markdown { text } => types::Block::Markdown(text),
@@ -40,7 +40,7 @@ pub(super) fn to_contract(block: &Block) -> types::Block {
     }
 }
 
-/// Returns a block of a guest as the server keeps it. Nothing of it is checked.
+/// Returns a guest's block as the server's type, unchecked.
 pub(super) fn from_contract(block: types::Block) -> Block {
     match block {
         types::Block::Markdown(text) => Block::Markdown { text },

@@ -1,5 +1,4 @@
-//! Calls `describe` alone, in a store that can do nothing but log: every other function of the contract answers that it is
-//! denied.
+//! Calls `describe` in a store whose imports can do nothing but log: every other function of the contract answers `denied`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,28 +23,28 @@ use crate::trace::recorder::Recorder;
 use crate::types::StepFailure;
 use alert_manager_core::alert::Timestamp;
 
-/// What `describe` is answered by every function but those of `log`.
+/// The answer of every function except those of `log`.
 const DENIED: &str = "describe may only describe: nothing is granted while a module is loaded";
 
-/// Passed to wasmtime as the error of a function that cannot answer that it is denied. It ends the call as a failure of the
-/// module: the server denies it again at every try.
+/// The error of a function whose type has no way to answer `denied`. It ends the call as a permanent failure of the module,
+/// because every retry would be denied too.
 #[derive(Debug, thiserror::Error)]
 #[error("{DENIED}")]
 struct Denied;
 
 /// Why a module could not be described.
 pub(crate) enum DescribeFailure {
-    /// Its types are not the contract's: found only when it is instantiated.
+    /// Its types are not the contract's, which was found when it was instantiated.
     Mismatch(String),
-    /// Its code failed, or a limit was met.
+    /// Its code failed or met a limit, or the server could not run it.
     Failed(StepFailure),
 }
 
-/// Calls `describe`. The imports of `component` have been checked against the contract: what they are called with and what they
-/// return is taken from the component itself.
+/// Calls `describe`. The names of the component's imports have been checked against the contract; the types of the functions
+/// are taken from the component itself.
 ///
 /// # Errors
-/// Says what ended it.
+/// Why the module could not be described.
 pub(crate) async fn describe(
     sandbox: &Sandbox,
     component: &Component,
@@ -58,7 +57,7 @@ pub(crate) async fn describe(
         .map_err(|error| DescribeFailure::Failed(StepFailure::Host(error.to_string())))?;
     let linker = denying_linker(sandbox, component)
         .map_err(|error| DescribeFailure::Mismatch(format!("{error:#}")))?;
-    // Nobody set limits yet for a name that nobody knows.
+    // The handler's name, and so its configured limits, are not known yet.
     let limits = Limits {
         cpu_max: DESCRIBE_CPU_MAX,
         wall_max: DESCRIBE_WALL_MAX,
@@ -99,7 +98,7 @@ fn failure(error: &wasmtime::Error, guest: &GuestState, is_instantiated: bool) -
     }
 }
 
-/// Links WASI and `log`; whatever else of the contract the component imports answers that it is denied.
+/// Links WASI, `log`, and a denying function for every other function of the contract that the component imports.
 fn denying_linker(sandbox: &Sandbox, component: &Component) -> Result<Linker<GuestState>> {
     let mut linker = sandbox.wasi_linker()?;
     log::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, GuestState::guest)?;
@@ -125,7 +124,10 @@ fn denying_linker(sandbox: &Sandbox, component: &Component) -> Result<Linker<Gue
     Ok(linker)
 }
 
-/// Answers `denied`, `unavailable` or absent, whichever of them a function can answer.
+/// Sets each result to `denied`, `unavailable` or `none`: the first that its type allows.
+///
+/// # Errors
+/// If the type allows none of them.
 fn deny(function: &ComponentFunc, results: &mut [Val]) -> Result<()> {
     for (result, ty) in results.iter_mut().zip(function.results()) {
         *result = denial(&ty).ok_or(Denied)?;
@@ -158,7 +160,7 @@ mod tests {
 
     use super::*;
     use crate::limits::bounds::Bounds;
-    use crate::trace::log::{LogBudget, Speaker};
+    use crate::trace::log::{LogBudget, LogSource};
     use alert_manager_core::alert::HandlerName;
 
     /// A component that passes on what a function of the contract answers, which has this type of error and this result.
@@ -191,13 +193,13 @@ mod tests {
         let component = wat::parse_str(component).unwrap();
         let component = Component::new(&sandbox.engine, component).unwrap();
         let linker = denying_linker(&sandbox, &component).unwrap();
-        let speaker = Speaker {
+        let source = LogSource {
             handler: HandlerName::new("(describe)"),
             about: None,
         };
         let budget = LogBudget::new(&Limits::default(), Arc::default());
         let guest = GuestState::new(
-            Arc::new(Recorder::new(speaker, budget)),
+            Arc::new(Recorder::new(source, budget)),
             MemoryMeter::for_describe(Bounds::default()),
             Limits::default(),
             (StepClock::at(Timestamp::UNIX_EPOCH), [0; 32]),
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_function_that_no_one_wrote_a_denial_for_is_denied() {
+    async fn functions_of_any_type_are_denied() {
         let denied = |case: &str| {
             let why = Val::String(DENIED.to_owned());
             let error = Val::Variant(case.to_owned(), Some(Box::new(why)));
@@ -246,7 +248,7 @@ mod tests {
                 (Err((error, failure)), None) => {
                     assert!(format!("{error:#}").contains(DENIED), "{error:#}");
                     match failure {
-                        // The module's, which no retry mends.
+                        // A failure of the module, which no retry fixes.
                         DescribeFailure::Failed(StepFailure::Trap(why)) => {
                             assert!(why.contains(DENIED), "{why}");
                         }

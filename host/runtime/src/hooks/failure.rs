@@ -1,4 +1,4 @@
-//! Why a guest did not return, in words for its author.
+//! Turns an error of wasmtime into the reason why a guest did not return, for the handler's author.
 
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, WasmBacktrace};
@@ -12,7 +12,7 @@ use crate::text::cut;
 use crate::types::StepFailure;
 use crate::wasmtime_words;
 
-/// Returns why a guest did not return. What is nearest to the cause comes first.
+/// Returns why a guest did not return: the host's own reason if it has one, then a refused growth of memory, then the trap.
 pub(crate) fn failure_of(error: &wasmtime::Error, guest: &GuestState) -> StepFailure {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return match stop {

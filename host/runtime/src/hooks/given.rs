@@ -1,4 +1,4 @@
-//! What a hook is called with: lent to the guest's memory as the server holds it, not copied on the way.
+//! The arguments of a hook. They borrow from the server's own types and are written directly into the guest's memory.
 
 use wasmtime::component::{ComponentType, Lower};
 
@@ -9,7 +9,7 @@ use alert_manager_core::alert::{Alert, Enrichment, Labels, Status, Timestamp};
 /// The arguments of `enrich` and `act`.
 pub(super) type Arguments<'a> = (&'a hooks::Call, &'a AlertGiven<'a>, &'a FoundGiven<'a>);
 
-/// The contract's `labels`.
+/// The contract's `labels`, borrowed.
 type Lent<'a> = Vec<(&'a str, &'a str)>;
 
 /// The contract's `alert`, field by field.
@@ -55,7 +55,7 @@ pub(super) struct FoundGiven<'a> {
     blocks: &'a [types::Block],
 }
 
-/// What a hook is called with.
+/// The arguments of a hook.
 pub(crate) struct Given<'a> {
     pub(super) call: &'a hooks::Call,
     alert: &'a Alert,
@@ -121,7 +121,7 @@ fn status(status: Status) -> types::Status {
 fn timestamp(at: Timestamp) -> types::Timestamp {
     let (mut seconds, mut nanoseconds) = (at.as_second(), at.subsec_nanosecond());
     if nanoseconds < 0 {
-        // Before 1970 ours counts back from the next second.
+        // Before 1970, jiff's nanoseconds count back from the next second.
         seconds -= 1;
         nanoseconds += 1_000_000_000;
     }
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_before_1970_have_nanoseconds_that_count_on() {
+    fn timestamps_before_1970_have_nanoseconds_from_zero_up() {
         let at = timestamp("1969-12-31T23:59:58.5Z".parse().unwrap());
         assert_eq!((at.seconds, at.nanoseconds), (-2, 500_000_000));
     }

@@ -1,5 +1,4 @@
-//! The hooks that a handler exports: found once when it is loaded, called with what the server holds, and what they return
-//! taken within its bounds.
+//! The hooks that a handler exports: finds them when a module is loaded, calls them, and checks what they return.
 
 mod block;
 pub(crate) mod describe;
@@ -18,8 +17,8 @@ type Enrich = (std::result::Result<types::Enrichment, types::Failure>,);
 type Act = (std::result::Result<types::Labels, types::Failure>,);
 type Describe = (hooks::Description,);
 
-/// Where a component has its hooks. The glue that wasmtime generates looks up and checks every hook in every instance; a call
-/// needs one of them.
+/// The indexes of a component's hooks. The bindings that wasmtime generates would look up and check every hook in every
+/// instance, although an invocation calls only one.
 #[derive(Clone, Copy)]
 pub(crate) struct Exports {
     describe: ComponentExportIndex,
@@ -28,7 +27,7 @@ pub(crate) struct Exports {
 }
 
 impl Exports {
-    /// Finds the hooks; absent if one is missing.
+    /// Finds the hooks; `None` if one is missing.
     pub(crate) fn find(component: &Component) -> Option<Self> {
         let interface = format!("{CONTRACT_PACKAGE}/hooks@{CONTRACT_VERSION}");
         let instance = component.get_export_index(None, interface.as_str())?;
@@ -43,7 +42,7 @@ impl Exports {
     /// Checks the type of every hook against the contract.
     ///
     /// # Errors
-    /// If one is of another type.
+    /// If one has another type.
     fn check<T: 'static>(&self, store: &mut Store<T>, instance: &Instance) -> Result<()> {
         let _: TypedFunc<(), Describe> = instance.get_typed_func(&mut *store, self.describe)?;
         let _: TypedFunc<Arguments<'_>, Enrich> =
@@ -53,7 +52,7 @@ impl Exports {
     }
 }
 
-/// A handler whose imports are linked, and its hooks.
+/// A component whose imports are linked, and its hooks.
 pub(crate) struct Hooks {
     pre: InstancePre<HookState>,
     exports: Exports,

@@ -1,4 +1,4 @@
-//! What a hook returned, taken within its bounds and without secrets.
+//! Checks what a hook returned against its limits, and masks secrets in it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::types::StepFailure;
 use alert_manager_core::alert::{Block, Enrichment, Labels};
 use alert_manager_core::shapes;
 
-/// Takes what `enrich` returned.
+/// Checks the result of `enrich`.
 ///
 /// # Errors
 /// As [`checked_enrichment`].
@@ -23,10 +23,10 @@ pub(crate) fn enrichment_from(
     checked_enrichment(given.facts, blocks.collect(), limits)
 }
 
-/// Takes facts and blocks that a handler found, with secrets masked.
+/// Checks facts and blocks that a handler found, and returns them with secrets masked.
 ///
 /// # Errors
-/// Names the limit that they are over, or what is wrong with one of them.
+/// The limit that they exceed, or what is wrong with one of them.
 pub fn checked_enrichment(
     facts: Vec<(String, String)>,
     mut blocks: Vec<Block>,
@@ -54,11 +54,11 @@ pub fn checked_enrichment(
     })
 }
 
-/// Takes what `act` returned. Facts of the host that it passes on are left out: its effects have happened, so this is no reason
-/// to fail.
+/// Checks the result of `act`. Facts with the host's prefixes are dropped instead of refused, because the handler's effects
+/// have already happened.
 ///
 /// # Errors
-/// Names the limit that it is over.
+/// The limit that they exceed.
 pub(crate) fn facts_from(mut given: types::Labels, limits: &Limits) -> Result<Labels, StepFailure> {
     given.retain(|(name, _)| hosts_prefix(name).is_none());
     let bytes = check_facts(&given, limits)?;
@@ -66,7 +66,7 @@ pub(crate) fn facts_from(mut given: types::Labels, limits: &Limits) -> Result<La
     Ok(facts_without_secrets(given))
 }
 
-/// Masks secrets in facts, which go into stories. By their shape alone, since a fact's name does not say that its value is secret.
+/// Masks secrets in facts, since stories show them. They are recognized by their shape, not by the name of the fact.
 fn facts_without_secrets(mut facts: types::Labels) -> Labels {
     for (name, value) in &mut facts {
         shapes::mask(name);
@@ -75,7 +75,7 @@ fn facts_without_secrets(mut facts: types::Labels) -> Labels {
     Labels::from_iter(facts)
 }
 
-/// Masks secrets in what people read of a block.
+/// Masks secrets in the texts of a block that people read.
 fn mask_secrets(block: &mut Block) {
     match block {
         Block::Markdown { text } => shapes::mask(text),
@@ -134,7 +134,7 @@ fn check_facts(facts: &types::Labels, limits: &Limits) -> Result<usize, StepFail
     Ok(bytes)
 }
 
-/// Checks the name of a fact, which other handlers and people read.
+/// Checks the name of a fact.
 fn check_fact_name(name: &str) -> Result<(), StepFailure> {
     let shown = || masked(name, limits::TRACE_LINE_BYTES_MAX);
     let why = if name.is_empty() {
@@ -154,7 +154,7 @@ fn check_fact_name(name: &str) -> Result<(), StepFailure> {
     )))
 }
 
-/// Returns the prefix that makes a name one of the host's.
+/// Returns the prefix of a name that is reserved for facts of the host.
 fn hosts_prefix(name: &str) -> Option<&'static str> {
     ["enrich_failed.", "storm."]
         .into_iter()
@@ -180,7 +180,7 @@ fn over(limit: LimitName, used: usize, what: &str, max: usize) -> StepFailure {
 }
 
 fn block_bytes(block: &Block) -> usize {
-    // Counted for each string besides its bytes, so that a million empty ones are not free.
+    // Added for each string, so that a million empty ones are not free.
     const EACH: usize = 32;
     let pair = |(a, b): &(String, String)| a.len() + b.len() + 2 * EACH;
     match block {
@@ -209,7 +209,7 @@ fn block_bytes(block: &Block) -> usize {
     }
 }
 
-/// Checks that the rows of a table fit its header, and that a link leads to the web.
+/// Checks that the rows of a table have as many cells as its header, and that a link is http or https.
 fn check_block(block: &Block) -> Result<(), StepFailure> {
     match block {
         Block::Table {
@@ -241,7 +241,7 @@ fn check_block(block: &Block) -> Result<(), StepFailure> {
     }
 }
 
-/// Takes a handler's own failure.
+/// Returns the failure that a handler returned, with secrets masked.
 pub(crate) fn failure_from(failure: types::Failure) -> StepFailure {
     let after = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(ms.into()));
     let message = |text: String| {
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_guest_returns_is_bounded_and_the_bound_is_named() {
+    fn a_result_over_a_limit_is_refused_with_the_limits_name() {
         let limit = |facts: types::Labels| {
             facts_from(facts, &Limits::default())
                 .unwrap_err()
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fact_has_a_name_that_is_not_the_hosts() {
+    fn a_fact_without_a_valid_name_is_refused() {
         let facts = |name: &str| vec![(name.to_owned(), String::new())];
         let enriched = |name: &str| {
             let given = types::Enrichment {
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn an_actor_may_pass_on_the_hosts_facts_and_they_are_not_kept_as_its_own() {
+    fn facts_with_the_hosts_prefixes_are_dropped_from_the_result_of_act() {
         let names = ["enrich_failed.other", "ticket", "storm.count"];
         let given = names.map(|name| (name.to_owned(), "x".to_owned()));
         let kept = facts_from(given.to_vec(), &Limits::default()).unwrap();
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_to_the_web_and_rows_fit_their_header() {
+    fn links_to_other_schemes_and_rows_of_another_width_are_refused() {
         let refused = |block| {
             let blocks = vec![block];
             let given = types::Enrichment {

@@ -1,13 +1,13 @@
-//! What to do about a limit that a guest met.
+//! The advice in the error about a limit that a guest met.
 
 use crate::limits::quota::LimitName;
 
-/// Whose limit it is: those of a handler can be raised, those of `describe` cannot.
+/// The kind of call whose limit was met: limits of a handler can be raised, those of `describe` cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Advice {
-    /// Of an invocation of `enrich` or `act`.
+    /// An invocation of `enrich` or `act`.
     Handler,
-    /// Of `describe`: nobody set limits yet for a name that nobody knows.
+    /// `describe`, which runs before the handler's name and so its configured limits are known.
     Describe,
 }
 
@@ -19,7 +19,7 @@ impl Advice {
                 format!("Raise limits.{limit} of this handler, or make it {instead}.")
             }
             Self::Describe => {
-                "describe has this bound whatever is configured: make it do less.".to_owned()
+                "describe has this bound with any configuration: make it do less.".to_owned()
             }
         }
     }

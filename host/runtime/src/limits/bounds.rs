@@ -1,11 +1,11 @@
-//! What the sandbox as a whole may use: the slots of the pool and what fits into one of them, modules, their compiler.
+//! The bounds of the sandbox as a whole: the number and size of the pool's slots, of modules and of the compiler.
 
 use std::time::Duration;
 
 use crate::limits::table::limits_table;
 
 limits_table! {
-    /// Bounds that hold for every handler; a change needs a restart. The keys are those below `sandbox`.
+    /// The bounds for all handlers. A change needs a restart. The keys are those below `sandbox`.
     Bounds {
         /// invocations at one time, over all handlers; no handler gets more than half of them. The default is enough for
         /// thirty-two handlers of the default concurrency, so that one that hangs takes nothing from the others. A slot is
@@ -33,7 +33,7 @@ limits_table! {
 }
 
 impl Bounds {
-    /// Returns the size of the whole fiber: frames of the guest and of the host.
+    /// Returns the size of a fiber's stack in bytes, for the frames of the guest and of the host.
     pub(crate) fn fiber_stack_bytes(&self) -> usize {
         self.stack_bytes_max.saturating_add(1 << 20)
     }

@@ -1,5 +1,5 @@
-//! Every limit of the sandbox. The constants here are those that no configuration changes; those that an operator sets are
-//! tables: `quota.rs` (of one handler) and `bounds.rs` (of the sandbox as a whole).
+//! The limits of the sandbox. The constants here are fixed. Those that an operator can set are in the tables of `quota.rs`
+//! (for one handler) and `bounds.rs` (for the sandbox as a whole).
 
 pub(crate) mod advice;
 pub(crate) mod bounds;
@@ -8,86 +8,87 @@ pub(crate) mod table;
 
 use std::time::Duration;
 
-/// Epochs are this long: how late a spinning guest is noticed.
+/// The length of an epoch: a spinning guest is interrupted after at most this long.
 pub(super) const EPOCH: Duration = Duration::from_millis(10);
-/// CPU time after which a guest needs CPU permits. A usual guest takes well under a millisecond, an interpreter one or two.
+/// The CPU time after which a guest needs CPU permits. A usual guest takes well under a millisecond, an interpreter one or
+/// two.
 pub(super) const LONG_CPU: Duration = Duration::from_millis(5);
-/// Frames of a trap's backtrace.
+/// The most frames of a trap's backtrace.
 pub(super) const BACKTRACE_FRAMES_MAX: usize = 20;
 
-/// No `memory` limit of an operator can be above this: it is how large a memory of the pool can grow.
+/// The most bytes that a memory of the pool can have, and the highest `memory` limit that an operator can set.
 pub(super) const SLOT_MEMORY_BYTES_MAX: usize = 1 << 30;
-/// Resource handles in one instance (streams, pollables).
+/// The most resource handles (streams, pollables) in one instance.
 pub(super) const HANDLES_MAX: usize = 1_024;
-/// Random bytes in one call.
+/// The most random bytes in one call.
 pub(super) const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
-/// `describe`: CPU time. An interpreter starts here too.
+/// `describe`: CPU time, which includes the start of an interpreter.
 pub(super) const DESCRIBE_CPU_MAX: Duration = Duration::from_secs(3);
-/// `describe`: from instantiation to the result.
+/// `describe`: wall clock time from instantiation to the result.
 pub(super) const DESCRIBE_WALL_MAX: Duration = Duration::from_secs(10);
-/// `describe`: memory. Nobody set a limit yet for a name that nobody knows.
+/// `describe`: memory. The handler's own limit is not known yet.
 pub(super) const DESCRIBE_MEMORY_BYTES_MAX: u64 = 64 << 20;
-/// `describe`: bytes of all that it returns.
+/// `describe`: bytes of its whole result.
 pub(super) const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
 
-/// How long an invocation waits for a permit of the pool; its own time begins once it has one.
+/// How long an invocation waits for a permit of the pool. Its own time begins afterwards.
 pub(super) const POOL_WAIT_MAX: Duration = Duration::from_secs(10);
-/// Permits of the pool that `describe` has for itself: a new module is described however busy the others are.
+/// Permits of the pool that are reserved for `describe`, so that a new module can be loaded on a busy server.
 pub(super) const DESCRIBE_PERMITS: u32 = 4;
 /// How long `describe` waits for one of them.
 pub(super) const DESCRIBE_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Headers of a request, names and values together.
+/// The most bytes of a request's headers, names and values together.
 pub(super) const HTTP_HEADER_BYTES_MAX: usize = 64 << 10;
-/// How many headers a request has.
+/// The most headers of a request.
 pub(super) const HTTP_HEADERS_MAX: usize = 100;
-/// A URL.
+/// The most bytes of a URL.
 pub(super) const HTTP_URL_BYTES_MAX: usize = 8 << 10;
-/// Clients (connection pools) that one handler keeps.
+/// The most clients, each with its own connection pool, of one handler.
 pub(super) const HTTP_CLIENTS_MAX: usize = 32;
-/// Idle connections to one host that each client keeps.
+/// The most idle connections to one host that a client keeps.
 pub(super) const HTTP_IDLE_MAX: usize = 64;
 /// How long an idle connection is kept.
 pub(super) const HTTP_IDLE_FOR: Duration = Duration::from_secs(30);
-/// To connect, TLS included.
+/// The longest time to connect, including TLS.
 pub(super) const HTTP_CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// Slack's own bound of `text` is 40,000 characters.
+/// The most characters of `text`. Slack's own limit is 40,000.
 pub(super) const SLACK_TEXT_CHARS_MAX: usize = 39_000;
-/// Slack's own bound of `text` in `chat.update` is 4,000 characters.
+/// The most characters of `text` in `chat.update`. Slack's own limit is 4,000.
 pub(super) const SLACK_UPDATE_TEXT_CHARS_MAX: usize = 3_900;
-/// One call of Slack's Web API.
+/// The longest time of one call of Slack's Web API.
 pub(super) const SLACK_CALL_MAX: Duration = Duration::from_secs(15);
-/// What Slack may answer.
+/// The most bytes of an answer of Slack.
 pub(super) const SLACK_RESPONSE_BYTES_MAX: usize = 1 << 20;
 
-/// A key that an author gives to an effect.
+/// The most bytes of a key that an author gives to an effect.
 pub(super) const EFFECT_KEY_BYTES_MAX: usize = 256;
-/// A read whose reply is larger is not recorded: a retry makes the call again.
+/// The most bytes of a read's reply. A larger one is not recorded, and a retry makes the call again.
 pub(super) const RECORDED_READ_BYTES_MAX: usize = 256 << 10;
 
-/// What an effect takes of the record at least, in bytes: its lines, and a reply without a body.
+/// The least room, in bytes, that an effect needs in the record: for its lines and a reply without a body.
 pub(super) const RECORDED_EFFECT_BYTES_MIN: u64 = 16 << 10;
-/// Entries on record of one delivery, over all its steps and their attempts.
+/// The most entries in the record of one delivery, over all steps and attempts.
 pub(super) const DELIVERY_RECORD_ENTRIES_MAX: u64 = 100_000;
-/// Bytes of these entries.
+/// The most bytes in the record of one delivery, over all steps and attempts.
 pub(super) const DELIVERY_RECORD_BYTES_MAX: u64 = 64 << 20;
 
-/// One line.
+/// The most bytes of a log line.
 pub(super) const LOG_LINE_BYTES_MAX: usize = 4 << 10;
-/// How far past a cut a text is searched for a secret that the cut would leave a part of.
+/// How many bytes past a cut a text is searched for secrets, so that a secret across the cut is masked.
 pub(super) const SECRET_BYTES_MAX: usize = 1 << 10;
-/// The name of a line's field.
+/// The most bytes of the name of a log line's field.
 pub(super) const LOG_FIELD_NAME_BYTES_MAX: usize = 256;
-/// Fields of one line.
+/// The most fields of a log line.
 pub(super) const LOG_FIELDS_MAX: usize = 16;
-/// The end of stderr that the report of a trap shows.
+/// The most bytes of stderr, from its end, in the report of a trap.
 pub(super) const STDERR_TAIL_BYTES_MAX: usize = 4 << 10;
-/// Calls that a story keeps of one invocation.
+/// The most calls of one invocation in a story.
 pub(super) const TRACE_CALLS_MAX: usize = 200;
-/// One line of the story about a call.
+/// The most bytes of a call's line in a story.
 pub(super) const TRACE_LINE_BYTES_MAX: usize = 500;
 
-/// The message of a failure.
+/// The most bytes of a failure's message.
 pub(super) const FAILURE_BYTES_MAX: usize = 4 << 10;

@@ -1,4 +1,4 @@
-//! What one handler may use, each limit with its default, the operator's name for it and the most that it can be set to.
+//! The limits of one handler, in a table: each with its name in the configuration, its default and its maximum.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,27 +14,28 @@ macro_rules! limits {
         sandbox { $(#[doc = $own_doc:literal] $own_variant:ident $own_name:ident;)* }
     ) => {
         limits_table! {
-            /// What one handler may use: in one invocation, unless it says otherwise.
+            /// The limits of one handler, for one invocation unless the limit says otherwise.
             Limits {
                 $($(#[doc = $doc])* $name => $field: $type, $unit, $default, at most $most;)*
             }
         }
 
-        /// A limit that a handler can meet, its own or the sandbox's.
+        /// A limit that a handler can meet: its own, or one of the sandbox.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[allow(missing_docs, reason = "each is told by its name in the table")]
+        #[allow(missing_docs, reason = "the table documents each limit")]
         pub enum LimitName {
             $($variant,)*
             $($own_variant,)*
         }
 
         impl LimitName {
-            /// Those that no limit of a handler sets, each with what it limits: their names are in errors and metrics too.
+            /// The limits that are not settings of a handler, each with what it limits. Errors and metrics have their names
+            /// too.
             pub const OTHERS: &'static [(Self, &'static str)] = &[
                 $((Self::$own_variant, $own_doc.trim_ascii()),)*
             ];
 
-            /// Returns the name that configuration, errors and metrics share.
+            /// Returns the name in configuration, errors and metrics.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -137,13 +138,13 @@ impl fmt::Display for LimitName {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{limit}: {detail}")]
 pub struct LimitHit {
-    /// Which.
+    /// The limit.
     pub limit: LimitName,
-    /// How much was used or wanted, in the limit's unit: bytes, milliseconds or a number.
+    /// The amount used or requested, in the limit's unit: bytes, milliseconds or a count.
     pub used: u64,
-    /// How much is allowed.
+    /// The amount allowed, in the same unit.
     pub max: u64,
-    /// Both in a sentence, and what to do about it.
+    /// A sentence with both amounts and with advice.
     pub detail: String,
 }
 

@@ -1,4 +1,5 @@
-//! A table of limits: a line for each, of which the settings, their defaults, the configuration and the reference are made.
+//! The macro for tables of limits. From one line for each limit it makes the settings and their defaults, and the keys by
+//! which the configuration and its reference read them.
 
 use std::time::Duration;
 
@@ -7,35 +8,34 @@ use std::time::Duration;
 pub enum Unit {
     /// Bytes, as in `64MiB`.
     Size,
-    /// A time, as in `500ms`.
+    /// A duration, as in `500ms`.
     Time,
     /// A whole number, 1 or more.
     Count,
-    /// A whole number a second; 0 is off.
+    /// A whole number per second; 0 turns the limit off.
     Rate,
 }
 
-/// One limit of the settings `S`, by the name that configuration, errors and metrics share. Amounts are bytes, milliseconds
-/// or a number, by its unit.
+/// One limit of the settings `S`. Its amounts are in bytes, milliseconds or a count, depending on the unit.
 #[derive(Debug)]
 pub struct LimitKey<S: 'static> {
-    /// Its key in the configuration.
+    /// The key in the configuration, and the name in errors and metrics.
     pub name: &'static str,
-    /// How it is written.
+    /// How an operator writes it.
     pub unit: Unit,
     /// What it limits.
     pub about: &'static str,
-    /// The most that it can be set to.
+    /// The highest amount that can be set.
     pub most: u64,
-    /// Returns its default.
+    /// Returns the default.
     pub default: fn() -> u64,
-    /// Returns it.
+    /// Returns the amount.
     pub get: fn(&S) -> u64,
-    /// Sets it.
+    /// Sets the amount.
     pub set: fn(&mut S, u64),
 }
 
-/// A limit's value, as configuration reads it and as code uses it.
+/// A type of limits, which converts to and from the amount that the configuration reads.
 pub(super) trait Amount: Copy {
     fn amount(self) -> u64;
     fn of(amount: u64) -> Self;
@@ -77,8 +77,8 @@ impl Amount for Duration {
     }
 }
 
-/// Makes a struct of settings with its defaults and its `KEYS`. A line is: documentation, the key's name, the field and its
-/// type, the unit, the default, the most that it can be set to.
+/// Makes a struct of settings with its defaults and its `KEYS`. A line consists of the documentation, the key, the field and
+/// its type, the unit, the default and the maximum.
 macro_rules! limits_table {
     (
         $(#[doc = $of:literal])*

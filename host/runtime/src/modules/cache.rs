@@ -1,4 +1,4 @@
-//! Compiled modules on disk. What is in their folder runs as machine code, so only this server may write to it.
+//! The cache of compiled modules on disk. Its files run as machine code, so only this server may write to the folder.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,13 +16,13 @@ use wasmtime::component::Component;
 
 use alert_manager_core::description::Description;
 
-/// The version of what is stored for a module beside its code.
+/// The version of the format of the stored files.
 const FORMAT: u32 = 2;
 
 /// Why the folder of the cache cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// It cannot be created or written to.
+    /// The folder cannot be created or written to.
     #[error("the folder for precompiled modules, {path}, cannot be used: {source}")]
     Unusable {
         /// The folder.
@@ -30,37 +30,40 @@ pub enum CacheError {
         /// The reason.
         source: io::Error,
     },
-    /// Another user owns it, and could put code into it.
+    /// Another user owns the folder, and could put code into it.
     #[error(
         "the folder for precompiled modules, {0}, belongs to another user: name one of your own"
     )]
     NotOurs(PathBuf),
-    /// It is a link, or a file.
+    /// The path is a link or a file.
     #[error("the folder for precompiled modules, {0}, is a link, or not a folder: remove it")]
     NotAFolder(PathBuf),
 }
 
-/// What is known of a module apart from its code: with it, loading the module again needs no call of `describe`.
+/// The description of a module and its imports. If they are stored, loading the module again needs no call of `describe`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Known {
     pub(crate) description: Description,
     pub(crate) imports: Vec<String>,
 }
 
-/// The folder.
+/// A cache in a folder.
 #[derive(Debug)]
 pub(crate) struct Cache {
     dir: PathBuf,
-    /// The folder that was checked, held open: it is used even if its path leads elsewhere later.
+    /// The checked folder, held open so that it is used even if its path refers to another one later.
     #[cfg(target_os = "linux")]
     _held: fs::File,
-    /// Differs for code that was compiled for another engine, processor or version.
+    /// The prefix of file names, which depends on the engine, its settings, the processor and [`FORMAT`].
     prefix: String,
     bytes_max: u64,
 }
 
 impl Cache {
-    /// Creates the folder, or uses the one that is there.
+    /// Opens the cache in `dir`, which is created if it is missing.
+    ///
+    /// # Errors
+    /// If the folder cannot be used.
     pub(crate) fn open(dir: PathBuf, engine: &Engine, bytes_max: u64) -> Result<Self, CacheError> {
         let unusable = |source| CacheError::Unusable {
             path: dir.clone(),
@@ -85,28 +88,28 @@ impl Cache {
         })
     }
 
-    /// Returns the module of this hash with what is known of it, if both are stored.
+    /// Returns the module with this hash and its description, if both are stored.
     pub(crate) fn get(&self, engine: &Engine, sha256: &str) -> Option<(Component, Known)> {
         let code = self.path(sha256, "cwasm");
         let known = fs::read(self.path(sha256, "json")).ok()?;
         let known = serde_json::from_slice(&known).ok()?;
         let component = deserialize(engine, &code).ok()?;
-        // Eviction removes the oldest by this time.
+        // Eviction goes by this time.
         let _ = fs::File::open(&code).and_then(|file| file.set_modified(SystemTime::now()));
         Some((component, known))
     }
 
-    /// Creates a file for compiled code. It is removed when it is dropped, unless [`Self::put`] keeps it.
+    /// Creates a file for compiled code. It is deleted when it is dropped, unless it was passed to [`Self::put`].
     pub(crate) fn new_file(&self) -> io::Result<NamedTempFile> {
         NamedTempFile::new_in(&self.dir)
     }
 
-    /// Creates a file without a name.
+    /// Creates a file without a name, for the input of the compiler.
     pub(crate) fn new_input(&self) -> io::Result<fs::File> {
         tempfile::tempfile_in(&self.dir)
     }
 
-    /// Stores compiled code and returns it as a component. It is mapped from the file, so its memory is the page cache's.
+    /// Stores compiled code and returns it as a component, which is mapped from the file and so shares the page cache.
     pub(crate) fn put(
         &self,
         engine: &Engine,
@@ -121,7 +124,7 @@ impl Cache {
         Ok(component)
     }
 
-    /// Stores what is known of a module.
+    /// Stores the description of a module.
     pub(crate) fn put_known(&self, sha256: &str, known: &Known) -> io::Result<()> {
         let text = serde_json::to_vec(known)?;
         self.write(&self.path(sha256, "json"), &text)
@@ -142,8 +145,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes the modules that were used longest ago until the rest is within the bound. A module's code goes together with what
-    /// is known of it: one is of no use without the other.
+    /// Deletes the least recently used modules, except `kept`, until the rest is within the bound. A module's code and
+    /// description are deleted together, because neither is of use without the other.
     fn evict(&self, kept: &Path) {
         let Ok(entries) = fs::read_dir(&self.dir) else {
             return;
@@ -178,7 +181,7 @@ impl Cache {
     }
 }
 
-/// Why code that was just compiled could not be kept or mapped.
+/// Why compiled code could not be stored or mapped.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadFromCacheError {
     #[error("it cannot be written: {0}")]
@@ -205,7 +208,8 @@ enum Found {
     NoFolder,
 }
 
-/// Creates the folder if it is missing. If others can write to it, they are excluded, and its content is removed.
+/// Creates the folder if it is missing. Removes the permissions of other users; deletes its content if others could write to
+/// it.
 fn private(dir: &Path) -> io::Result<Found> {
     use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
     fs::DirBuilder::new()
@@ -213,7 +217,7 @@ fn private(dir: &Path) -> io::Result<Found> {
         .mode(0o700)
         .create(dir)
         .or_else(|error| match error.kind() {
-            // Reported below, with a better message.
+            // What is there is examined below.
             io::ErrorKind::AlreadyExists => Ok(()),
             _ => Err(error),
         })?;
@@ -221,7 +225,7 @@ fn private(dir: &Path) -> io::Result<Found> {
     let held = match rustix::fs::open(dir, flags, Mode::empty()) {
         Ok(held) => fs::File::from(held),
         Err(Errno::LOOP | Errno::NOTDIR) => return Ok(Found::NoFolder),
-        // A folder that cannot even be read is another user's.
+        // Only another user's folder cannot be read.
         Err(Errno::ACCESS) => return Ok(Found::Another),
         Err(error) => return Err(error.into()),
     };
@@ -234,7 +238,7 @@ fn private(dir: &Path) -> io::Result<Found> {
         held.set_permissions(fs::Permissions::from_mode(0o700))?;
     }
     if mode & 0o022 != 0 {
-        // Anybody may have put code there.
+        // Others may have put code there.
         for entry in fs::read_dir(dir)? {
             fs::remove_file(entry?.path())?;
         }
@@ -242,7 +246,7 @@ fn private(dir: &Path) -> io::Result<Found> {
     Ok(Found::Ours(held))
 }
 
-/// Returns a path that leads to the folder that is held open, even if its own path leads elsewhere later.
+/// Returns a path to the folder that is held open, which stays valid if `dir` refers to another one later.
 #[cfg(target_os = "linux")]
 fn path_of(held: &fs::File, dir: PathBuf) -> PathBuf {
     use std::os::fd::AsRawFd as _;
@@ -347,7 +351,7 @@ mod tests {
             let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
             fs::File::open(&path).unwrap().set_modified(at).unwrap();
         };
-        // Described long ago and used today; the other's was described later, and used before.
+        // `daily` was described long ago and used today; `idle` was described later, and used before that.
         put("daily", "json", 100, 0);
         put("daily", "cwasm", 400 << 10, 9);
         put("idle", "cwasm", 400 << 10, 2);

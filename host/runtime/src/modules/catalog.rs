@@ -1,8 +1,8 @@
-//! Decides which module serves under which name. It reads no file and no clock: what became of each candidate goes in,
-//! decisions come out.
+//! Decides which module serves under which name. The catalog reads no file and no clock: its input are the results of
+//! loading, its output are decisions.
 //!
-//! - The first origin that claims a name keeps it, until it is removed, claims another name, or its pin changes. Others that claim
-//!   the name are refused, and get it once it is free: the oldest first.
+//! - The first origin that claims a name keeps it, until it is removed, claims another name, or its pin changes. Others that
+//!   claim the name are refused, and get it once it is free: the oldest first.
 //! - A module is replaced only by a newer one of its own origin. If that one is bad, the old one goes on serving.
 //! - A name that is pinned to a hash is served by that module or by none.
 //! - The candidates of the first scan are decided together, the oldest first, so that the order of loading does not count.
@@ -23,7 +23,7 @@ use pins::{pin_error, take_unpinned};
 pub(crate) use input::{Claim, Loaded, Offer};
 pub use pins::Pins;
 
-/// What has changed, for the log. Each one is to be published.
+/// A change, to be logged and published.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// The origin's newest module serves from now on.
@@ -32,38 +32,38 @@ pub(crate) enum Decision {
     Unchanged(Origin),
     /// The origin's newest bytes are refused. A module that it had before goes on serving.
     Refused { origin: Origin, why: String },
-    /// The origin's module does not serve any more, because its pin is another.
+    /// The origin's module no longer serves, because its name is pinned to another hash.
     Withdrawn {
         origin: Origin,
         handler: HandlerName,
         why: String,
     },
-    /// The origin is gone, and the module that served from it.
+    /// The origin was removed, and with it the module that served from it, if one did.
     Removed {
         origin: Origin,
         handler: Option<HandlerName>,
     },
 }
 
-/// Every origin, and which of them serve.
+/// All origins with their modules.
 pub(crate) struct Catalog<M> {
     pins: Pins,
     entries: BTreeMap<Origin, Entry<M>>,
     is_first_scan: bool,
 }
 
-/// One origin, as it is listed.
+/// One origin with its state.
 pub(crate) struct Listed<'a, M> {
     pub(crate) origin: &'a Origin,
     pub(crate) state: ModuleState,
     /// The module that serves.
     pub(crate) serving: Option<&'a Loaded<M>>,
-    /// Why the newest candidate does not.
+    /// Why the newest candidate is refused.
     pub(crate) error: Option<&'a str>,
 }
 
 impl<M: Claim> Catalog<M> {
-    /// Makes an empty catalog, with the first scan under way.
+    /// Makes an empty catalog before the end of the first scan.
     pub(crate) fn new(pins: Pins) -> Self {
         Self {
             pins,
@@ -100,20 +100,20 @@ impl<M: Claim> Catalog<M> {
         self.is_first_scan
     }
 
-    /// Returns true if a candidate that could not be loaded may still turn out to be incomplete.
+    /// Returns true if there is a candidate that could not be loaded and may be incomplete.
     pub(crate) fn has_unsettled(&self) -> bool {
         let mut entries = self.entries.values();
         entries.any(|entry| matches!(entry.newest, Newest::Unsettled(_)))
     }
 
-    /// Returns the origins whose candidates did not load for no fault of their own: they may load now.
+    /// Returns the origins whose candidates failed to load for a reason other than their bytes, so that they may load now.
     pub(crate) fn may_load_now(&self) -> Vec<Origin> {
         let entries = self.entries.iter();
         let may = entries.filter(|(_, entry)| entry.may_load_now());
         may.map(|(origin, _)| origin.clone()).collect()
     }
 
-    /// Notes that the origin has a new candidate, which is being loaded.
+    /// Records that the origin has a new candidate, which is being loaded.
     pub(crate) fn offered(&mut self, origin: &Origin, offer: Offer) {
         let before = self.entries.remove(origin);
         let entry = Entry {
@@ -124,7 +124,7 @@ impl<M: Claim> Catalog<M> {
         self.entries.insert(origin.clone(), entry);
     }
 
-    /// Decides what loading the origin's candidate came to.
+    /// Decides on the result of loading the origin's candidate.
     pub(crate) fn loaded(
         &mut self,
         origin: &Origin,
@@ -141,12 +141,12 @@ impl<M: Claim> Catalog<M> {
         self.with_claims(decision.into_iter().collect())
     }
 
-    /// Forgets what became of the origin's candidate: its bytes are others now. What serves goes on serving.
+    /// Forgets the origin's candidate, because its bytes have changed. The module that serves goes on serving.
     pub(crate) fn changed(&mut self, origin: &Origin) {
         self.take_newest(origin);
     }
 
-    /// Notes that the origin's candidate is complete: if it could not be loaded, it is refused.
+    /// Records that the origin's candidate is complete. If it could not be loaded, it is refused now.
     pub(crate) fn settled(&mut self, origin: &Origin) -> Vec<Decision> {
         let Some(entry) = self.entries.get_mut(origin) else {
             return Vec::new();
@@ -161,7 +161,7 @@ impl<M: Claim> Catalog<M> {
         }
     }
 
-    /// Forgets the origin, and gives its name to the next that claims it.
+    /// Forgets the origin, and gives its name to the next origin that claims it.
     pub(crate) fn removed(&mut self, origin: &Origin) -> Vec<Decision> {
         let Some(entry) = self.entries.remove(origin) else {
             return Vec::new();
@@ -172,7 +172,7 @@ impl<M: Claim> Catalog<M> {
         }])
     }
 
-    /// Decides what the first scan found.
+    /// Decides on all candidates of the first scan.
     pub(crate) fn end_first_scan(&mut self) -> Vec<Decision> {
         self.is_first_scan = false;
         let is_undecided = |entry: &Entry<M>| matches!(entry.newest, Newest::Undecided(_));
@@ -185,13 +185,13 @@ impl<M: Claim> Catalog<M> {
         decisions
     }
 
-    /// Sets the hashes that modules must have. What serves already is held to them by [`Self::enforce_pins`].
+    /// Sets the pins for later decisions. Modules that serve already are checked by [`Self::enforce_pins`].
     pub(crate) fn set_pins(&mut self, pins: Pins) {
         self.pins = pins;
     }
 
-    /// Withdraws modules that their pins forbid. Apart from [`Self::set_pins`], so that a file and its pin can be replaced
-    /// together: the old module serves until the new one is loaded.
+    /// Withdraws modules that do not match their pins. It is separate from [`Self::set_pins`], so that a file and its pin
+    /// can be replaced together: the old module serves until the new one is loaded.
     pub(crate) fn enforce_pins(&mut self) -> Vec<Decision> {
         let mut decisions = Vec::new();
         for (origin, entry) in &mut self.entries {
@@ -238,7 +238,7 @@ impl<M: Claim> Catalog<M> {
         }
     }
 
-    /// Returns why a module that was loaded may not serve from the origin.
+    /// Returns why a loaded module may not serve from the origin: another owner of its name, or its pin.
     fn conflict(&self, origin: &Origin, module: &M) -> Option<String> {
         let (name, mut entries) = (module.name(), self.entries.iter());
         let is_owner = |(other, entry): &(&Origin, &Entry<M>)| {
@@ -259,7 +259,7 @@ impl<M: Claim> Catalog<M> {
         };
         entry.newest = Newest::Serves;
         match &mut entry.serving {
-            // Touched, or its permissions changed: the same module goes on, with the connections that it has.
+            // Only the file's time or permissions have changed. The old instance is kept, because it has open connections.
             Some(old) if old.module.sha256() == loaded.module.sha256() => {
                 old.exposure = loaded.exposure;
                 Decision::Unchanged(origin.clone())
@@ -276,7 +276,7 @@ impl<M: Claim> Catalog<M> {
             if let Cause::Conflict(loaded) = &cause
                 && pin_error(&self.pins, &*loaded.module).is_some()
             {
-                // The one before may be these very bytes, from before the pin.
+                // The module that serves may have the same bytes, from before the pin was set.
                 take_unpinned(&mut entry.serving, &self.pins);
             }
             entry.newest = Newest::Refused {
@@ -290,8 +290,8 @@ impl<M: Claim> Catalog<M> {
         }
     }
 
-    /// Adds what follows for those that were refused for a conflict: names that became free are taken, and reasons that are no
-    /// longer true are replaced.
+    /// Adds the decisions about origins that were refused for a conflict: they take names that became free, and reasons that
+    /// no longer apply are replaced.
     fn with_claims(&mut self, mut decisions: Vec<Decision>) -> Vec<Decision> {
         let is_claim = |entry: &Entry<M>| {
             matches!(
@@ -302,7 +302,8 @@ impl<M: Claim> Catalog<M> {
                 }
             )
         };
-        // One that takes a name may give up another, for which one before it in the list waits.
+        // Restarted after each, because an origin that takes a name may free another, which an earlier one in the list
+        // claims.
         while let Some(origin) = self
             .oldest_first(is_claim)
             .into_iter()
@@ -343,7 +344,7 @@ impl<M: Claim> Catalog<M> {
     fn oldest_first(&self, is_meant: impl Fn(&Entry<M>) -> bool) -> Vec<Origin> {
         let entries = self.entries.iter();
         let mut meant: Vec<_> = entries.filter(|(_, entry)| is_meant(entry)).collect();
-        // Stable: those of one age are in the order of their origins.
+        // The sort is stable, so origins of the same age stay in the order of their names.
         meant.sort_by_key(|(_, entry)| entry.offer.since);
         meant
             .into_iter()

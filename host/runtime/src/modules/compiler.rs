@@ -1,4 +1,5 @@
-//! Compiles modules to machine code in a process of its own: a module that harms the compiler harms only that process.
+//! Compiles modules to machine code in a separate process, so that a module that crashes the compiler does not crash the
+//! server.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
@@ -24,12 +25,12 @@ use alert_manager_core::units::format_size;
 /// seconds.
 pub const COMPILE_COMMAND: &str = "compile-module";
 
-/// The exit code by which the process reports that the module is at fault. Its standard error has the reason.
+/// The exit code of the process if the module is at fault. Its standard error has the reason.
 pub const EXIT_DAMAGED: u8 = 3;
 
 /// Rust's exit code of a process whose main thread panicked.
 const EXIT_PANICKED: i32 = 101;
-/// The signals by which the compiler ends if a module makes it crash.
+/// The signals that end the compiler if a module makes it crash.
 const CRASHES: [Signal; 5] = [
     Signal::ABORT,
     Signal::BUS,
@@ -38,31 +39,31 @@ const CRASHES: [Signal; 5] = [
     Signal::SEGV,
 ];
 
-/// Threads of one compilation. Address space is limited, and each thread takes some.
+/// The most threads of one compilation, since each takes some of the limited address space.
 const THREADS_MAX: usize = 4;
-/// Address space that the allocator reserves at a time.
+/// The address space that the allocator reserves at a time, in KiB.
 const ALLOCATOR_KIB: &str = "65536";
-/// The wall clock time that a compilation may take, in multiples of its CPU time: a busy machine makes it wait.
+/// The wall clock limit of a compilation, as a multiple of its CPU time limit, because it may have to wait for a processor.
 const WAITS: u32 = 4;
-/// Bytes that are read of the process's standard error.
+/// The most bytes that are read of the process's standard error.
 const MESSAGE_BYTES_MAX: u64 = 16 << 10;
 /// Modules of this size and more are compiled one at a time: an interpreter takes seconds and hundreds of megabytes.
 const LARGE_BYTES: usize = 1 << 20;
-/// Smaller modules that are compiled at one time.
+/// The number of smaller modules that are compiled at one time.
 const SMALL_AT_ONCE: usize = 4;
 
 /// Where modules are compiled.
 #[derive(Clone, Debug)]
 pub enum Compiler {
-    /// By a program that has the command [`COMPILE_COMMAND`]: in a process without environment variables, with limits on memory
-    /// and time. If it crashes, the server does not.
+    /// In a process of a program that has the command [`COMPILE_COMMAND`], without the server's environment variables and
+    /// with limits on memory and time.
     Program(PathBuf),
-    /// In this process, for tests: their program has no such command.
+    /// In this process: for tests, whose program does not have the command.
     InProcess,
 }
 
 impl Compiler {
-    /// Returns this program as the compiler, even if its file was replaced since it started.
+    /// Returns this program as the compiler: the version that runs, even if its file was replaced since.
     ///
     /// # Errors
     /// If the operating system does not report which program this is.
@@ -75,7 +76,7 @@ impl Compiler {
     }
 }
 
-/// The compiler, with its permits and what it writes to.
+/// The compiler with its settings and permits.
 pub(crate) struct Compilation {
     compiler: Compiler,
     engine: Engine,
@@ -102,7 +103,11 @@ impl Compilation {
         }
     }
 
-    /// Compiles a module into a file of the cache's folder. Untrusted bytes are given to the compiler here alone.
+    /// Compiles a module into a file of the cache's folder. This is the only place that passes untrusted bytes to the
+    /// compiler.
+    ///
+    /// # Errors
+    /// If the module is at fault, exceeds a limit, or the compiler cannot run.
     pub(crate) async fn compile(&self, bytes: Arc<[u8]>) -> Result<NamedTempFile, LoadError> {
         let permits = match bytes.len() {
             ..LARGE_BYTES => &self.small,
@@ -164,10 +169,10 @@ fn start(program: PathBuf, input: File, output: File, bounds: &Bounds) -> io::Re
         .arg(COMPILE_COMMAND)
         .arg(bounds.compile_memory_bytes_max.to_string())
         .arg(bounds.compile_time_max.as_secs().max(1).to_string())
-        // It gets no secret, and nothing that would help a module to find one.
+        // The process must not have secrets.
         .env_clear()
         .env("RAYON_NUM_THREADS", threads.to_string())
-        // The allocator reserves address space ahead, here in KiB. Its default of 1 GiB is most of the limit.
+        // The allocator's default reservation of 1 GiB would use up most of the limit.
         .env("MIMALLOC_ARENA_RESERVE", ALLOCATOR_KIB)
         .current_dir("/")
         .stdin(Stdio::from(input))
@@ -199,7 +204,7 @@ fn failure(status: ExitStatus, message: &str, bounds: &Bounds) -> LoadError {
     let signal = None;
     let is_short = wasmtime_words::is_out_of_memory(message);
     let ended_by = |known: Signal| signal == Some(known.as_raw());
-    // Only the kernel kills it, when the machine is out of memory.
+    // Nothing but the kernel sends this signal: the machine is out of memory.
     let is_short = is_short || ended_by(Signal::KILL);
     if is_short {
         LoadError::Limit(format!(
@@ -235,10 +240,10 @@ fn not_written(error: io::Error) -> LoadError {
     LoadError::Host(format!("the cache: {error}"))
 }
 
-/// Compiles a module in this process, for the command [`COMPILE_COMMAND`]. The engine has a compiler and no pool.
+/// Compiles a module in this process and returns the machine code: the work of [`COMPILE_COMMAND`].
 ///
 /// # Errors
-/// If the bytes are no component, with the reason for its author.
+/// If the bytes are not a valid component, with the reason for its author.
 pub fn compile_module(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let engine = engine::for_compiling().map_err(|error| error.to_string())?;
     engine
@@ -264,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_in_which_the_compiler_ends_has_its_error() {
+    fn each_end_of_the_compiler_has_its_error() {
         const EXITED: i32 = 256;
         assert!(
             error(3 * EXITED, "unexpected end").contains("damaged or not whole: unexpected end")

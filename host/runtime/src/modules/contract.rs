@@ -1,5 +1,5 @@
-//! Whether bytes are a component of the contract: checked by the first bytes and by the names of imports and exports, with
-//! errors that say what to build instead.
+//! Checks that bytes are a component of the contract, by their first bytes and by the names of imports and exports. The
+//! errors say what to build instead.
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -10,7 +10,10 @@ use crate::calls::interfaces::INTERFACES;
 use crate::modules::load_error::LoadError;
 
 /// Compares the names of imports and exports with the contract, and returns the interfaces of the contract that the module
-/// imports, sorted. The linker would find the same mistakes, with errors that only authors of linkers can act on.
+/// imports, sorted. The linker would find the same mistakes, but its errors do not say what to do.
+///
+/// # Errors
+/// The first name that does not fit.
 pub(crate) fn check_names(
     engine: &Engine,
     component: &Component,
@@ -19,7 +22,7 @@ pub(crate) fn check_names(
     let mut interfaces = Vec::new();
     for (name, _) in ty.imports(engine) {
         let interface = check_import(name)?;
-        // `types` has no function: it is no permission that anybody would grant.
+        // `types` has no function, so there is nothing to grant.
         interfaces.extend(interface.filter(|interface| *interface != "types"));
     }
     let exports: Vec<_> = ty.exports(engine).map(|(name, _)| name).collect();
@@ -36,7 +39,7 @@ pub(crate) fn check_names(
     Ok(interfaces)
 }
 
-/// Returns the interface if the import is one of the contract, and None for a part of WASI that every handler may import.
+/// Returns the interface of an import from the contract, and `None` for a part of WASI that every handler may import.
 fn check_import(name: &str) -> Result<Option<&str>, LoadError> {
     match parse_name(name) {
         Some((CONTRACT_PACKAGE, interface, version)) => {
@@ -57,7 +60,10 @@ fn check_import(name: &str) -> Result<Option<&str>, LoadError> {
     }
 }
 
-/// Recognizes a component by its first eight bytes, and names what people copy by mistake.
+/// Recognizes a component by its first eight bytes.
+///
+/// # Errors
+/// If it is too large or not a component. Kinds of files that are often copied by mistake are named.
 pub(crate) fn check_kind(bytes: &[u8], bytes_max: u64) -> Result<(), LoadError> {
     const BUILD: &str = "A handler is a WebAssembly component: in Rust build it with `--target wasm32-wasip2`, \
                          or let `alert-manager build` do it.";
@@ -99,7 +105,7 @@ fn parse_name(name: &str) -> Option<(&str, &str, Option<&str>)> {
     }
 }
 
-/// Accepts versions that are compatible by semantic versioning: below 1.0, those with the same minor number.
+/// Accepts versions with the same major and minor number, which is compatible by semantic versioning below 1.0.
 fn check_version(name: &str, version: Option<&str>) -> Result<(), LoadError> {
     let series = |version: &str| {
         let mut numbers = version.split('.').map(|n| n.parse::<u32>().ok());
@@ -125,7 +131,7 @@ fn check_version(name: &str, version: Option<&str>) -> Result<(), LoadError> {
     )))
 }
 
-/// Accepts the parts of WASI that every language's runtime imports. They give access to nothing.
+/// Accepts the parts of WASI that runtimes of languages import. The sandbox gives them access to nothing.
 fn check_wasi(name: &str) -> Result<(), LoadError> {
     const PRESENT: [&str; 6] = [
         "wasi:cli",
@@ -176,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_component_is_named() {
+    fn a_file_that_is_not_a_component_is_named() {
         let why = |bytes: &[u8]| check_kind(bytes, 1_000).unwrap_err().to_string();
         assert!(why(b"").contains("empty"));
         assert!(why(b"\0asm\x01\0\0\0rest").contains("core WebAssembly module"));
@@ -200,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_without_the_hooks_is_refused_with_what_it_is() {
+    fn a_module_without_hooks_is_refused_with_what_it_exports() {
         let check = |names: &[&str]| check_exports(names).map_err(|error| error.to_string());
         assert!(
             check(&["wasi:cli/run@0.2.6"])

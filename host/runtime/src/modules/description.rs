@@ -1,4 +1,4 @@
-//! What `describe` returns, checked field by field.
+//! Checks the result of `describe`, field by field.
 
 use crate::bindings::hooks;
 use crate::limits;
@@ -51,8 +51,8 @@ pub(crate) fn checked(given: hooks::Description) -> Result<Description, String> 
         version: given.version,
         summary: summary.to_owned(),
         alerts,
-        // In `handler.wit`, at `more`.
         storm_one: false,
+        // `wit/handler.wit` documents this at `more`.
         act_only: given
             .more
             .iter()

@@ -1,4 +1,4 @@
-//! The drop folder as a source of modules: `*.wasm` directly in it, each offered once it has settled.
+//! The drop folder as a source of modules: offers each `*.wasm` file that is directly in it and has not just changed.
 
 mod file;
 mod settling;
@@ -20,9 +20,9 @@ use crate::modules::source::{Candidate, ModuleSource, Origin, SourceEvent};
 use file::Signature;
 use settling::{Change, Files};
 
-/// How often the folder is read although no change was reported: what a link leads to changes unnoticed.
+/// How often the folder is read even if no change was reported, since changes of a link's target are not reported.
 const RESCAN: Duration = Duration::from_secs(2);
-/// A file that never settles does not keep the folder from being idle for longer than this.
+/// The longest time until the folder is reported as idle, so that a file that keeps changing does not delay it for ever.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 
 /// Why a folder cannot be served from.
@@ -43,10 +43,10 @@ pub struct Folder {
     bytes_max: u64,
     files: Files,
     events: VecDeque<SourceEvent>,
-    /// Since when there is something to report before the folder is idle again.
+    /// Since when events may be pending; `None` after [`SourceEvent::Idle`].
     busy_since: Option<Instant>,
     scan: Option<JoinHandle<Scan>>,
-    /// A look was requested, and no scan has started since.
+    /// True if a look was requested and no scan has started since.
     must_scan: bool,
     is_readable: bool,
     has_been_read: bool,
@@ -79,7 +79,7 @@ impl Folder {
         })
     }
 
-    /// Returns a candidate for each file that is in the folder now.
+    /// Returns a settled candidate for each file that is in the folder now.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -113,7 +113,7 @@ impl Folder {
         }
     }
 
-    /// Compares the folder with what is known of it. No file is opened.
+    /// Compares the folder with its known files, and queues events for the changes. No file is opened.
     async fn look_at_files(&mut self) {
         let there = match self.scan().await {
             Ok(there) => there,
@@ -136,8 +136,8 @@ impl Folder {
         }
     }
 
-    /// Reads the folder on a thread for blocking work: a mount that hangs holds up nothing else. A scan that is under way is
-    /// waited for, so that there is never a second one.
+    /// Reads the folder on a blocking thread, so that a mount that hangs blocks nothing else. If a scan is running already,
+    /// waits for it instead of starting a second one.
     async fn scan(&mut self) -> Scan {
         let (dir, must_scan) = (&self.dir, &mut self.must_scan);
         let scan = self.scan.get_or_insert_with(|| {
@@ -166,9 +166,9 @@ impl Folder {
         }
     }
 
-    /// Returns true if the folder is idle at `now`, and that has not been reported.
+    /// Returns true if the folder is idle at `now` and this was not reported yet.
     fn is_done(&self, now: Instant) -> bool {
-        // Nothing is known of a folder before it was read: it only seems to be empty.
+        // Before the first scan the folder only seems to be empty.
         let are_offered = self.has_been_read && self.files.are_offered();
         self.busy_since
             .is_some_and(|since| !self.must_scan && (are_offered || now - since >= BUSY_MAX))
@@ -177,10 +177,10 @@ impl Folder {
     /// Returns when to read the folder again after `now` if no change is reported before.
     fn due_at(&self, now: Instant) -> Instant {
         let idle_at = self.busy_since.map(|since| since + BUSY_MAX);
-        // A folder that cannot be read leaves its files as they are: what is due stays due, and reading on would not pause.
+        // While the folder cannot be read, its files stay due, and waiting for them would be a busy loop.
         let files_at = self.files.due_at().filter(|_| self.is_readable);
         let due = [files_at, idle_at].into_iter().flatten().min();
-        // A moment later than due: a timer may be early by its resolution.
+        // A timer may fire early by its resolution.
         let due = due.map(|at| at + Duration::from_millis(1));
         let rescan_at = now + RESCAN;
         due.map_or(rescan_at, |at| at.min(rescan_at))
@@ -224,7 +224,7 @@ fn candidate(dir: &Path, name: &str, signature: Signature, bytes_max: u64) -> Ca
     }
 }
 
-/// Returns the files that count: `*.wasm` directly in the folder, links to files too.
+/// Returns the `*.wasm` files that are directly in the folder, including links.
 fn signatures_in(dir: &Path) -> Scan {
     let mut signatures = BTreeMap::new();
     for entry in fs::read_dir(dir)? {
@@ -232,7 +232,7 @@ fn signatures_in(dir: &Path) -> Scan {
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
-        // Editors and copying tools write hidden files beside the one that they replace.
+        // Editors and copying tools write to hidden files before they replace a file.
         if name.starts_with('.') || !name.ends_with(".wasm") {
             continue;
         }
@@ -243,10 +243,10 @@ fn signatures_in(dir: &Path) -> Scan {
     Ok(signatures)
 }
 
-/// Has the operating system report changes. If it cannot, the folder is read every two seconds all the same.
+/// Makes the operating system report changes. If it cannot, the folder is still read every [`RESCAN`].
 fn watch(dir: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher> {
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading is an event too: the scan would wake itself.
+        // Reads are reported too, and would make each scan start the next one.
         let is_read = matches!(&event, Ok(event) if matches!(event.kind, EventKind::Access(kind)
             if kind != AccessKind::Close(AccessMode::Write)));
         if !is_read {

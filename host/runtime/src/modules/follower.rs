@@ -1,4 +1,4 @@
-//! The task that follows the sources: it loads each candidate, has the catalog decide, and publishes what is decided.
+//! The task that follows the sources: it loads each candidate, asks the catalog for decisions, and publishes them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use crate::modules::module::Module;
 use crate::modules::serving::Published;
 use crate::modules::source::{Candidate, Content, Origin, SourceEvent, Sources};
 
-/// A rescan is answered after this long in any case: a file that never settles, or takes long to compile, does not hold up
-/// a reload.
+/// The longest time until a rescan is answered, so that a file that never settles or takes long to compile does not block a
+/// reload.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// How often candidates are loaded again that were refused for a fault of this server: nothing reports that a full disk
-/// has been emptied.
+/// How often candidates are loaded again that were refused because of this server. Nothing reports, for example, that a full
+/// disk has room again.
 const RETRY: Duration = Duration::from_secs(20);
-/// Candidates that are loaded at one time.
+/// The most candidates that are loaded at one time.
 const LOADS_MAX: usize = 8;
 
 /// A request to look for changes now.
 pub(crate) struct Rescan {
-    /// The pins from now on, if they are others.
+    /// New pins; `None` if they stay.
     pub(crate) pins: Option<Pins>,
-    /// Is answered once everything that was found is served or refused.
+    /// Answered when every candidate is served or refused, at the latest after [`ANSWER_MAX`].
     pub(crate) done: oneshot::Sender<()>,
 }
 
@@ -42,10 +42,10 @@ pub(crate) struct Follower {
     catalog: Catalog<Module>,
     published: Arc<Published>,
     loads: JoinSet<LoadResult>,
-    /// The load of each origin's newest candidate.
+    /// The running load of each origin's newest candidate.
     loading: BTreeMap<Origin, AbortHandle>,
     permits: Arc<Semaphore>,
-    /// Nothing has been reported since the sources were idle.
+    /// True if the last event was that the sources are idle.
     is_idle: bool,
     waiting: Vec<(Instant, oneshot::Sender<()>)>,
 }
@@ -70,7 +70,7 @@ impl Follower {
         }
     }
 
-    /// Follows the sources until the registry is gone.
+    /// Follows the sources until the registry is dropped.
     pub(crate) async fn run(mut self, mut rescans: mpsc::Receiver<Rescan>) {
         let mut retries = tokio::time::interval(RETRY);
         retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -145,7 +145,7 @@ impl Follower {
         self.loading.insert(origin, load);
     }
 
-    /// What an origin offered before does not count any more.
+    /// Aborts the load of an origin's earlier candidate.
     fn stop_loading(&mut self, origin: &Origin) {
         if let Some(load) = self.loading.remove(origin) {
             load.abort();
@@ -159,7 +159,7 @@ impl Follower {
         };
         let mut loading = self.loading.iter();
         let Some((origin, _)) = loading.find(|(_, load)| load.id() == id) else {
-            // It was superseded.
+            // A newer candidate has replaced it.
             return;
         };
         let origin = origin.clone();
@@ -168,7 +168,7 @@ impl Follower {
         self.publish(decisions);
     }
 
-    /// Does what is due: ends the first scan, enforces pins, answers those who wait.
+    /// Ends the first scan, enforces pins and answers rescans, if they are due.
     fn conclude(&mut self) {
         let is_quiet = self.is_idle && self.loading.is_empty();
         if is_quiet && self.catalog.is_first_scan() {
@@ -176,7 +176,7 @@ impl Follower {
             self.report(&decisions);
             self.published.publish(&self.catalog);
         }
-        // What may be incomplete is not refused yet: a rescan waits for that.
+        // A rescan also waits for candidates that may be incomplete, which are not refused yet.
         let is_quiet = is_quiet && !self.catalog.has_unsettled();
         let is_overdue = |since: Instant| since.elapsed() >= ANSWER_MAX;
         let has_overdue = self.waiting.iter().any(|(since, _)| is_overdue(*since));

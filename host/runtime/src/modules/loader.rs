@@ -1,4 +1,4 @@
-//! Makes a module from its bytes: compiled or from the cache, linked, and described by its own `describe`.
+//! Makes a module from its bytes: compiles it or takes it from the cache, links it, and calls its `describe`.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::modules::module::Module;
 use crate::modules::source::Content;
 use crate::modules::{contract, description};
 use crate::sandbox::engine::Sandbox;
-use crate::trace::log::{LogBudget, Speaker};
+use crate::trace::log::{LogBudget, LogSource};
 use crate::trace::recorder::Recorder;
 use crate::wasmtime_words;
 use crate::{Limits, StepFailure, hex};
@@ -38,7 +38,7 @@ impl Claim for Module {
 /// Makes modules from their bytes.
 pub struct Loader {
     sandbox: Arc<Sandbox>,
-    /// Of `enrich` and `act`.
+    /// The linker for `enrich` and `act`.
     linker: Linker<HookState>,
     cache: Arc<Cache>,
     compilation: Compilation,
@@ -60,7 +60,7 @@ impl Loader {
         }
     }
 
-    /// Compiles, checks, links and describes a module. One that was loaded before comes from the cache.
+    /// Compiles, checks, links and describes a module. A module that was loaded before is taken from the cache.
     ///
     /// # Errors
     /// If it cannot be loaded; the error says what to change.
@@ -104,7 +104,7 @@ impl Loader {
         })
     }
 
-    /// Loads what a candidate consists of.
+    /// Loads a candidate's content.
     pub(crate) async fn load_content(
         self: &Arc<Self>,
         content: Content,
@@ -115,7 +115,7 @@ impl Loader {
         })
     }
 
-    /// Returns the hash of a module, and what the cache has of it.
+    /// Returns the SHA-256 of a module, and its entry in the cache.
     fn look_up(&self, bytes: &[u8]) -> Result<(String, Option<(Component, Known)>), LoadError> {
         contract::check_kind(bytes, self.sandbox.bounds.module_bytes_max)?;
         let sha256 = hex(&Sha256::digest(bytes));
@@ -123,7 +123,7 @@ impl Loader {
         Ok((sha256, cached))
     }
 
-    /// Puts compiled code into the cache, and returns it as a component.
+    /// Stores compiled code in the cache, and returns it as a component.
     fn keep(&self, sha256: &str, code: NamedTempFile) -> Result<Component, LoadError> {
         let kept = self.cache.put(&self.sandbox.engine, sha256, code);
         kept.map_err(|error| {
@@ -135,25 +135,25 @@ impl Loader {
         })
     }
 
-    /// Resolves every import. A record that was changed without a new version of the contract is found here.
+    /// Resolves the imports. Types that differ from the contract's are found here.
     fn link(&self, component: &Component, exports: Exports) -> Result<Hooks, LoadError> {
         let pre = self.linker.instantiate_pre(component);
         let pre = pre.map_err(|error| mismatch(&format!("{error:#}")))?;
         Ok(Hooks::new(pre, exports))
     }
 
-    /// Calls `describe`, and checks what it returns.
+    /// Calls `describe`, and checks its result.
     async fn describe(
         &self,
         component: &Component,
         exports: &Exports,
     ) -> Result<Description, LoadError> {
-        let speaker = Speaker {
+        let source = LogSource {
             handler: HandlerName::new("(describe)"),
             about: None,
         };
         let budget = LogBudget::new(&Limits::default(), Arc::default());
-        let recorder = Arc::new(Recorder::new(speaker, budget));
+        let recorder = Arc::new(Recorder::new(source, budget));
         let described = describe(&self.sandbox, component, exports, recorder).await;
         let given = described.map_err(|failure| match failure {
             DescribeFailure::Mismatch(why) => mismatch(&why),

@@ -1,4 +1,4 @@
-//! Modules: from the sources that offer them to the ones that serve.
+//! Modules: sources offer candidates, the loader makes modules of them, and the catalog decides which of them serve.
 
 pub(crate) mod cache;
 pub(crate) mod catalog;

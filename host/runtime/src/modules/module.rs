@@ -1,4 +1,4 @@
-//! A handler's code that is loaded and can be called.
+//! A loaded module.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub struct Module {
     pub(crate) hooks: Hooks,
     pub(crate) clients: Arc<Clients>,
     pub(crate) rates: Arc<Rates>,
-    /// Of the CPU permits.
+    /// Its share of the CPU permits.
     pub(crate) share: HandlerShare,
 }
 
@@ -28,19 +28,19 @@ impl Module {
         &self.description.name
     }
 
-    /// Returns what the module's `describe` returned.
+    /// Returns the result of the module's `describe`.
     #[must_use]
     pub fn description(&self) -> &Description {
         &self.description
     }
 
-    /// Returns the hash of its bytes, in hexadecimal.
+    /// Returns the SHA-256 of its bytes, in hexadecimal.
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// Returns the interfaces of the contract that it imports, by their bare names: `http`, `slack`.
+    /// Returns the interfaces of the contract that it imports, sorted, by their names without the package: `http`, `slack`.
     #[must_use]
     pub fn imports(&self) -> &[String] {
         &self.imports

@@ -1,4 +1,5 @@
-//! The modules of the server: which serve under which names, and why the others do not. The one handle for everybody else.
+//! The handle by which the rest of the server uses modules: which of them serve under which names, and why others are
+//! refused.
 
 use std::sync::Arc;
 
@@ -18,10 +19,11 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Serves the modules of the sources from the end of the first scan on, in a task that ends with the last handle.
+    /// Follows the sources, and serves their modules from the end of the first scan on. The task ends when the registry is
+    /// dropped.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// If called outside of a tokio runtime.
     #[must_use]
     pub fn open(loader: Arc<Loader>, sources: Vec<Box<dyn ModuleSource>>, pins: Pins) -> Arc<Self> {
         let published = Arc::<Published>::default();
@@ -32,13 +34,14 @@ impl Registry {
         Arc::new(Self { published, rescans })
     }
 
-    /// Returns the module that serves under `name`. Calls under way finish on it even if it is replaced.
+    /// Returns the module that serves under `name`. Running calls finish with it even if it is replaced.
     #[must_use]
     pub fn get(&self, name: &HandlerName) -> Option<Arc<Served>> {
         self.published.serving.load().get(name).cloned()
     }
 
-    /// Returns why the module that would be `name` is refused: the one that served as `name`, or the file `NAME.wasm`.
+    /// Returns why a handler's newest module is refused. It is found by the module that serves under `name` from the same
+    /// origin, or by the file name `NAME.wasm`.
     #[must_use]
     pub fn refusal(&self, name: &HandlerName) -> Option<String> {
         let serving = self.published.serving.load();
@@ -48,13 +51,13 @@ impl Registry {
         listed.find(is_its)?.error.clone()
     }
 
-    /// Returns what is served now, as a whole.
+    /// Returns a snapshot of what is served now.
     #[must_use]
     pub fn serving(&self) -> Arc<Serving> {
         self.published.serving.load_full()
     }
 
-    /// Returns a watch on the generation: it changes with what is served or refused.
+    /// Returns a number that changes if what is served or refused changes.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.published.generation.subscribe()
@@ -66,19 +69,20 @@ impl Registry {
         *self.published.generation.borrow() > 0
     }
 
-    /// Returns once the first scan has ended.
+    /// Waits until the first scan has ended.
     pub async fn ready(&self) {
         let mut generation = self.subscribe();
         // The sender lives as long as `self`.
         let _ = generation.wait_for(|n| *n > 0).await;
     }
 
-    /// Looks for changes now, and returns once everything that was found is served or refused: after ten seconds in any case.
+    /// Looks for changes now. Returns when every candidate is served or refused, at the latest after ten seconds.
     pub async fn rescan(&self) {
         self.look(None).await;
     }
 
-    /// Sets the hashes that modules must have, looks for changes, and holds what serves to them.
+    /// Sets new pins and looks for changes; then withdraws modules that do not match their pins. Returns like
+    /// [`Self::rescan`].
     pub async fn set_pins(&self, pins: Pins) {
         self.look(Some(pins)).await;
     }

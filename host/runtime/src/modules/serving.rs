@@ -1,4 +1,4 @@
-//! What is served at one moment, published as a whole.
+//! A snapshot of the modules that serve.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,27 +14,27 @@ use crate::modules::source::Origin;
 use alert_manager_core::alert::HandlerName;
 use alert_manager_core::description::Description;
 
-/// One origin, as it is listed.
+/// One origin, as the API lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ModuleInfo {
-    /// Of the module that serves from this origin; absent if none does.
+    /// The name of the module that serves from this origin; `None` if none does.
     pub name: Option<HandlerName>,
-    /// Of the module that serves.
+    /// The version of the module that serves.
     pub version: Option<String>,
-    /// Of the module that serves.
+    /// The SHA-256 of the module that serves, in hexadecimal.
     pub sha256: Option<String>,
-    /// Where it comes from: for a file its name within the folder.
+    /// The origin. A file is serialized as its name without the folder.
     #[serde(rename = "file")]
     pub origin: Origin,
-    /// Never [`ModuleState::Limited`]: that depends on the configuration.
+    /// The state. Never [`ModuleState::Limited`], which depends on the configuration.
     pub state: ModuleState,
-    /// What the module does, in its own words.
+    /// The summary from the module's `describe`.
     pub summary: Option<String>,
-    /// The alertnames that it serves unless a route says otherwise.
+    /// The alertnames that it serves without a route.
     pub alerts: Vec<String>,
-    /// The interfaces that it imports.
+    /// The interfaces of the contract that it imports.
     pub imports: Vec<String>,
-    /// Who besides the operator could have written the module that serves; None if nobody could.
+    /// Who besides the operator could have written the module that serves; `None` if nobody could.
     pub exposure: Option<String>,
     /// Why the newest bytes of this origin are not served.
     pub error: Option<String>,
@@ -63,11 +63,11 @@ impl ModuleInfo {
 pub struct Served {
     /// The module.
     pub module: Arc<Module>,
-    /// Who besides the operator could have written its bytes, as a sentence; None if nobody could.
+    /// Who besides the operator could have written its bytes, as a sentence; `None` if nobody could.
     pub exposure: Option<String>,
 }
 
-/// What is served at one moment.
+/// The modules that serve at one moment, and all origins.
 #[derive(Default)]
 pub struct Serving {
     modules: BTreeMap<HandlerName, Arc<Served>>,
@@ -116,16 +116,16 @@ impl Serving {
     }
 }
 
-/// What the follower publishes and the registry reads.
+/// The state that the follower publishes and the registry reads.
 #[derive(Default)]
 pub(crate) struct Published {
     pub(crate) serving: ArcSwap<Serving>,
-    /// Goes up with every change of what is served; 0 until the first scan has ended.
+    /// Incremented with every change; 0 until the first scan has ended.
     pub(crate) generation: watch::Sender<u64>,
 }
 
 impl Published {
-    /// Publishes what the catalog has decided.
+    /// Publishes the state of the catalog.
     pub(crate) fn publish(&self, catalog: &Catalog<Module>) {
         self.serving.store(Arc::new(Serving::of(catalog)));
         if !catalog.is_first_scan() {

@@ -1,15 +1,15 @@
-//! The settings that a module states in `describe().more`, under `settings`.
+//! Reads the settings that a module declares in `describe().more`, under `settings`.
 
 use crate::limits;
 use alert_manager_core::description::Setting;
 
-/// Settings of one module; far more than any handler has.
+/// The most settings of one module: far more than any handler has.
 const SETTINGS_MAX: usize = 500;
 
-/// Reads what `describe().more` has under `settings`; None if it has nothing.
+/// Returns the settings in `describe().more`; `None` if the module declares none.
 ///
 /// # Errors
-/// If it cannot be read, with the reason.
+/// Why they cannot be read.
 pub(crate) fn stated(more: &[(String, String)]) -> Result<Option<Vec<Setting>>, String> {
     const SHAPE: &str = "write JSON such as [{\"name\":\"channel\",\"type\":\"string\",\"default\":\"alerts\",\"about\":\"the Slack channel\",\"required\":false}]";
     let Some((_, json)) = more.iter().find(|(name, _)| name == "settings") else {
@@ -41,7 +41,7 @@ pub(crate) fn stated(more: &[(String, String)]) -> Result<Option<Vec<Setting>>, 
             "describe().more has a setting named {name:?}: {SHAPE}"
         ));
     }
-    // Terminals and the log show them.
+    // Terminals and the log show these texts.
     let bad = settings.iter().find_map(|setting| {
         let more = setting.default.iter().chain(&setting.values);
         let mut texts = [&setting.kind, &setting.about].into_iter().chain(more);

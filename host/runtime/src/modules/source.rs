@@ -1,7 +1,7 @@
-//! Where modules come from. A source offers the bytes that it finds and reports the ones that are gone; who serves is none of
-//! its business.
+//! The interface of sources of modules. A source offers the bytes that it finds and reports which were removed. It does not
+//! decide which modules serve.
 //!
-//! Another source is one file that implements [`ModuleSource`], and one line where the server puts its sources together.
+//! To add a source, implement [`ModuleSource`] in a new file, and add a line to the list of sources in the server.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use crate::modules::load_error::LoadError;
 use alert_manager_core::alert::HandlerName;
 
-/// What identifies a module's place: a module replaces the one that came from the same origin, and no other.
+/// Identifies the place of a module. A module replaces only an earlier one of the same origin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// A file in the folder of handlers.
@@ -21,7 +21,7 @@ pub enum Origin {
         /// Its path, the folder's included.
         path: PathBuf,
     },
-    /// What another kind of source calls by a name of its own.
+    /// An entry of another source.
     Named {
         /// The source, in one word.
         source: &'static str,
@@ -31,7 +31,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Returns true for the file that a handler of this name has if it is not renamed: `NAME.wasm`.
+    /// Returns true for the default file name of a handler: `NAME.wasm`.
     #[must_use]
     pub fn is_file_of(&self, handler: &HandlerName) -> bool {
         match self {
@@ -46,7 +46,7 @@ impl Origin {
     }
 }
 
-/// A file by its name without the folder, anything else as `source:name`.
+/// Prints a file as its name without the folder, another origin as `source:name`.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -65,47 +65,47 @@ impl Serialize for Origin {
     }
 }
 
-/// What a candidate consists of.
+/// The content of a candidate.
 pub struct Content {
     /// The component.
     pub bytes: Vec<u8>,
-    /// Who besides the operator could have written the bytes, as a sentence; None if nobody could.
+    /// Who besides the operator could have written the bytes, as a sentence; `None` if nobody could.
     pub exposure: Option<String>,
 }
 
 /// Bytes that may become the module of their origin.
 pub struct Candidate {
-    /// Where they are.
+    /// The place of the bytes.
     pub origin: Origin,
-    /// Since when they are there, as far as that is known. Of two candidates of the first scan with one name the older serves.
+    /// Since when the bytes exist, if known. Of two candidates of the first scan with the same name, the older one serves.
     pub since: Option<SystemTime>,
-    /// False if they may still be incomplete: then they are not refused before [`SourceEvent::Settled`].
+    /// False if the bytes may be incomplete. They are then not refused before [`SourceEvent::Settled`].
     pub is_settled: bool,
-    /// Reads them.
+    /// Reads the bytes.
     pub content: BoxFuture<'static, Result<Content, LoadError>>,
 }
 
-/// What a source reports.
+/// An event of a source.
 pub enum SourceEvent {
-    /// The origin has bytes that are new, or that are to be loaded again. Supersedes what the origin offered before.
+    /// The origin has bytes that are new or to be loaded again. They replace its earlier candidate.
     Offered(Candidate),
-    /// The origin has not the bytes any more that it offered last. What became of them does not count; others may follow.
+    /// The bytes of the origin's last candidate have changed, so its result does not count. A new candidate may follow.
     Changed(Origin),
-    /// What the origin offered last is complete: if it cannot be loaded, it is refused.
+    /// The origin's last candidate is complete. If it cannot be loaded, it is refused.
     Settled(Origin),
-    /// The origin has nothing any more.
+    /// The origin was removed.
     Removed(Origin),
-    /// Nothing is pending: everything that was there at the last look has been offered. Follows other events once.
+    /// Everything that was found at the last look has been offered. Sent once after other events.
     Idle,
 }
 
-/// Somewhere that modules come from.
+/// A source of modules.
 pub trait ModuleSource: Send {
-    /// Waits for the next event, for ever if there is none. A future that is dropped before it is ready loses no event.
+    /// Waits for the next event, without a time limit. Dropping the future before it is ready loses no event.
     fn next(&mut self) -> BoxFuture<'_, SourceEvent>;
 
-    /// Looks for changes at once, and reports [`SourceEvent::Idle`] afterwards. Of `again`, the origins of this source are
-    /// offered once more although they have not changed.
+    /// Looks for changes at once, and sends [`SourceEvent::Idle`] afterwards. Those origins in `again` that belong to this
+    /// source are offered once more, even if they have not changed.
     fn look(&mut self, again: &[Origin]);
 }
 
@@ -114,7 +114,7 @@ pub(crate) struct Sources {
     all: Vec<Box<dyn ModuleSource>>,
     /// Which of them are idle, by index.
     idle: Vec<bool>,
-    /// That all are idle has been reported.
+    /// True if it was reported that all sources are idle.
     is_reported: bool,
 }
 
@@ -127,7 +127,7 @@ impl Sources {
         }
     }
 
-    /// Waits for the next event of any source. Idle is reported once all are.
+    /// Waits for the next event of any source. [`SourceEvent::Idle`] is returned once all sources are idle.
     pub(crate) async fn next(&mut self) -> SourceEvent {
         loop {
             if !self.is_reported && self.idle.iter().all(|is_idle| *is_idle) {
@@ -147,7 +147,7 @@ impl Sources {
         }
     }
 
-    /// Has each source look for changes, and offer those of `again` once more.
+    /// Calls [`ModuleSource::look`] of each source.
     pub(crate) fn look(&mut self, again: &[Origin]) {
         for source in &mut self.all {
             source.look(again);

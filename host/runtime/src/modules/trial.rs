@@ -1,4 +1,4 @@
-//! Tries a module before it is put into place: would a server serve it?
+//! Tests whether a server would serve a module, before the module is put into the folder.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::modules::loader::Loader;
 use crate::modules::source::{Candidate, Content, Origin};
 
 impl Loader {
-    /// Decides as a server would that serves `others` already and is then offered `bytes` at `origin`. Pins do not count: a
+    /// Decides like a server that serves `others` and is then offered `bytes` from `origin`. Pins are ignored, because a
     /// module has to be built before it can be pinned.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ impl Loader {
                 let Ok(content) = other.content.await else {
                     continue;
                 };
-                // A module that claims the name contains it. The others need not be compiled.
+                // The bytes of a module that claims the name contain it. Others need not be compiled.
                 if name.find(&content.bytes).is_some() {
                     let offer = Offer {
                         since: other.since,

@@ -1,8 +1,8 @@
-//! Circuit breakers of origins: one that does not answer several times in a row is not asked for a while, so that it does not
-//! cost every alert its time.
+//! Circuit breakers of origins. An origin that did not answer several times in a row gets no requests for a while, so that
+//! alerts do not wait for it in vain.
 //!
-//! Each handler has its own breaker for each origin: a handler whose requests time out because it allows them no time does not
-//! cut off the others. An answer to one handler closes the breakers of all.
+//! Each handler has its own breaker for each origin, so that a handler with timeouts that are too short does not block the
+//! others. An answer to one handler closes the breakers of all.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use alert_manager_core::alert::HandlerName;
 use alert_manager_core::breaker::Breaker;
 
-/// Origins of a handler that have a breaker; past it all are forgotten, which costs them five more tries.
+/// The most origins of a handler with a breaker. Beyond it all its breakers are dropped, and their counts begin again.
 const ORIGINS_MAX: usize = 256;
 
 /// The breakers, by handler and origin.
@@ -20,7 +20,7 @@ const ORIGINS_MAX: usize = 256;
 pub(crate) struct Breakers(Mutex<HashMap<HandlerName, HashMap<String, Breaker>>>);
 
 impl Breakers {
-    /// Returns why `handler` may not ask `origin` now. One caller is let through after each pause.
+    /// Returns why `handler` may not send to `origin` now; `None` if it may. One caller is admitted after each pause.
     pub(crate) fn refuses(
         &self,
         handler: &HandlerName,
@@ -37,14 +37,14 @@ impl Breakers {
         ))
     }
 
-    /// Notes that `origin` answered, with whatever status.
+    /// Records that `origin` answered, with any status.
     pub(crate) fn answered(&self, origin: &str) {
         for breakers in self.0.lock().values_mut() {
             breakers.remove(origin);
         }
     }
 
-    /// Notes that `origin` did not answer `handler`, and why.
+    /// Records that `origin` did not answer `handler`, and why.
     pub(crate) fn failed(&self, handler: &HandlerName, origin: &str, why: &str, now: Instant) {
         let mut all = self.0.lock();
         let breakers = all.entry(handler.clone()).or_default();
@@ -64,7 +64,7 @@ mod tests {
     const ORIGIN: &str = "https://api.example.com";
 
     #[test]
-    fn five_failures_in_a_row_spare_the_next_ones_the_wait() {
+    fn after_five_failures_in_a_row_the_breaker_is_open() {
         let (breakers, now) = (Breakers::default(), Instant::now());
         let (h, other) = (HandlerName::new("h"), HandlerName::new("other"));
         for _ in 0..FAILURES_MAX {

@@ -1,22 +1,22 @@
-//! What is known of a change that a request was to make, by how the request ended.
+//! Whether a request made its change, by how it ended.
 //!
 //! Source: RFC 9110 sections 10.2.3, 15.5 and 15.6; RFC 6585 section 6.
 
-/// What is known of a change that was asked for.
+/// Whether a requested change was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// The request never left: it was withheld, or there was no connection to send it on.
+    /// No: the request was not sent.
     NotSent,
-    /// It was received and refused; nothing was changed.
+    /// No: the request was received and refused.
     Refused,
-    /// It is done.
+    /// Yes.
     Made,
-    /// It may be done: no answer says so.
+    /// Not known: the request may have been sent, and no answer says more.
     Unknown,
 }
 
 impl Change {
-    /// Returns what a status says of the change. `says_when` is true if the answer has Retry-After.
+    /// Returns whether the change was made, by the status. `says_when` is true if the answer has Retry-After.
     pub(crate) fn of_status(status: u16, says_when: bool) -> Self {
         match status {
             200..400 => Self::Made,
@@ -25,13 +25,13 @@ impl Change {
         }
     }
 
-    /// A server that fails may fail after the change. A proxy that fails (502, 504, and 503 if the connection behind it was
-    /// reset, as with Envoy) may have passed the request on.
+    /// Like [`Self::of_status`], for 5xx. A server may fail after the change. A proxy (502, 504, and 503 from Envoy if the
+    /// connection behind it was reset) may have passed the request on.
     pub(crate) fn of_server_error(status: u16, says_when: bool) -> Self {
         match status {
-            // It says when it will be able to handle requests again: it is not handling this one.
+            // The server says when it will handle requests again, so it does not handle this one.
             503 if says_when => Self::Refused,
-            // The method or the version is not supported at all; a captive portal is in between.
+            // 501 and 505: the method or version is not supported. 511: a captive portal answered.
             501 | 505 | 511 => Self::Refused,
             _ => Self::Unknown,
         }
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn each_status_says_whether_the_change_was_made() {
-        // Status, without and with Retry-After.
+        // The status, then the change without and with Retry-After.
         for (status, at_once, later) in [
             (101, Unknown, Unknown),
             (200, Made, Made),

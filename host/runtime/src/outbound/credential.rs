@@ -1,4 +1,4 @@
-//! What the operator set for one credential.
+//! The settings of a credential.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,9 @@ use url::Url;
 /// A credential that the host adds to a handler's requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// What is added.
+    /// What it adds to a request.
     pub kind: CredentialKind,
-    /// `origins`: the only places that it is sent to.
+    /// `origins`: the only origins to which it is sent.
     pub origins: Vec<HttpGrant>,
 }
 
@@ -37,9 +37,9 @@ pub enum CredentialKind {
     },
     /// `service_account`: a bearer token that Kubernetes rotates, and the CA to trust.
     ServiceAccount {
-        /// Re-read when it changes.
+        /// The token's file, which is read again when it changes.
         token: SecretSource,
-        /// PEM.
+        /// The file of the CA's certificates, in PEM.
         ca_file: PathBuf,
     },
 }

@@ -1,5 +1,5 @@
-//! The HTTP clients of one handler: every address that they connect to is judged by the grant, and none is shared with another
-//! handler.
+//! The HTTP clients of one handler. Each address is checked against the grant before a client connects to it. Handlers share
+//! no clients.
 
 mod cause;
 mod client;
@@ -33,8 +33,7 @@ pub use client::{HttpClient, SendError, install_crypto, without_url};
 pub use proxy::Route;
 pub use roots::Roots;
 
-/// Connection pools by the grant that opened them: a connection made under one grant is never used
-/// under another.
+/// Clients by their grant: a connection that was opened under one grant is never used under another.
 #[derive(Default)]
 pub(crate) struct Clients {
     open: Mutex<Vec<(ClientKey, HttpClient)>>,
@@ -44,13 +43,13 @@ pub(crate) struct Clients {
 struct ClientKey {
     grant: HttpGrant,
     ca_file: Option<PathBuf>,
-    /// Of the file as it was read: a cluster replaces its certificates.
+    /// The version of the file that was read, because a cluster replaces its certificates.
     ca_version: Option<CaVersion>,
     https: bool,
     proxy: Option<SameProxy>,
 }
 
-/// The proxy of one reading of the configuration: the next one may name another.
+/// A proxy, compared by identity: a reload of the configuration makes a new one.
 #[derive(Clone)]
 struct SameProxy(Arc<Proxy>);
 
@@ -63,13 +62,13 @@ impl PartialEq for SameProxy {
 impl Eq for SameProxy {}
 
 impl ClientKey {
-    /// Returns true if the two differ only in the file's content or the proxy.
+    /// Returns true if the keys differ at most in the version of the file or in the proxy, so that one replaces the other.
     fn is_of_same_use(&self, other: &Self) -> bool {
         (&self.grant, &self.ca_file, self.https) == (&other.grant, &other.ca_file, other.https)
     }
 }
 
-/// Distinguishes one content of a file from the next without reading it.
+/// The metadata of a file, by which a change of its content is recognized without reading it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct CaVersion {
     length: u64,
@@ -86,7 +85,7 @@ impl CaVersion {
     }
 }
 
-/// Why no client can be made.
+/// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     #[error("the certificates of {path} cannot be read: {source}")]
@@ -101,8 +100,11 @@ pub(crate) enum ClientError {
 }
 
 impl Clients {
-    /// Returns the client for requests to `url` under `grant`, through `proxy` if that is for them; `ca_file` replaces
-    /// the public roots.
+    /// Returns the client for requests to `url` under `grant`, through `proxy` if it applies to them. `ca_file` replaces the
+    /// system's certificates.
+    ///
+    /// # Errors
+    /// If the certificates cannot be read, or the client cannot be made.
     pub(crate) fn get(
         &self,
         grant: &HttpGrant,
@@ -124,7 +126,7 @@ impl Clients {
         if let Some(client) = known(&self.open.lock()) {
             return Ok(client);
         }
-        // Outside of the lock: a file is read here.
+        // Without the lock, because this reads a file.
         let client = build(&key)?;
         let mut clients = self.open.lock();
         if let Some(client) = known(&clients) {
@@ -143,7 +145,7 @@ fn build(key: &ClientKey) -> Result<HttpClient, ClientError> {
     let mut builder = Client::builder()
         .redirect(Policy::none())
         .no_proxy()
-        // A guest is given the bytes as they came: a bound on what they decompress to is its own affair.
+        // A guest gets the bytes as they came. It decompresses them itself, within its own memory limit.
         .no_gzip()
         .no_brotli()
         .no_deflate()
@@ -161,7 +163,7 @@ fn build(key: &ClientKey) -> Result<HttpClient, ClientError> {
         builder = builder.tls_certs_only(read_certificates(path, &pem)?);
         Roots::Only(read_roots(path, &pem)?)
     } else if !key.https {
-        // There is nothing to verify: a machine without root certificates can still use plain HTTP.
+        // Plain HTTP also works on a machine without root certificates.
         builder = builder.tls_certs_only([]);
         Roots::None
     } else {
@@ -209,7 +211,7 @@ fn read_certificates(path: &Path, pem: &[u8]) -> Result<Vec<Certificate>, Client
     Ok(certificates)
 }
 
-/// Judges a URL whose host is an address: these are not resolved.
+/// Checks the address of a URL whose host is an address. Names are checked when they are resolved.
 ///
 /// # Errors
 /// Why the address is not permitted.
@@ -222,8 +224,8 @@ pub(crate) fn judge_literal(grant: &HttpGrant, url: &Url) -> Result<(), Refusal>
     grant.permits_address(&address.to_string(), address)
 }
 
-/// Resolves a name and passes on only the addresses that the grant permits: what is judged is what is connected to, so a name
-/// that resolves differently the next time gains nothing.
+/// Resolves names, and returns only addresses that the grant permits. The client connects to these very addresses, so DNS
+/// rebinding has no effect.
 struct JudgingResolver {
     grant: HttpGrant,
 }
@@ -263,7 +265,7 @@ mod tests {
 
     use super::*;
 
-    /// Some authority's certificate; nothing is verified with it.
+    /// The certificate of an authority. Nothing is verified with it.
     const PEM: &str = "-----BEGIN CERTIFICATE-----\n\
         MIIBdDCCARugAwIBAgIUcUpwAUECEoa9xA3RFJIn/DvSsPcwCgYIKoZIzj0EAwIw\n\
         DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjIxMDU2MDBaGA8yMTI2MTAyOTEwNTYw\n\
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_leads_to_this_machine_is_refused_at_connecting() {
+    async fn a_name_that_resolves_to_this_machine_is_refused_when_connecting() {
         let grant = grant("http://localhost:1");
         let error = error_of(&grant, "http://localhost:1/").await;
         let refusal = refusal_in(&error).unwrap();
@@ -310,7 +312,7 @@ mod tests {
             root_cause(&error_of(&grant(url), url).await),
             "no such name"
         );
-        // Nobody takes the connection up.
+        // Nothing accepts the connection.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let address: Url = url.parse().unwrap();
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_in_the_url_is_judged_without_a_resolver() {
+    fn an_address_in_the_url_is_checked_without_resolving() {
         let url: Url = "http://127.0.0.1:9999/x".parse().unwrap();
         assert!(judge_literal(&grant("http://127.0.0.1:9999"), &url).is_ok());
         let url: Url = "http://169.254.169.254/latest".parse().unwrap();

@@ -1,4 +1,4 @@
-//! Sends a request, reads the answer within its time and its bound, and masks credentials in it.
+//! Sends a request, reads the response within its deadline and size limit, and masks credentials in it.
 
 use std::time::Instant;
 
@@ -10,17 +10,17 @@ use super::prepare::Prepared;
 use super::readable;
 use super::request::{OutboundError, OutboundResponse};
 
-/// A body that is searched for credentials on the thread that read it; a larger one is searched on a thread of its own.
+/// The largest body that is searched for credentials on the current thread. Larger ones are searched on a blocking thread.
 const MASKED_AT_ONCE_BYTES_MAX: usize = 16 << 10;
 
-/// What came of a request that was sent.
+/// The result of a request that was sent.
 pub(crate) struct Exchange {
     pub(crate) reply: Result<OutboundResponse, OutboundError>,
-    /// What is known of the change, as if every request were to make one.
+    /// Whether the change was made; meaningless for a read.
     pub(crate) change: Change,
-    /// One line for people, if there was an answer.
+    /// The line of the story, if there was a response.
     pub(crate) line: Option<String>,
-    /// How many bytes of the body were read and are withheld from the handler.
+    /// The number of body bytes that were read and are withheld from the handler.
     pub(crate) withheld_bytes: usize,
 }
 
@@ -38,7 +38,7 @@ impl Exchange {
 /// How a body ended.
 enum BodyEnd {
     Whole,
-    /// All of it has come, and a credential cannot be looked for in it.
+    /// It is complete, but cannot be searched for a credential.
     Unreadable(&'static str),
     TooLarge,
     Broken(String),
@@ -46,7 +46,7 @@ enum BodyEnd {
 }
 
 impl Prepared {
-    /// Sends the request and reads the answer.
+    /// Sends the request and reads the response.
     pub(crate) async fn send(self) -> Exchange {
         let sending = self.client.send(self.request);
         let response = match tokio::time::timeout_at(self.deadline.into(), sending).await {
@@ -75,7 +75,7 @@ impl Prepared {
     }
 }
 
-/// How an answer is read.
+/// The settings for reading a response.
 struct Reading {
     deadline: Instant,
     echo: Echo,
@@ -106,12 +106,12 @@ impl Reading {
             Err(_) => (Vec::new(), BodyEnd::Late),
         };
         let read_bytes = body.len();
-        // A change that was made stays made: a failure here would have it made twice.
+        // The change was made: an error would make the handler repeat it.
         let keeps = self.changes && change == Change::Made;
         let (reply, line) = self.judge(status.as_u16(), body, end, keeps);
         let given_bytes = match &reply {
             Ok(body) => body.len(),
-            // Counted by its own error.
+            // This error's bound is counted instead.
             Err(OutboundError::TooLarge(_)) => read_bytes,
             Err(_) => 0,
         };
@@ -127,8 +127,8 @@ impl Reading {
         }
     }
 
-    /// Returns what the handler is given of a body, and the line for people. `keeps` is true if the answer must not become
-    /// an error.
+    /// Returns the body for the handler, or its error, and the line of the story. `keeps` is true if an incomplete response
+    /// must not become an error.
     fn judge(
         &self,
         status: u16,
@@ -137,7 +137,7 @@ impl Reading {
         keeps: bool,
     ) -> (Result<Vec<u8>, OutboundError>, String) {
         let line = format!("{status}, {} bytes", body.len());
-        // A part of a body may end within the credential.
+        // An incomplete body may end within a credential, which is then not recognized.
         let part = |body| match self.echo {
             Echo::Possible => Vec::new(),
             Echo::Impossible => body,
@@ -199,7 +199,7 @@ async fn read_body(response: &mut reqwest::Response, bytes_max: u32) -> (Vec<u8>
     }
 }
 
-/// Masks the credentials in a response. A large body takes a while, which no other task has to wait for.
+/// Masks the credentials in a response. A large body is searched on a blocking thread.
 async fn masked(
     masks: Masks,
     mut response: OutboundResponse,
@@ -219,7 +219,7 @@ async fn masked(
     })
 }
 
-/// Sorts a request that was not answered; `denied` is the refusal of the address that its name led to.
+/// Returns the result of a request without a response. `denied` is set if the address of its host was refused.
 fn not_sent(error: &SendError, denied: Option<OutboundError>) -> Exchange {
     if let Some(denied) = denied {
         return Exchange::unanswered(denied, Change::NotSent);

@@ -1,4 +1,4 @@
-//! The headers of a request: the handler's own, checked, and the one that carries the credential.
+//! The headers of a request: checks those of the handler, and makes the one with the credential.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use alert_manager_core::secret::Authorization;
 use alert_manager_core::secret::SecretSource;
 use alert_manager_core::text::inert;
 
-/// Headers that describe the connection or the framing. Only the host sets them, and those that begin with `proxy-`.
+/// Headers of the connection or the framing. Only the host may set these and those that begin with `proxy-`.
 const RESERVED_HEADERS: [&str; 11] = [
     "alt-used",
     "connection",
@@ -28,45 +28,46 @@ const RESERVED_HEADERS: [&str; 11] = [
     "upgrade",
 ];
 
-/// Servers in the tradition of CGI read `content_length` as the name of the header itself.
+/// Returns true for a header that only the host may set. Servers that pass headers on as CGI does treat `content_length` as
+/// `content-length`.
 fn is_reserved(name: &str) -> bool {
     let name = folded(name);
     RESERVED_HEADERS.contains(&name.as_str()) || name.starts_with("proxy-")
 }
 
-/// Whether the answer may repeat a credential. If so, it is searched for.
+/// Whether the response can repeat a credential, and so has to be searched for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Echo {
     Possible,
     Impossible,
 }
 
-/// Returns true for a header that asks for an answer in which a credential could not be found: a part of the answer, a
-/// difference, a digest, or another coding or character set.
+/// Returns true for a header that asks for a response in which a credential would not be found: a part of the response, a
+/// difference, a digest, or another encoding or character set.
 fn hides_echoes(name: &str, value: &str) -> bool {
     match folded(name).as_str() {
         "accept-encoding" | "x-accept-encoding" => !value.trim().eq_ignore_ascii_case("identity"),
         "accept-charset" => !value.trim().eq_ignore_ascii_case("utf-8"),
         "range" | "request-range" | "a-im" | "want-digest" => true,
-        // `Content-Range` describes what is sent, not what is requested.
+        // `Content-Range` describes the request's own body.
         "content-range" => false,
         other => other.ends_with("-range") || other.starts_with("want-"),
     }
 }
 
-/// The header that carries a credential.
+/// The header with a credential.
 pub(super) struct AddedHeader {
     pub(super) name: HeaderName,
     pub(super) value: HeaderValue,
-    /// Every form of it that must not come back to the handler.
+    /// The forms of the credential that are masked in the response.
     pub(super) masks: Masks,
 }
 
 impl AddedHeader {
-    /// Reads the credential as it is now.
+    /// Reads the credential's current value.
     ///
     /// # Errors
-    /// Says why it cannot be sent, and nothing of it.
+    /// Why it cannot be sent, without any part of it.
     pub(super) fn of(credential: &Credential) -> Result<Self, String> {
         let read = |source: &SecretSource| {
             source
@@ -113,7 +114,7 @@ impl AddedHeader {
 /// Checks the handler's headers.
 ///
 /// # Errors
-/// Says which of them cannot be sent.
+/// Which of them cannot be sent, and why.
 pub(super) fn check(
     given: &[(String, String)],
     added: Option<&AddedHeader>,
@@ -140,7 +141,7 @@ pub(super) fn check(
         }
         if echo == Echo::Possible && hides_echoes(name, value) {
             return Err(format!(
-                "headers: {shown} is not sent where a credential is: the answer could repeat the credential in parts \
+                "headers: {shown} is not sent together with a credential: the answer could repeat the credential in parts \
                  or in a coding that is not looked into; leave it out"
             ));
         }
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_would_smuggle_are_refused_by_name() {
+    fn headers_of_the_framing_are_refused() {
         for (name, value) in [
             ("Host", "evil"),
             ("content-length", "3"),
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_ask_for_a_part_or_a_coding_are_not_sent_with_a_credential() {
+    fn headers_that_ask_for_a_part_or_an_encoding_are_refused_with_a_credential() {
         for (name, value) in [
             ("Range", "bytes=0-3"),
             ("range", "bytes=0-3,8-11"),
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_and_a_header_of_the_same_name_are_not_sent_together() {
+    fn a_header_with_the_name_of_the_credentials_header_is_refused() {
         let own = given("AUTHORIZATION", "Bearer mine");
         assert!(check(&own, None, Echo::Possible).is_ok());
         for name in ["AUTHORIZATION", "authorization"] {

@@ -1,5 +1,6 @@
-//! Requests that leave the server for handlers, whatever interface the handler asked by: judge, add the credential, keep the
-//! rate limit and the circuit breaker, send, read within the bound, mask.
+//! Outgoing requests of handlers, independent of the interface by which they were made. A request is checked against the
+//! grants, given its credential, admitted by circuit breaker and rate limit, and sent; the response is read within a bound
+//! and masked.
 
 pub(crate) mod breakers;
 pub(crate) mod change;

@@ -1,4 +1,4 @@
-//! From a request as a handler made it to one that may be sent: it is judged, and the credential is added.
+//! Prepares a handler's request for sending: checks it against the grants, and adds the credential.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,11 +19,11 @@ use crate::limits;
 use alert_manager_core::alert::HandlerName;
 use alert_manager_core::policy::{Grants, HttpGrant, Refusal, scalar};
 
-/// What the requests of one handler are judged by and sent with.
+/// The policy and the clients for the requests of one handler.
 pub(crate) struct Requester<'a> {
     pub(crate) handler: &'a HandlerName,
     pub(crate) grants: &'a Arc<Grants>,
-    /// The handler's settings: one of them may hold a secret by mistake.
+    /// The handler's settings, one of which may be a secret by mistake.
     pub(crate) config: &'a BTreeMap<String, String>,
     pub(crate) credentials: &'a BTreeMap<String, Arc<Credential>>,
     pub(crate) clients: &'a Clients,
@@ -36,12 +36,12 @@ pub(crate) struct Prepared {
     pub(super) request: reqwest::RequestBuilder,
     origin: String,
     pub(super) deadline: Instant,
-    /// What is masked in the answer.
+    /// The credentials to mask in the response.
     pub(super) masks: Masks,
     pub(super) echo: Echo,
     pub(super) changes: bool,
     pub(super) answer: AnswerBound,
-    /// For the lines of a refusal.
+    /// For the configuration lines in a refusal.
     pub(super) handler: HandlerName,
     pub(super) grants: Arc<Grants>,
 }
@@ -51,12 +51,12 @@ pub(crate) struct Prepared {
 pub(crate) enum NotAdmitted {
     /// The origin's circuit breaker is open.
     Breaker(String),
-    /// The handler's rate limit would have it wait too long.
+    /// The wait for the handler's rate limit would be too long.
     Rate(String),
 }
 
 impl Requester<'_> {
-    /// Judges a request and adds its credential.
+    /// Checks a request and adds its credential.
     ///
     /// # Errors
     /// Why it cannot be sent.
@@ -127,7 +127,7 @@ impl Requester<'_> {
         if !self.credentials.contains_key(name)
             && self.config.values().any(|value| value.trim() == name)
         {
-            // What a setting has instead of a name may be the secret itself.
+            // The setting may be the secret itself instead of its name, so it is not shown.
             return Err(OutboundError::Denied(
                 "A setting of this handler names a credential that is not below `credentials` (not shown, since it may \
                  be a secret)."
@@ -156,8 +156,8 @@ impl Requester<'_> {
         Ok(credential)
     }
 
-    /// Returns the masks of the other credentials that the handler may send there: what one request left at a service, the
-    /// next one could read without it.
+    /// Returns the masks of the other credentials that the handler may send to this URL. A request without a credential
+    /// could read what an earlier request with one left at the service.
     fn masks_at(&self, url: &Url, sent: Option<&str>) -> Masks {
         let mut masks = Masks::default();
         if self.grants.withheld.is_some() {
@@ -167,7 +167,7 @@ impl Requester<'_> {
             let credential = self.credentials.get(name);
             if let Some(credential) =
                 credential.filter(|own| Some(name.as_str()) != sent && own.is_for(url))
-                // One that cannot be read was not sent.
+                // A credential that cannot be read was not sent either.
                 && let Ok(added) = AddedHeader::of(credential)
             {
                 masks.extend(added.masks);
@@ -178,18 +178,18 @@ impl Requester<'_> {
 }
 
 impl Prepared {
-    /// Returns the origin that it goes to, as `https://api.example.com`.
+    /// Returns the origin of the request, such as `https://api.example.com`.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// Returns what the body of its answer may have.
+    /// Returns the bound of the response body.
     pub(crate) fn answer_bound(&self) -> AnswerBound {
         self.answer
     }
 
-    /// Asks the origin's circuit breaker and takes a permit of the handler's rate limit, `per_second` requests to one origin.
-    /// Returns how long to wait before it is sent.
+    /// Asks the origin's circuit breaker, and takes a permit of the handler's rate limit of `per_second` requests to one
+    /// origin. Returns how long to wait before sending.
     ///
     /// # Errors
     /// Why it is not sent now.
@@ -204,7 +204,7 @@ impl Prepared {
         if let Some(why) = breakers.refuses(&self.handler, origin, now) {
             return Err(NotAdmitted::Breaker(why));
         }
-        // The other half is left to the origin: it is not to be blamed for the wait.
+        // The other half of the time is left to the origin, which would otherwise be blamed for a timeout.
         let wait_max = self.deadline.saturating_duration_since(now) / 2;
         let permit = rates.take_request(origin, per_second, wait_max, now);
         permit.map_err(|late| {
@@ -222,7 +222,10 @@ impl Prepared {
     }
 }
 
-/// Returns the URL, or what is wrong with it.
+/// Parses a URL.
+///
+/// # Errors
+/// What is wrong with it.
 fn parse(url: &str) -> Result<Url, String> {
     let max = limits::HTTP_URL_BYTES_MAX;
     if url.len() > max {
@@ -231,7 +234,7 @@ fn parse(url: &str) -> Result<Url, String> {
     Url::parse(url).map_err(|error| format!("url: {error}"))
 }
 
-/// Returns the grant's own certificates, or else those that come with the credential.
+/// Returns the CA file of the grant, else that of the credential.
 fn ca_file<'a>(grant: &'a HttpGrant, credential: Option<&'a Credential>) -> Option<&'a Path> {
     grant.ca_file().or_else(|| match &credential?.kind {
         CredentialKind::ServiceAccount { ca_file, .. } => Some(ca_file),

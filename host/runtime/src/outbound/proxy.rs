@@ -1,4 +1,4 @@
-//! The proxy of outgoing requests: `proxy_url` and `no_proxy`, with the meaning that they have in Prometheus.
+//! The proxy of outgoing requests: `proxy_url` and `no_proxy`, with the same meaning as in Prometheus.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,23 +12,22 @@ use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-/// A proxy that requests are sent through.
+/// A proxy for outgoing requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
-    /// `proxy_url`, `proxy_url_file` or `proxy_url_env`. It may hold a password.
+    /// `proxy_url`, `proxy_url_file` or `proxy_url_env`. It may contain a password.
     url: SecretSource,
     no_proxy: Arc<NoProxy>,
 }
 
 impl Proxy {
-    /// Returns a proxy for everything that `no_proxy` does not name.
+    /// Makes a proxy for all hosts except those in `no_proxy`.
     #[must_use]
     pub fn new(url: SecretSource, no_proxy: Arc<NoProxy>) -> Self {
         Self { url, no_proxy }
     }
 
-    /// Returns true if requests to `url` go through the proxy: no address of this machine, and nothing that
-    /// `no_proxy` names.
+    /// Returns true if requests to `url` go through the proxy: unless its host is this machine or in `no_proxy`.
     #[must_use]
     pub fn is_for(&self, url: &Url) -> bool {
         let port = url.port_or_known_default().unwrap_or_default();
@@ -52,13 +51,13 @@ impl Proxy {
     /// Reads the address of the proxy from its URL.
     ///
     /// # Errors
-    /// If the URL cannot be read, or is not one of a proxy.
+    /// If the URL cannot be read, or is not the URL of a proxy.
     pub fn address(&self) -> Result<ProxyAddress, ProxyUrlError> {
         ProxyAddress::parse(self.url.read()?.expose())
     }
 }
 
-/// The address of a proxy. Prints without user and password.
+/// The address of a proxy. It is printed without user and password.
 #[derive(Clone, Debug)]
 pub struct ProxyAddress {
     /// True if the connection to the proxy itself is TLS.
@@ -67,11 +66,11 @@ pub struct ProxyAddress {
     pub host: String,
     /// 80 or 443 by default.
     pub port: u16,
-    /// The header `Proxy-Authorization`.
+    /// The value of the header `Proxy-Authorization`.
     pub authorization: Option<Secret>,
 }
 
-/// Why there is no address of a proxy. Contains no part of its URL.
+/// Why the address of a proxy is not known. Contains no part of the URL.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyUrlError {
     /// The secret cannot be read.
@@ -134,26 +133,26 @@ impl fmt::Display for ProxyAddress {
     }
 }
 
-/// `no_proxy`: which hosts are reached without the proxy.
+/// `no_proxy`: the hosts that are reached without the proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NoProxy {
-    /// `*`
+    /// `*`: every host.
     all: bool,
     entries: Vec<(NoProxyHost, Option<u16>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum NoProxyHost {
-    /// This name and those below it.
+    /// `example.com`: this name and its subdomains.
     Name(String),
-    /// `.example.com` or `*.example.com`, kept with the dot: names below it.
+    /// `.example.com` or `*.example.com`, stored with the dot: only subdomains.
     Below(String),
     Net(IpNet),
 }
 
 impl NoProxy {
-    /// Parses the syntax of Go's `httpproxy.Config.NoProxy`: names, `.suffix`, addresses and networks, separated by commas, each
-    /// with a port if it is for that port only; `*` is everything.
+    /// Parses the syntax of Go's `httpproxy.Config.NoProxy`: names, `.suffix`, addresses and networks, separated by commas,
+    /// each optionally with a port; `*` is every host.
     ///
     /// # Errors
     /// The entry that is none of these.
@@ -240,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_proxy_names_and_this_machine_are_reached_without_the_proxy() {
+    fn this_machine_and_hosts_in_no_proxy_are_reached_without_the_proxy() {
         let list = "10.0.0.0/8, example.com,.svc, *.corp.example, 192.0.2.7,git.example.org:8443 , [2001:db8::1]:80,";
         let cases = [
             ("https://slack.com/api/", true),

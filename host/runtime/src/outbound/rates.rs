@@ -1,4 +1,4 @@
-//! Rate limits of one handler, over all of its invocations: lines in the server's log, requests to an origin.
+//! The rate limits of one handler over all its invocations: for lines in the server's log, and for requests to an origin.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,21 +7,21 @@ use parking_lot::Mutex;
 
 use alert_manager_core::rate::{Limiter, Rate};
 
-/// Origins that have a limiter at one time; a grant may cover any number of names.
+/// The most origins with a limiter at one time, since a grant may cover any number of names.
 pub(crate) const ORIGINS_MAX: usize = 1_000;
-/// The burst: as many as the rate allows in this time.
+/// The burst is as many permits as the rate gives in this time.
 const BURST: Duration = Duration::from_secs(10);
 
 /// Why a request gets no permit in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TooLate {
-    /// The next permit comes after this long.
+    /// The next permit is valid after this long.
     Permit(Duration),
     /// [`ORIGINS_MAX`] origins are busy, and this is one more.
     Origins,
 }
 
-/// The rates of one module, shared by its invocations.
+/// The rate limiters of one module, shared by its invocations.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
     log: Mutex<Option<Limiter>>,
@@ -29,7 +29,7 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    /// Returns true if another line may go to the server's log. A rate of 0 is off.
+    /// Takes a permit for a line in the server's log; returns false if there is none. A rate of 0 turns the limit off.
     pub(crate) fn may_log(&self, per_second: u32, now: Instant) -> bool {
         let Some(rate) = Rate::over(per_second, BURST) else {
             return true;
@@ -39,7 +39,8 @@ impl Rates {
         limiter.take(rate, Duration::ZERO, now).is_ok()
     }
 
-    /// Takes a permit for a request to `origin`; returns how long to wait before it holds. A rate of 0 is off.
+    /// Takes a permit for a request to `origin`; returns how long to wait until it is valid. A rate of 0 turns the limit
+    /// off.
     ///
     /// # Errors
     /// Why there is no permit within `wait_max`.
@@ -55,13 +56,13 @@ impl Rates {
         };
         let mut origins = self.origins.lock();
         if origins.len() >= ORIGINS_MAX && !origins.contains_key(origin) {
-            // An idle limiter is as good as a new one.
+            // An idle limiter is in the same state as a new one.
             origins.retain(|_, limiter| !limiter.is_idle(now));
             if origins.len() >= ORIGINS_MAX {
                 return Err(TooLate::Origins);
             }
         }
-        // Looked up first: nearly every origin has a limiter, and its name need not be copied.
+        // Looked up without `entry`, which would need a copy of the name although nearly every origin has a limiter.
         if let Some(limiter) = origins.get_mut(origin) {
             return limiter.take(rate, wait_max, now).map_err(TooLate::Permit);
         }
@@ -81,7 +82,7 @@ mod tests {
     const NONE: Duration = Duration::ZERO;
 
     #[test]
-    fn ten_seconds_worth_passes_and_then_each_waits_for_its_permit() {
+    fn after_a_burst_of_ten_seconds_each_request_waits_for_its_permit() {
         let (rates, start) = (Rates::default(), Instant::now());
         let take = |wait_max, at| rates.take_request("http://a", 2, wait_max, start + at);
         for _ in 0..=20 {
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_names_takes_no_more_memory_and_a_rate_of_zero_is_off() {
+    fn the_number_of_origins_is_limited_and_a_rate_of_zero_is_off() {
         let (rates, now) = (Rates::default(), Instant::now());
         for n in 0..ORIGINS_MAX {
             let origin = n.to_string();
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_over_the_rate_are_not_let_through() {
+    fn lines_over_the_rate_get_no_permit() {
         let (rates, now) = (Rates::default(), Instant::now());
         let passed = (0..5_000).filter(|_| rates.may_log(100, now)).count();
         assert_eq!(passed, 1_001);

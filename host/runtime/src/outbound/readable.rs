@@ -1,9 +1,9 @@
-//! Which answers cannot be searched for a credential: they are withheld if they could repeat one.
+//! Recognizes responses that cannot be searched for a credential. They are withheld if they could repeat one.
 
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 
-/// Returns why an answer cannot be searched; None if it can.
+/// Returns why a response cannot be searched; `None` if it can.
 pub(super) fn why_not(status: StatusCode, headers: &HeaderMap) -> Option<&'static str> {
     let values = |name| {
         headers
@@ -14,7 +14,7 @@ pub(super) fn why_not(status: StatusCode, headers: &HeaderMap) -> Option<&'stati
     if status == StatusCode::PARTIAL_CONTENT {
         return Some("it is a part of an answer (206)");
     }
-    // A value that is no coding is there by mistake.
+    // `none` and `utf-8` are not encodings, but some servers send them.
     let is_coded = |coding: &str| !matches!(coding.trim(), "" | "identity" | "none" | "utf-8");
     if values(CONTENT_ENCODING).any(|value| value.split(',').any(is_coded)) {
         return Some("it is packed (content-encoding)");
@@ -29,7 +29,7 @@ pub(super) fn why_not(status: StatusCode, headers: &HeaderMap) -> Option<&'stati
     None
 }
 
-/// Returns what the handler is told.
+/// Returns the text of the handler's error.
 pub(super) fn refusal(why: &str) -> String {
     format!(
         "The answer is withheld, since {why}, and a credential that it repeats could not be found in it. \
@@ -37,7 +37,7 @@ pub(super) fn refusal(why: &str) -> String {
     )
 }
 
-/// Returns true for a character set in which a credential looks as in ASCII, but for zeros between its letters.
+/// Returns true for a character set in which ASCII text has the bytes of ASCII, possibly with zero bytes between them.
 fn has_the_letters_of_ascii(set: &str) -> bool {
     const BEGINNINGS: [&str; 19] = [
         "ascii",
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_that_is_partial_packed_or_in_other_letters_cannot_be_looked_into() {
+    fn partial_compressed_and_differently_encoded_responses_cannot_be_searched() {
         let judged = |status, name, value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static(value));

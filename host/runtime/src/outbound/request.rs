@@ -1,64 +1,64 @@
-//! A request that leaves the server for a handler, and what comes of it, whatever interface the handler asked by.
+//! An outgoing request of a handler and its result, independent of the interface by which it was made.
 
 use std::time::Instant;
 
 use crate::limits::quota::LimitName;
 
-/// A request as a handler made it: nothing in it is checked.
+/// A request of a handler, unchecked.
 #[derive(Clone, Debug)]
 pub(crate) struct OutboundRequest {
     pub(crate) method: reqwest::Method,
-    /// Absolute.
+    /// The absolute URL.
     pub(crate) url: String,
-    /// Names with values; a name may come more than once.
+    /// Names with values. A name may occur more than once.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Option<Vec<u8>>,
-    /// The name of the credential that is to be added.
+    /// The name of the credential to add.
     pub(crate) credential: Option<String>,
-    /// When its time is up, the wait for the rate limit and for the store included.
+    /// The end of its time, which includes waits for the rate limit and the store.
     pub(crate) deadline: Instant,
-    /// What the body of the answer may have.
+    /// The bound of the response body.
     pub(crate) answer: AnswerBound,
 }
 
 impl OutboundRequest {
-    /// Returns true if it is to change something.
+    /// Returns true unless the method is GET or HEAD.
     pub(crate) fn changes(&self) -> bool {
         !matches!(self.method, reqwest::Method::GET | reqwest::Method::HEAD)
     }
 }
 
-/// How large the body of an answer may be.
+/// The bound of a response body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AnswerBound {
     pub(crate) bytes_max: u32,
-    /// The limit that it comes from.
+    /// The limit from which it was computed.
     pub(crate) limit: LimitName,
 }
 
-/// What the server said.
+/// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OutboundResponse {
     pub(crate) status: u16,
-    /// In the order they came, names in lower case; bytes that are not UTF-8 are replaced.
+    /// The headers in their order, with names in lower case. Bytes that are not UTF-8 are replaced.
     pub(crate) headers: Vec<(String, String)>,
-    /// As it came: nothing is decompressed.
+    /// The body as it came, without decompression.
     pub(crate) body: Vec<u8>,
 }
 
 /// Why there is no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OutboundError {
-    /// Not granted; with the configuration that would grant it.
+    /// Not granted. The text has the configuration that would grant it.
     Denied(String),
-    /// It cannot be sent as it is.
+    /// The request is not valid.
     Invalid(String),
-    /// No connection, no name, TLS refused, or the connection broke.
+    /// The name was not found, there was no connection, TLS failed, or the connection broke.
     Unreachable(String),
-    /// Sent or not: unknown.
+    /// No response in time. The request may have been sent.
     Timeout,
-    /// The body has more than this many bytes.
+    /// The response body has more than this many bytes.
     TooLarge(u32),
-    /// Any other reason; worth a retry.
+    /// Any other reason. A retry may succeed.
     Unavailable(String),
 }

@@ -1,4 +1,4 @@
-//! A guest's wall clock: it shows the record's time while effects are replayed, and after that the attempt's own.
+//! A guest's wall clock. It shows the recorded time while effects are replayed, and then the time when the attempt began.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use alert_manager_core::journal::Replay;
 
 /// The clock of one attempt.
 ///
-/// It moves only when a recorded effect is replayed. If it ran, a guest that reads it twice before an effect would read other
-/// times on the retry, build another request with them, and the effect would happen twice. It never goes backwards: if the
-/// system's clock was set back since the record, it stays at the record's time.
+/// It moves only when a recorded effect is replayed. A running clock would show other times on a retry: a guest could then
+/// build another request from them, and the effect would happen twice. The clock never goes backwards: if the system's clock
+/// was set back since the record was written, it stays at the recorded time.
 #[derive(Clone, Debug)]
 pub(crate) struct StepClock {
     shown: Arc<Mutex<Timestamp>>,
-    /// When this attempt began.
+    /// The time when this attempt began.
     began: Timestamp,
 }
 
 impl StepClock {
-    /// Makes the clock of an attempt that begins at `began`, over what is recorded.
+    /// Makes the clock of an attempt that began at `began`, with this record to replay.
     pub(crate) fn new(began: Timestamp, replay: &Replay) -> Self {
         let shown = replay.clock().unwrap_or(began);
         Self {
@@ -31,7 +31,7 @@ impl StepClock {
         }
     }
 
-    /// Makes a clock that stands at `at`.
+    /// Makes a clock that shows `at`, without a record to replay.
     pub(crate) fn at(at: Timestamp) -> Self {
         Self {
             shown: Arc::new(Mutex::new(at)),
@@ -44,7 +44,7 @@ impl StepClock {
         *self.shown.lock()
     }
 
-    /// Moves to the time of the next recorded effect; to the attempt's own if none is left.
+    /// Moves the clock to the time of the next recorded effect, or to the beginning of the attempt if there is none.
     pub(crate) fn follow(&self, replay: &Replay) {
         let next = replay.clock().unwrap_or(self.began);
         let mut shown = self.shown.lock();
@@ -58,7 +58,7 @@ impl HostWallClock for StepClock {
     }
 
     fn now(&self) -> Duration {
-        // A guest's clock has no time before 1970.
+        // WASI's clock cannot show times before 1970.
         let since = self.shown.lock().duration_since(Timestamp::UNIX_EPOCH);
         Duration::try_from(since).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Measures the CPU time of a guest, at next to no cost.
+//! Measures the CPU time of a guest at little cost.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -13,14 +13,14 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::sandbox::fair_share::CpuPermit;
 
-/// By how much the figure of one poll may be off. Reading a thread's CPU clock is a system call, which takes as long as a
-/// small hook; within this span the monotonic clock, which is none, is read instead.
+/// The largest error of the measurement of one poll. Reading a thread's CPU clock is a system call, which takes as long as a
+/// small hook. For polls shorter than this the monotonic clock is read instead, which needs no system call.
 const PRECISION: Duration = Duration::from_millis(1);
 
-/// CPU time over all polls of one invocation.
+/// The CPU time of all polls of one invocation.
 ///
-/// Time that the guest waits for a host call, or for another invocation on the same processor, does not count: a poll that
-/// takes longer than [`PRECISION`] is measured by the thread's CPU clock.
+/// A guest's wait for a host call does not count. A poll longer than [`PRECISION`] is measured by the thread's CPU clock, so
+/// that time on the processor of other threads does not count either.
 #[derive(Clone, Debug)]
 pub(crate) struct CpuMeter(Arc<Times>);
 
@@ -28,18 +28,18 @@ pub(crate) struct CpuMeter(Arc<Times>);
 struct Times {
     made: Instant,
     finished_polls_ns: AtomicU64,
-    /// When the current poll began, since `made`; [`NOT_POLLING`] if there is none.
+    /// When the current poll began, in nanoseconds since `made`; [`NOT_POLLING`] between polls.
     poll_began_ns: AtomicU64,
-    /// What the thread's CPU clock showed then, [`PRECISION`] more or less.
+    /// The thread's CPU clock at that time, within [`PRECISION`].
     thread_began_ns: AtomicU64,
-    /// Held while a guest that takes long computes; given back at the end of each poll.
+    /// The CPU permit of a guest that computes for long; released at the end of each poll.
     permit: Mutex<Option<CpuPermit>>,
 }
 
 const NOT_POLLING: u64 = u64::MAX;
 
 thread_local! {
-    /// When this thread last read its CPU clock, and what it showed.
+    /// When this thread last read its CPU clock, and its value in nanoseconds.
     static LAST_READ: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
 }
 
@@ -54,18 +54,18 @@ impl CpuMeter {
         }))
     }
 
-    /// Returns the CPU time used until now; called on the thread that runs the guest.
+    /// Returns the CPU time used so far. To be called on the thread that runs the guest.
     pub(crate) fn used(&self) -> Duration {
         let finished = self.0.finished_polls_ns.load(Ordering::Relaxed);
         Duration::from_nanos(finished + self.polling_ns())
     }
 
-    /// Keeps a permit until the end of the poll: a guest that waits, be it for its next permit, computes nothing.
+    /// Keeps a permit until the end of the current poll, because a guest computes nothing between polls.
     pub(crate) fn hold(&self, permit: Option<CpuPermit>) {
         *self.0.permit.lock() = permit;
     }
 
-    /// Wraps the future whose polls are measured.
+    /// Returns the future with its polls measured.
     pub(crate) fn measure<F: Future>(&self, future: F) -> Measured<F> {
         Measured {
             future: Box::pin(future),
@@ -118,7 +118,7 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(NOT_POLLING - 1)
 }
 
-/// See [`CpuMeter::measure`].
+/// The future that [`CpuMeter::measure`] returns.
 pub(crate) struct Measured<F> {
     future: Pin<Box<F>>,
     meter: CpuMeter,
@@ -167,7 +167,7 @@ mod tests {
         let inner = meter.clone();
         meter
             .measure(async move {
-                // Ends by the clock under test, so that a busy machine cannot fail it.
+                // The loop ends by the clock under test, so that the test also passes on a busy machine.
                 while inner.used() < Duration::from_millis(20) {
                     std::hint::spin_loop();
                 }

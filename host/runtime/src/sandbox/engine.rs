@@ -1,4 +1,4 @@
-//! The one engine of the server: how guests are compiled, how much room they get, and WASI for them.
+//! The WebAssembly engine of the server: its compilation settings, its pool of instances, and WASI for guests.
 
 use std::num::NonZeroUsize;
 
@@ -15,7 +15,7 @@ use crate::sandbox::guest::HasGuest;
 use crate::sandbox::pool_permits::PoolPermits;
 use crate::sandbox::random;
 
-/// The engine cannot be made, for a reason of the machine's (address space, processor).
+/// The engine cannot be created, for example because the machine has too little address space.
 #[derive(Debug, thiserror::Error)]
 #[error("the WebAssembly engine cannot start: {0:#}")]
 pub struct EngineError(pub(crate) wasmtime::Error);
@@ -25,16 +25,16 @@ pub(crate) struct Sandbox {
     pub(crate) engine: Engine,
     pub(crate) pool_permits: PoolPermits,
     pub(crate) cpu_permits: CpuPermits,
-    /// Of `describe`, of whatever module.
+    /// The share of all calls of `describe`, of any module.
     pub(crate) share_of_describe: HandlerShare,
     pub(crate) bounds: Bounds,
 }
 
 impl Sandbox {
-    /// Builds the engine with room for as many invocations as `bounds` says, and starts its clock.
+    /// Builds the engine with a pool for `bounds.invocations_max` invocations, and starts its epoch thread.
     ///
     /// # Errors
-    /// If the machine has too little address space, or no thread for the clock.
+    /// If the machine has too little address space, or the thread cannot be started.
     pub(crate) fn new(bounds: Bounds) -> Result<Self, EngineError> {
         let mut config = config(&bounds);
         let instances = bounds
@@ -55,11 +55,11 @@ impl Sandbox {
         })
     }
 
-    /// Makes a linker with all of WASI over a world that holds nothing: a language's runtime does not start without these
-    /// imports, and whatever it asks of them fails inside the guest.
+    /// Makes a linker with all of WASI, without files, sockets, variables or arguments. The runtimes of languages do not
+    /// start without these imports.
     ///
     /// # Errors
-    /// None, unless wasmtime's own tables are at fault.
+    /// Only if wasmtime defines an interface twice.
     pub(crate) fn wasi_linker<T: HasGuest>(&self) -> wasmtime::Result<Linker<T>> {
         let mut linker = Linker::new(&self.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -68,8 +68,9 @@ impl Sandbox {
     }
 }
 
-/// Makes and drops the smallest engine, so that this process opens its own page map: once it has closed its memory to other
-/// processes, only root may. Without the map every invocation takes about half as much CPU time again.
+/// Creates and drops a small engine, so that wasmtime opens `/proc/self/pagemap` and keeps it open. To be called before the
+/// process makes itself undumpable, after which only root can open the file. Without it every invocation takes about 50 %
+/// more CPU time.
 ///
 /// # Errors
 /// If [`Sandbox::new`] would fail too.
@@ -80,22 +81,22 @@ pub fn open_page_map() -> Result<(), EngineError> {
     Engine::new(&config).map(drop).map_err(EngineError)
 }
 
-/// Makes an engine that compiles as the sandbox's does and has no room for instances.
+/// Makes an engine with the compilation settings of the sandbox's, without a pool.
 pub(crate) fn for_compiling() -> Result<Engine, EngineError> {
     Engine::new(&config(&Bounds::default())).map_err(EngineError)
 }
 
-/// Everything but the pool: a process that only compiles needs the same settings to make the same code.
+/// Returns the settings except the pool. A process that only compiles needs the same settings to produce compatible code.
 fn config(bounds: &Bounds) -> Config {
     let mut config = Config::new();
     config
-        // A spinning guest checks an epoch counter itself; fuel would take twice the CPU time.
+        // Interrupts spinning guests. Fuel would take twice the CPU time.
         .epoch_interruption(true)
-        // One task a store: a call is cheaper without the component model's own concurrency.
+        // A store runs one task: without the component model's concurrency a call is cheaper.
         .concurrency_support(false)
         .max_wasm_stack(bounds.stack_bytes_max)
         .async_stack_size(bounds.fiber_stack_bytes())
-        // Function names are enough for an author; a guest's line tables may hold anything.
+        // Function names are enough for an author, and a guest's line tables are untrusted.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(NonZeroUsize::new(limits::BACKTRACE_FRAMES_MAX));
     config
@@ -104,10 +105,10 @@ fn config(bounds: &Bounds) -> Config {
 fn pool(instances: u32, bounds: &Bounds) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool
-        // An invocation is one component instance on one fiber.
+        // An invocation is one component instance with one stack.
         .total_component_instances(instances)
         .total_stacks(instances)
-        // Its parts: as many as all instances together may have, so that the permits alone decide.
+        // Enough parts for every instance at its bounds, so that only the permits limit invocations.
         .total_core_instances(instances.saturating_mul(bounds.instances_max))
         .max_core_instances_per_component(bounds.instances_max)
         .total_memories(instances.saturating_mul(bounds.memories_max))
@@ -116,24 +117,24 @@ fn pool(instances: u32, bounds: &Bounds) -> PoolingAllocationConfig {
         .max_tables_per_component(bounds.tables_max)
         .max_tables_per_module(bounds.tables_max)
         .table_elements(bounds.table_elements_max)
-        // What stays resident after a storm: as much as a small machine bears.
+        // The slots whose memory stays resident after a storm: as many as a small machine can afford.
         .max_unused_warm_slots(64)
-        // Metadata of an instance: an interpreter has thousands of functions.
+        // The metadata of an instance. An interpreter has thousands of functions.
         .max_component_instance_size(1 << 20)
         .max_core_instance_size(1 << 20)
-        // Address space, not memory: the store's own limit is what a guest meets.
+        // Address space, not memory. The memory of a guest is limited by its store.
         .max_memory_size(limits::SLOT_MEMORY_BYTES_MAX)
-        // Zeroing what a small guest touched is cheaper than giving the pages back and faulting them in again. It stays
-        // resident for every slot that was ever used.
+        // Zeroing the pages that a small guest touched is cheaper than returning them to the kernel and faulting them in
+        // again. They stay resident for every slot that was ever used.
         .linear_memory_keep_resident(2 << 20)
-        // If the kernel says which pages were touched, only these are zeroed: this halves the CPU time of an invocation.
+        // Zeroes only the pages that the kernel reports as touched: this halves the CPU time of an invocation.
         .pagemap_scan(Enabled::Auto)
-        // Stacks are not zeroed, so they need no such setting: a guest cannot read what was on its stack before.
+        // Stacks are not zeroed: a guest cannot read the old content of its stack.
         .table_keep_resident(64 << 10);
     pool
 }
 
-/// Advances the engine's epoch until the engine is gone.
+/// Starts a thread that advances the engine's epoch until the engine is dropped.
 fn tick(engine: &Engine) -> std::io::Result<()> {
     let engine = engine.weak();
     std::thread::Builder::new()

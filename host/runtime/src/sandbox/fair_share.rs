@@ -1,6 +1,5 @@
-//! CPU permits: guests that compute for long share half of the processors, one epoch at a time. However many they are, the
-//! other half is left to short invocations and to the server, and however many one handler has, it delays another handler
-//! by one permit.
+//! CPU permits: guests that compute for long share half of the processors, one epoch at a time. The other half is left to
+//! short invocations and to the server. A handler delays another one by at most one permit, however many of its guests wait.
 
 use std::sync::Arc;
 
@@ -13,11 +12,11 @@ pub(crate) struct CpuPermits {
     permits_max: usize,
 }
 
-/// The queue of one handler: only its first guests wait among those of all handlers.
+/// The queue of one handler. Only its first guests wait in the queue of all handlers.
 #[derive(Clone, Debug)]
 pub(crate) struct HandlerShare(Arc<Semaphore>);
 
-/// Permission to compute for an epoch, given back when dropped.
+/// Permission to compute for one epoch, released when dropped.
 #[derive(Debug)]
 pub(crate) struct CpuPermit {
     _of_all: OwnedSemaphorePermit,
@@ -38,12 +37,12 @@ impl CpuPermits {
         }
     }
 
-    /// Makes the share of a handler. If no other handler waits, it may have every permit.
+    /// Makes the share of a handler. It can have every permit if no other handler waits.
     pub(crate) fn share(&self) -> HandlerShare {
         HandlerShare(Arc::new(Semaphore::new(self.permits_max)))
     }
 
-    /// Waits for a permit; in the order of the calls within a handler, and fairly among handlers.
+    /// Waits for a permit: first in, first out within a handler, and in turn among handlers.
     pub(crate) async fn take(&self, share: &HandlerShare) -> Option<CpuPermit> {
         // Neither semaphore is ever closed.
         let of_handler = Arc::clone(&share.0).acquire_owned().await.ok()?;

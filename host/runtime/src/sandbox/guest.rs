@@ -1,4 +1,4 @@
-//! What every store holds, whichever hook it is for: the guest's empty world, its meters and its trace.
+//! The part of a store's data that every hook has: WASI without any resource, meters and the recorder.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use crate::sandbox::stdio::{GuestOutput, OutputKind};
 use crate::sandbox::stop::Stop;
 use crate::trace::recorder::Recorder;
 
-/// The data of every store: of `enrich` and `act` beside their host context, of `describe` alone.
+/// The data of a store for `describe`; stores for `enrich` and `act` have a host context in addition.
 pub(crate) struct GuestState {
     wasi: WasiCtx,
     table: ResourceTable,
     pub(crate) memory: MemoryMeter,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) limits: Limits,
-    /// What the author or the operator can do about a limit.
+    /// The advice in errors about limits.
     advice: Advice,
     host_calls: u32,
     random_bytes: u64,
 }
 
-/// Store data that a guest's world is part of.
+/// Store data with a [`GuestState`].
 pub(crate) trait HasGuest: WasiView + Send + 'static {
     fn guest(&mut self) -> &mut GuestState;
     fn guest_ref(&self) -> &GuestState;
@@ -64,7 +64,7 @@ impl GuestState {
     /// Counts a host call of any interface.
     ///
     /// # Errors
-    /// If it is one too many.
+    /// If the limit is met.
     pub(crate) fn count_host_call(&mut self) -> Result<(), Stop> {
         self.host_calls += 1;
         let (used, max) = (self.host_calls, self.limits.host_calls_max);
@@ -82,10 +82,10 @@ impl GuestState {
         }))
     }
 
-    /// Counts random bytes that are about to be drawn.
+    /// Counts random bytes before they are drawn.
     ///
     /// # Errors
-    /// If they are too many at once or in all.
+    /// If the limit of one call or of the invocation is met.
     pub(crate) fn count_random(&mut self, bytes: u64) -> Result<(), Stop> {
         let over = |used, max, detail| {
             let limit = LimitName::RandomBytes;
@@ -134,8 +134,8 @@ impl HasGuest for GuestState {
     }
 }
 
-/// No file, no argument, no variable, no socket; stdin is at its end. Clock and random are the step's own, so that a retry
-/// takes the same path. The monotonic clock runs: timers and timeouts are built on it.
+/// Returns WASI without files, arguments, variables and sockets, and with an empty stdin. The wall clock and random numbers
+/// are the step's own, so that a retry takes the same path. The monotonic clock runs, because timers and timeouts need it.
 fn empty_world(recorder: &Arc<Recorder>, clock: StepClock, seed: [u8; 32]) -> WasiCtx {
     let mut insecure_seed = seed;
     insecure_seed[0] ^= 0xff;

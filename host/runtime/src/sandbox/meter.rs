@@ -1,4 +1,4 @@
-//! Measures the memory of a guest, and refuses growth past its limit.
+//! Measures the memory of a guest, and refuses growth beyond its limit.
 
 use wasmtime::ResourceLimiter;
 
@@ -7,16 +7,16 @@ use crate::limits::advice::Advice;
 use crate::limits::bounds::Bounds;
 use crate::limits::quota::{LimitHit, LimitName};
 
-/// Bytes of a table's element.
+/// The size of a table's element, in bytes.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 
-/// Counts the memories and tables of one store together and refuses growth past the limit.
+/// Counts the bytes of all memories and tables of one store, and refuses growth beyond the limit.
 #[derive(Debug)]
 pub(crate) struct MemoryMeter {
     bytes_max: u64,
     bytes: u64,
     bytes_peak: u64,
-    /// The limit that a refused growth met.
+    /// The limit for which the last growth was refused.
     refused: Option<LimitHit>,
     bounds: Bounds,
     advice: Advice,
@@ -34,7 +34,7 @@ impl MemoryMeter {
         }
     }
 
-    /// Makes the meter of `describe`, which has a bound of its own.
+    /// Makes the meter of `describe`, which has a fixed limit.
     pub(crate) fn for_describe(bounds: Bounds) -> Self {
         Self {
             advice: Advice::Describe,
@@ -50,7 +50,7 @@ impl MemoryMeter {
         self.bytes_peak
     }
 
-    /// Returns the limit that a refused growth met.
+    /// Returns the limit for which a growth was refused, if one was.
     pub(crate) fn hit(&self) -> Option<LimitHit> {
         self.refused.clone()
     }
@@ -105,7 +105,7 @@ impl ResourceLimiter for MemoryMeter {
             });
             return Ok(false);
         }
-        // The module's own bound: it wants this growth to fail.
+        // The module's own maximum is not a limit of the sandbox: the growth fails without a hit.
         if maximum.is_some_and(|max| desired > max) {
             return Ok(false);
         }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_describe_met_is_not_said_to_be_raised() {
+    fn the_advice_for_describe_is_not_to_raise_a_limit() {
         let mut meter = MemoryMeter::for_describe(Bounds::default());
         assert!(!meter.memory_growing(0, 1 << 30, None).unwrap());
         let report = meter.hit().unwrap().to_string();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_over_the_limit_is_distinguished_from_one_that_bounds_itself() {
+    fn a_table_over_the_limit_is_a_hit_and_one_over_its_own_maximum_is_not() {
         let mut meter = MemoryMeter::new(1 << 30, Bounds::default());
         assert!(!meter.table_growing(0, 11, Some(10)).unwrap());
         assert_eq!(meter.hit(), None);

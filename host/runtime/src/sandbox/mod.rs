@@ -1,4 +1,4 @@
-//! The sandbox: the engine, a store for each call of a hook, and every limit on what a guest computes.
+//! The sandbox: the engine, a store for each call of a hook, and the limits on a guest's resources.
 
 pub(crate) mod clock;
 pub(crate) mod cpu;

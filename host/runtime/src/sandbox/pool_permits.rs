@@ -1,4 +1,4 @@
-//! Who may run at one time: one permit for each instance that the pool has room for. No handler gets more than half of them.
+//! Permits for concurrent invocations: one for each instance of the pool. A handler gets at most half of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use crate::limits::DESCRIBE_PERMITS;
 use crate::limits::quota::LimitName;
 use alert_manager_core::alert::HandlerName;
 
-/// The permits of the pool. A full pool would fail instead of waiting.
+/// The permits of the pool. They are needed because a full pool fails instead of waiting.
 pub(crate) struct PoolPermits {
     all: Arc<Semaphore>,
-    /// What each handler may hold: by name, so that the last calls of a replaced module count too.
+    /// The permits of each handler, by its name, so that the remaining calls of a replaced module count too.
     of_handlers: Mutex<HashMap<HandlerName, Arc<Semaphore>>>,
     of_handler_max: usize,
     of_describe: Arc<Semaphore>,
 }
 
-/// Room for one instance, given back when dropped.
+/// Permission for one instance, released when dropped.
 #[derive(Debug)]
 pub(crate) struct PoolPermit {
     _of_all: OwnedSemaphorePermit,
@@ -30,7 +30,7 @@ pub(crate) struct PoolPermit {
 /// Why there is no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoPermit {
-    /// The handler holds all that it may.
+    /// The handler has its maximum of permits.
     #[error(
         "{limit}: half of the server's slots are taken by this handler alone, and none came free within {0:?}: look for what its calls wait for, or lower limits.concurrency of this handler",
         limit = LimitName::Invocations
@@ -45,7 +45,7 @@ pub(crate) enum NoPermit {
 }
 
 impl PoolPermits {
-    /// Makes permits for `permits_max` invocations, and for `describe` besides.
+    /// Makes permits for `permits_max` invocations, and additional ones for `describe`.
     pub(crate) fn new(permits_max: u32) -> Self {
         let permits_max = permits_max as usize;
         Self {
@@ -98,7 +98,7 @@ impl PoolPermits {
     }
 }
 
-/// Takes a permit; `None` if none comes free until then. Nearly always one is free, and no timer is made.
+/// Takes a permit; `None` if none is free before `until`. A free permit is taken without making a timer.
 async fn acquire(
     permits: Arc<Semaphore>,
     until: tokio::time::Instant,
@@ -106,7 +106,7 @@ async fn acquire(
     if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
         return Some(permit);
     }
-    // The semaphores are never closed.
+    // The semaphores are never closed, so only the time limit fails.
     let permit = tokio::time::timeout_at(until, permits.acquire_owned()).await;
     permit.ok()?.ok()
 }

@@ -1,11 +1,11 @@
-//! `wasi:random`: WASI's own, with a bound on how many bytes one invocation may draw.
+//! `wasi:random` with a limit on the bytes that one invocation may draw.
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::p2::bindings::random::{insecure, random};
 
 use crate::sandbox::guest::{GuestState, HasGuest};
 
-/// Replaces WASI's interfaces by the bounded ones.
+/// Replaces the interfaces of `wasi:random` in the linker by the limited ones.
 pub(crate) fn add_to_linker<T: HasGuest>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     random::add_to_linker::<T, HasSelf<GuestState>>(linker, T::guest)?;

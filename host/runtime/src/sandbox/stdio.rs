@@ -1,5 +1,5 @@
-//! A guest's stdout and stderr: every write is taken at once, lines go to its log, lines past its budget are dropped and
-//! counted.
+//! A guest's stdout and stderr. Writes never block. Lines go to the guest's log, which drops and counts lines past its
+//! limits.
 
 use std::io;
 use std::pin::Pin;
@@ -14,20 +14,20 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::limits::LOG_LINE_BYTES_MAX;
-use crate::sandbox::trap::is_vain_advice;
+use crate::sandbox::trap::is_backtrace_advice;
 use crate::trace::recorder::Recorder;
 
-/// Bytes of one write.
+/// The most bytes of one write.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
-/// Which of the two streams it is.
+/// One of the two streams.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutputKind {
     Stdout,
     Stderr,
 }
 
-/// One of a guest's two streams. Clones write to the same one.
+/// A guest's stdout or stderr. Clones write to the same stream.
 #[derive(Clone)]
 pub(crate) struct GuestOutput {
     kind: OutputKind,
@@ -61,7 +61,7 @@ impl GuestOutput {
     fn flush_line(&self, line: &mut Vec<u8>) {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
-        if !text.is_empty() && !is_vain_advice(text) {
+        if !text.is_empty() && !is_backtrace_advice(text) {
             let level = match self.kind {
                 OutputKind::Stdout => "stdout",
                 OutputKind::Stderr => "stderr",
@@ -73,7 +73,7 @@ impl GuestOutput {
 }
 
 impl Drop for GuestOutput {
-    /// A last line without a line break is a line.
+    /// Logs a last line that has no line break.
     fn drop(&mut self) {
         if Arc::strong_count(&self.line) == 1 {
             let mut line = std::mem::take(&mut *self.line.lock());
@@ -141,17 +141,17 @@ impl AsyncWrite for GuestOutput {
 mod tests {
     use super::*;
     use crate::limits::quota::Limits;
-    use crate::trace::log::{LogBudget, Speaker};
+    use crate::trace::log::{LogBudget, LogSource};
     use alert_manager_core::alert::HandlerName;
 
     #[test]
-    fn lines_are_put_together_from_writes_and_a_long_one_is_cut() {
-        let speaker = Speaker {
+    fn lines_are_assembled_from_writes_and_long_lines_are_cut() {
+        let source = LogSource {
             handler: HandlerName::new("test"),
             about: None,
         };
         let budget = LogBudget::new(&Limits::default(), Arc::default());
-        let recorder = Arc::new(Recorder::new(speaker, budget));
+        let recorder = Arc::new(Recorder::new(source, budget));
         let output = GuestOutput::new(OutputKind::Stdout, Arc::clone(&recorder));
         output.take(b"one\nt");
         output.take(b"wo\n");

@@ -1,4 +1,4 @@
-//! A store for one hook, with every limit set.
+//! Makes the wasmtime store of one call of a hook, with every limit set.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::sandbox::fair_share::HandlerShare;
 use crate::sandbox::guest::HasGuest;
 use crate::sandbox::stop::Stop;
 
-/// Makes a store over `data`. A guest that computes for long takes CPU permits of `share`.
+/// Makes a store with this data. A guest that computes for longer than [`LONG_CPU`] takes CPU permits of `share`.
 pub(crate) fn new_store<T: HasGuest>(
     sandbox: &Sandbox,
     data: T,
@@ -25,7 +25,7 @@ pub(crate) fn new_store<T: HasGuest>(
     store.limiter(|data| &mut data.guest().memory);
     store.set_hostcall_fuel(limits.call_bytes_max);
     store.set_max_component_handles(HANDLES_MAX);
-    // Without a deadline the first instruction would trap.
+    // With the default deadline of 0 the first instruction would trap.
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
         let (used, max) = (cpu.used(), limits.cpu_max);
@@ -43,7 +43,7 @@ pub(crate) fn new_store<T: HasGuest>(
         Ok(UpdateDeadline::YieldCustom(
             1,
             Box::pin(async move {
-                // The other tasks of this thread go first, and the wall clock is looked at.
+                // Lets other tasks of this thread run, and the timeout of the invocation be checked.
                 tokio::task::yield_now().await;
                 if used >= LONG_CPU {
                     cpu.hold(permits.take(&share).await);

@@ -1,14 +1,14 @@
-//! The report of a trap: the author's own message first, then stderr and the backtrace.
+//! Formats the report of a trap: the message of a panic if there is one, then the end of stderr and the backtrace.
 
-/// Frames of a backtrace that belong to the language's runtime.
+/// Prefixes of the frames of Rust's runtime, which are left out of backtraces.
 const RUNTIME_FRAMES: [&str; 6] = ["std[", "core[", "alloc[", "__rustc[", "abort", "__rust_"];
 
-/// Returns the report: why a guest trapped, the end of its stderr, and its backtrace.
+/// Returns the report of a trap.
 pub(crate) fn report(why: &str, stderr: &str, backtrace: &str) -> String {
     let mut text = panic_in(stderr).unwrap_or_else(|| why.to_owned());
     let said: Vec<_> = stderr
         .lines()
-        .filter(|line| !is_vain_advice(line))
+        .filter(|line| !is_backtrace_advice(line))
         .collect();
     if !said.is_empty() {
         text.push_str("\nits last stderr:\n");
@@ -22,12 +22,12 @@ pub(crate) fn report(why: &str, stderr: &str, backtrace: &str) -> String {
     text
 }
 
-/// Returns true for Rust's advice to set a variable: a guest has none.
-pub(crate) fn is_vain_advice(line: &str) -> bool {
+/// Returns true for Rust's advice to set `RUST_BACKTRACE`: guests have no environment variables.
+pub(crate) fn is_backtrace_advice(line: &str) -> bool {
     line.starts_with("note: run with `RUST_BACKTRACE=")
 }
 
-/// Returns the Rust panic in what was printed, as `panicked at FILE:LINE:COLUMN: MESSAGE`.
+/// Returns the message of a Rust panic in stderr, as `panicked at FILE:LINE:COLUMN: MESSAGE`.
 fn panic_in(stderr: &str) -> Option<String> {
     let mut lines = stderr
         .lines()
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_the_language_are_left_out() {
+    fn frames_of_the_runtime_are_left_out() {
         let backtrace = "error while executing at wasm backtrace:\n    0:  0x1 - h.wasm!abort\n    1:  0x2 - h.wasm!std[d1]::process::abort\n    2:  0x3 - h.wasm!my_handler::act";
         let report = report("it trapped: unreachable", "", backtrace);
         assert!(report.starts_with("it trapped: unreachable\n"), "{report}");

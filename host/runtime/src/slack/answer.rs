@@ -1,4 +1,4 @@
-//! Reads Slack's answers: codes, scopes, Retry-After, and what to make of a message whose blocks are refused.
+//! Reads Slack's answers: error codes, scopes and Retry-After; makes a plain message of one whose blocks Slack refused.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use super::codes::{Meaning, meaning, meaning_for};
 use super::method::Method;
 use super::outcome::SlackFailure;
 
-/// If Slack answers 429 without saying for how long.
+/// The wait after a 429 without a valid Retry-After.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
-/// However long Slack, or a proxy, says to wait: the next call is made after this.
+/// The longest wait, even if Slack or a proxy asks for a longer one.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
-/// Returns how long a 429 says to wait.
+/// Returns the wait that a 429 asks for.
 pub(super) fn retry_after(headers: &header::HeaderMap) -> Duration {
     headers
         .get(header::RETRY_AFTER)
@@ -24,7 +24,7 @@ pub(super) fn retry_after(headers: &header::HeaderMap) -> Duration {
         .clamp(RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX)
 }
 
-/// Returns Slack's code. What is no code is not repeated: it may be anything, the token too.
+/// Returns Slack's error code. Any other text is not repeated, because it may contain anything, even the token.
 pub(super) fn code_of(error: String) -> String {
     if is_code(&error) {
         return error;
@@ -37,7 +37,7 @@ pub(super) fn is_code(error: &str) -> bool {
     !error.is_empty() && error.len() <= 64 && error.chars().all(is_word)
 }
 
-/// Returns the scopes that Slack names, if that is what they are.
+/// Returns the scopes that Slack says are missing; empty if the text is not a list of scopes.
 pub(super) fn scopes_of(needed: String) -> String {
     let is_scope = |c: char| c.is_ascii_lowercase() || ":._,".contains(c);
     if needed.len() <= 100 && needed.chars().all(is_scope) {
@@ -46,7 +46,7 @@ pub(super) fn scopes_of(needed: String) -> String {
     String::new()
 }
 
-/// Returns what can be done about a code; with the scopes that it needs, if Slack names them.
+/// Returns the advice for a code, with the scopes that Slack says are missing.
 pub(super) fn advice_of(code: &str, needed: &str, advice: &str) -> String {
     match code {
         "missing_scope" if !needed.is_empty() => {
@@ -56,7 +56,7 @@ pub(super) fn advice_of(code: &str, needed: &str, advice: &str) -> String {
     }
 }
 
-/// Returns what a code means for the caller; `None` if it is as good as success.
+/// Returns the failure that an error code means; `None` if it counts as a success.
 pub(super) fn failure(method: Method, code: &str, needed: &str) -> Option<SlackFailure> {
     if meaning(code) == Meaning::AlreadyDone {
         return None;
@@ -85,7 +85,7 @@ pub(super) fn failure(method: Method, code: &str, needed: &str) -> Option<SlackF
     })
 }
 
-/// Leaves only the text, cut to what Slack takes; returns false if nothing would change.
+/// Removes the blocks and cuts the text to the length that Slack accepts; returns false if nothing changed.
 pub(super) fn make_plain(body: &mut Map<String, Value>, chars_max: usize) -> bool {
     let had_blocks = body.remove("blocks").is_some();
     if body.contains_key("ts") {
@@ -116,7 +116,7 @@ mod tests {
     use crate::slack::codes::Reported;
 
     #[test]
-    fn every_code_of_slack_leads_to_the_right_retry() {
+    fn typical_codes_lead_to_the_right_failure() {
         let after = |code| failure(Method::PostMessage, code, "");
         let is_rate = |f: &Option<_>| matches!(f, Some(SlackFailure::RateLimited(_)));
         assert!(is_rate(&after("ratelimited")) && is_rate(&after("message_limit_exceeded")));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scope_that_is_missing_is_the_one_that_slack_names() {
+    fn the_advice_names_the_scope_that_slack_says_is_missing() {
         for (method, needed, scope) in [
             (
                 Method::PostMessage,

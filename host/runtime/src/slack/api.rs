@@ -1,4 +1,4 @@
-//! The client of Slack's Web API: one call of a method, and once more without the blocks if Slack refuses them.
+//! The client of Slack's Web API. A message whose blocks Slack refuses is sent once more as plain text.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::outbound::egress::{
     AGENT, ClientError, HttpClient, Roots, Route, SendError, root_cause,
 };
 
-/// A client of Slack's Web API under one set of settings.
+/// A client of Slack's Web API with fixed settings.
 pub(crate) struct SlackApi {
     pub(super) settings: Settings,
     pub(super) pacer: Arc<Pacer>,
@@ -45,14 +45,14 @@ impl SlackApi {
     pub(crate) fn new(settings: Settings, pacer: Arc<Pacer>) -> Result<Self, ClientError> {
         let mut client = reqwest::Client::builder()
             .redirect(Policy::none())
-            // No variable of the environment may send the token through a proxy.
+            // A proxy from the environment would see the token.
             .no_proxy()
             .referer(false)
             .connect_timeout(limits::HTTP_CONNECT_MAX)
             .user_agent(AGENT);
         let mut roots = Roots::System;
         if settings.api_url.scheme() == "http" {
-            // A fake: there is nothing to verify, and this machine may have no root certificates.
+            // A fake of Slack without TLS. Loading the root certificates could fail on a machine that has none.
             client = client.tls_certs_only([]);
             roots = Roots::None;
         }
@@ -65,11 +65,11 @@ impl SlackApi {
         })
     }
 
-    /// Calls `method` with `body` and, if Slack refuses the blocks, once more with the text alone. `channel` is what Slack
-    /// calls the channel; `within` is the time that is left.
+    /// Calls `method` with `body` and, if Slack refuses the blocks, once more with the text alone. `channel` is the
+    /// channel's name or ID at Slack, and `within` the time that is left.
     ///
     /// # Errors
-    /// What Slack's answer, or its absence, means.
+    /// Why the call did not succeed.
     pub(super) async fn call(
         &self,
         method: Method,
@@ -167,7 +167,8 @@ impl SlackApi {
         }
         let answer = read_answer(&mut response).await;
         if status.is_client_error() {
-            // An answer of Slack's counts, whatever the status. Any other server has posted nothing.
+            // An error with a code comes from Slack, also with a 4xx status. Otherwise another server answered, and posted
+            // nothing.
             let refusal = answer.ok().filter(|a| !a.ok && is_code(&a.error));
             return refusal.ok_or_else(|| refused_by_status(status, says_when));
         }
@@ -175,10 +176,10 @@ impl SlackApi {
     }
 }
 
-/// Reads Slack's JSON.
+/// Reads the JSON of an answer.
 ///
 /// # Errors
-/// Says why it is not that.
+/// Why it cannot be read, as a continuation of "Slack answered".
 async fn read_answer(response: &mut Response) -> Result<MethodAnswer, String> {
     let mut body = Vec::new();
     loop {
@@ -204,7 +205,7 @@ pub(super) fn not_sent(error: &SendError) -> SlackFailure {
     }
 }
 
-/// Returns the failure of a call that may have been sent and has no answer of Slack's own.
+/// Returns the failure of a call that may have been sent and that Slack itself did not answer.
 fn unanswered(why: String) -> SlackFailure {
     SlackFailure::Unknown(why, Reported::AsTimeout)
 }
@@ -214,7 +215,7 @@ fn refused_by_status(status: StatusCode, says_when: bool) -> SlackFailure {
     match change_of_status(status.as_u16(), says_when) {
         Change::Unknown => SlackFailure::Unknown(why, Reported::AsUnavailable),
         _ if status.is_server_error() => SlackFailure::Unavailable(why),
-        // Not Slack, but a proxy, a portal or another server. It says nothing about the message.
+        // A proxy, a portal or another server answered, not Slack.
         _ => SlackFailure::Unavailable(format!(
             "{why}, but not as Slack does: check slack.api_url and the proxy"
         )),

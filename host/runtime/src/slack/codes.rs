@@ -1,4 +1,5 @@
-//! What each of Slack's error codes means, and what an answer says of the change that was asked for.
+//! The meaning of Slack's error codes and HTTP statuses: what can be done about them, and whether the change may have been
+//! made.
 //!
 //! Source: Slack's documentation of the errors of chat.postMessage, chat.update, reactions.add, auth.test and
 //! conversations.info (docs.slack.dev/reference/methods).
@@ -6,119 +7,184 @@
 use crate::outbound::change::Change;
 use crate::slack::method::Method;
 
-/// How a change that may have been made is reported to the handler.
+/// The error by which a handler learns that its change may have been made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reported {
-    /// As `timeout`: sent or not is unknown.
+    /// `timeout`.
     AsTimeout,
-    /// As `unavailable`.
+    /// `unavailable`.
     AsUnavailable,
 }
 
-/// What one of Slack's error codes means.
+/// The meaning of an error code. The text is what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// As good as done.
+    /// The change had been made before: counts as a success.
     AlreadyDone,
-    /// Asked too often.
+    /// The rate limit was exceeded.
     RateLimited,
-    /// Nothing happened, and the next try may succeed.
+    /// Nothing was changed, and a retry may succeed.
     Transient,
-    /// Some of it may have happened.
+    /// The change may have been made.
     MayBeDone(Reported),
-    /// Only the operator can help, who gives the token and owns the app: all of Slack is held. What to do.
+    /// Only the operator can fix the token or the app: all of Slack is held.
     SlackRefused(&'static str),
-    /// Only the operator or the owner of the channel can help: the channel is held. What to do.
+    /// Only the operator or the channel's owner can fix the channel: it is held.
     ChannelRefused(&'static str),
-    /// Slack may take the text alone.
+    /// The blocks are refused; the text alone may be accepted.
     BlocksRefused,
-    /// The message to change is gone, or cannot be changed any more.
+    /// The message to change does not exist, or can no longer be changed.
     Gone,
-    /// Any other: the request is at fault. What to do.
+    /// The request is at fault.
     Other(&'static str),
 }
 
-const VALID_TOKEN: &str = "put a valid bot token into SLACK_TOKEN or slack.token_file";
-const ALLOW_APP: &str = "ask an administrator of the workspace to let the app post";
-const INVITE: &str = "invite the app's bot user into the channel: /invite @NAME";
-const CORRECT: &str = "correct the channel below slack.channels";
-const TABLE: &str = "see the errors of this method at https://docs.slack.dev/reference/methods";
-
-/// Returns what a code means, of any method.
+/// Slack's error codes by their meaning.
 ///
-/// Every code that Slack documents for a method of [`Method`] has its line, but for those that say that the request is at
-/// fault: they need one only if there is advice. An unknown code is taken for the request's fault, too.
-pub(crate) fn meaning(code: &str) -> Meaning {
-    use Meaning::{
-        AlreadyDone, BlocksRefused, ChannelRefused, Gone, MayBeDone, Other, RateLimited,
-        SlackRefused, Transient,
-    };
-    match code {
-        "already_reacted" => AlreadyDone,
-        "ratelimited" | "rate_limited" | "message_limit_exceeded" => RateLimited,
-        // `request_timeout`: the body did not arrive whole. The next two: the workspace is being moved to an organization,
-        // or the channel to another workspace. The last: the message is still being written.
-        "service_unavailable"
-        | "request_timeout"
-        | "team_added_to_org"
-        | "org_login_required"
-        | "external_channel_migrating"
-        | "streaming_state_conflict" => Transient,
-        // Slack says of the first two: some aspect of the operation may have succeeded before the error was raised.
-        "internal_error" | "update_failed" => MayBeDone(Reported::AsUnavailable),
-        "fatal_error" => MayBeDone(Reported::AsTimeout),
-        "invalid_auth"
-        | "not_authed"
-        | "account_inactive"
-        | "token_revoked"
-        | "token_expired"
-        | "not_allowed_token_type" => SlackRefused(VALID_TOKEN),
-        "missing_scope" => SlackRefused("give the app the scope chat:write, and install it again"),
-        "accesslimited"
-        | "ekm_access_denied"
-        | "enterprise_is_restricted"
-        | "two_factor_setup_required" => SlackRefused(ALLOW_APP),
-        "deprecated_endpoint" | "method_deprecated" => SlackRefused(
+/// Every code that Slack documents for a method of [`Method`] is here, except those that say that the request is at fault:
+/// they are here only if there is specific advice.
+const CODES: [(Meaning, &[&str]); 22] = [
+    (Meaning::AlreadyDone, &["already_reacted"]),
+    (
+        Meaning::RateLimited,
+        &["ratelimited", "rate_limited", "message_limit_exceeded"],
+    ),
+    (
+        Meaning::Transient,
+        &[
+            "service_unavailable",
+            // The body did not arrive completely.
+            "request_timeout",
+            // The workspace is being moved to an organization.
+            "team_added_to_org",
+            "org_login_required",
+            // The channel is being moved to another workspace.
+            "external_channel_migrating",
+            // The message is still being written.
+            "streaming_state_conflict",
+        ],
+    ),
+    (
+        // Slack documents: some aspect of the operation may have succeeded before the error was raised.
+        Meaning::MayBeDone(Reported::AsUnavailable),
+        &["internal_error", "update_failed"],
+    ),
+    (Meaning::MayBeDone(Reported::AsTimeout), &["fatal_error"]),
+    (
+        Meaning::SlackRefused("put a valid bot token into SLACK_TOKEN or slack.token_file"),
+        &[
+            "invalid_auth",
+            "not_authed",
+            "account_inactive",
+            "token_revoked",
+            "token_expired",
+            "not_allowed_token_type",
+        ],
+    ),
+    (
+        Meaning::SlackRefused("give the app the scope chat:write, and install it again"),
+        &["missing_scope"],
+    ),
+    (
+        Meaning::SlackRefused("ask an administrator of the workspace to let the app post"),
+        &[
+            "accesslimited",
+            "ekm_access_denied",
+            "enterprise_is_restricted",
+            "two_factor_setup_required",
+        ],
+    ),
+    (
+        Meaning::SlackRefused(
             "install a newer version of Alert Manager: Slack has withdrawn this method",
         ),
-        "channel_not_found" => ChannelRefused(
+        &["deprecated_endpoint", "method_deprecated"],
+    ),
+    (
+        Meaning::ChannelRefused(
             "check the name or id below slack.channels; a private channel must have the app's bot user as a member: /invite @NAME",
         ),
-        "not_in_channel" | "no_permission" => ChannelRefused(INVITE),
-        "is_archived" | "is_inactive" => {
-            ChannelRefused("unarchive the channel, or name another below slack.channels")
-        }
-        "restricted_action"
-        | "restricted_action_read_only_channel"
-        | "restricted_action_thread_only_channel" => ChannelRefused(
+        &["channel_not_found"],
+    ),
+    (
+        Meaning::ChannelRefused("invite the app's bot user into the channel: /invite @NAME"),
+        &["not_in_channel", "no_permission"],
+    ),
+    (
+        Meaning::ChannelRefused("unarchive the channel, or name another below slack.channels"),
+        &["is_archived", "is_inactive"],
+    ),
+    (
+        Meaning::ChannelRefused(
             "let the app post in the settings of the channel or the workspace, or name another channel below slack.channels",
         ),
-        "access_denied" | "team_access_not_granted" => ChannelRefused(
+        &[
+            "restricted_action",
+            "restricted_action_read_only_channel",
+            "restricted_action_thread_only_channel",
+        ],
+    ),
+    (
+        Meaning::ChannelRefused(
             "install the app in the channel's workspace, and give it access to the channel",
         ),
-        "channel_type_not_supported" | "messages_tab_disabled" => ChannelRefused(CORRECT),
-        "invalid_blocks" | "invalid_blocks_format" | "msg_blocks_too_long" | "msg_too_long" => {
-            BlocksRefused
-        }
-        "message_not_found"
-        | "edit_window_closed"
-        | "cant_update_message"
-        | "block_mismatch"
-        | "team_not_found" => Gone,
-        "no_text" => Other("give the message a text"),
-        "invalid_name" => Other("there is no such emoji in this workspace"),
-        "restricted_action_non_threadable_channel" => Other("the channel takes no threads"),
-        "restricted_action_thread_locked" | "thread_locked" => Other("the thread is locked"),
-        "too_many_emoji" | "too_many_reactions" => {
-            Other("the message has as many emoji as Slack allows")
-        }
-        _ => Other(TABLE),
-    }
+        &["access_denied", "team_access_not_granted"],
+    ),
+    (
+        Meaning::ChannelRefused("correct the channel below slack.channels"),
+        &["channel_type_not_supported", "messages_tab_disabled"],
+    ),
+    (
+        Meaning::BlocksRefused,
+        &[
+            "invalid_blocks",
+            "invalid_blocks_format",
+            "msg_blocks_too_long",
+            "msg_too_long",
+        ],
+    ),
+    (
+        Meaning::Gone,
+        &[
+            "message_not_found",
+            "edit_window_closed",
+            "cant_update_message",
+            "block_mismatch",
+            "team_not_found",
+        ],
+    ),
+    (Meaning::Other("give the message a text"), &["no_text"]),
+    (
+        Meaning::Other("there is no such emoji in this workspace"),
+        &["invalid_name"],
+    ),
+    (
+        Meaning::Other("the channel takes no threads"),
+        &["restricted_action_non_threadable_channel"],
+    ),
+    (
+        Meaning::Other("the thread is locked"),
+        &["restricted_action_thread_locked", "thread_locked"],
+    ),
+    (
+        Meaning::Other("the message has as many emoji as Slack allows"),
+        &["too_many_emoji", "too_many_reactions"],
+    ),
+];
+
+/// Returns the meaning of a code, of any method. A code that is not in the table is treated as a fault of the request.
+pub(crate) fn meaning(code: &str) -> Meaning {
+    let mut meanings = CODES.iter();
+    let known = meanings.find(|(_, codes)| codes.contains(&code));
+    known.map_or(
+        Meaning::Other("see the errors of this method at https://docs.slack.dev/reference/methods"),
+        |(meaning, _)| *meaning,
+    )
 }
 
-/// Returns what a code means as the answer of `method`.
+/// Returns the meaning of a code as the answer of `method`.
 ///
-/// An emoji is not worth a hold: what keeps the app from reacting need not keep it from posting.
+/// A failed reaction places no hold on a channel: the app may be able to post although it cannot react.
 pub(crate) fn meaning_for(method: Method, code: &str) -> Meaning {
     match (method, meaning(code)) {
         (Method::AddReaction, Meaning::ChannelRefused(advice)) => Meaning::Other(advice),
@@ -129,10 +195,11 @@ pub(crate) fn meaning_for(method: Method, code: &str) -> Meaning {
     }
 }
 
-/// Returns what a status of Slack's, other than 2xx, says of the change. `says_when` is true if the answer has Retry-After.
+/// Returns whether the change was made, by an HTTP status other than 2xx. `says_when` is true if the answer has Retry-After.
 pub(crate) fn change_of_status(status: u16, says_when: bool) -> Change {
     match status {
-        // A redirect is not followed, and Slack's own answers are 200: the server that answered has posted nothing.
+        // Slack's own answers have the status 200, and redirects are not followed: another server answered, and posted
+        // nothing.
         300..500 => Change::Refused,
         status => Change::of_server_error(status, says_when),
     }
@@ -140,13 +207,16 @@ pub(crate) fn change_of_status(status: u16, says_when: bool) -> Change {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
-    use crate::slack::answer::failure;
+    use crate::slack::answer::{failure, is_code};
+    use crate::slack::outcome::SlackFailure;
     use Change::{Made, Refused, Unknown};
 
     #[test]
     fn each_status_of_slack_says_whether_the_change_was_made() {
-        // Status, without and with Retry-After.
+        // The status, then the change without and with Retry-After.
         for (status, at_once, later) in [
             (101, Unknown, Unknown),
             (200, Unknown, Unknown),
@@ -179,7 +249,7 @@ mod tests {
         }
     }
 
-    /// The codes that Slack documents for its methods, by what they mean here.
+    /// The codes that Slack documents for its methods, by their meaning here.
     const DOCUMENTED: [(&str, &str); 9] = [
         ("done", "already_reacted"),
         ("rate", "ratelimited rate_limited message_limit_exceeded"),
@@ -259,7 +329,65 @@ mod tests {
     }
 
     #[test]
-    fn a_reaction_that_is_refused_holds_no_channel() {
+    fn each_code_of_the_table_is_documented_and_has_the_meaning_of_its_only_line() {
+        let documented: BTreeMap<&str, &str> = DOCUMENTED
+            .into_iter()
+            .flat_map(|(word, codes)| codes.split_whitespace().map(move |code| (code, word)))
+            .collect();
+        let mut seen = BTreeSet::new();
+        for (expected, codes) in CODES {
+            for code in codes {
+                assert!(seen.insert(*code), "{code} has two lines");
+                assert!(is_code(code), "{code}");
+                assert_eq!(meaning(code), expected, "{code}");
+                assert_eq!(documented.get(code), Some(&word(expected)), "{code}");
+            }
+        }
+        for (code, word) in documented {
+            let is_advised = seen.contains(code);
+            assert!(is_advised || word == "request", "{code} has no line");
+        }
+    }
+
+    #[test]
+    fn each_code_leads_to_the_failure_of_its_meaning_for_each_method() {
+        for (_, codes) in CODES {
+            for code in codes {
+                for method in [Method::PostMessage, Method::Update, Method::AddReaction] {
+                    let meaning = meaning_for(method, code);
+                    let failure = failure(method, code, "");
+                    let is_expected = match &failure {
+                        None => meaning == Meaning::AlreadyDone,
+                        Some(SlackFailure::RateLimited(_)) => meaning == Meaning::RateLimited,
+                        Some(SlackFailure::Unavailable(_)) => meaning == Meaning::Transient,
+                        Some(SlackFailure::Unknown(_, reported)) => {
+                            meaning == Meaning::MayBeDone(*reported)
+                        }
+                        Some(SlackFailure::SlackHeld { code: held, advice }) => {
+                            held == code
+                                && matches!(meaning, Meaning::SlackRefused(a) if a == advice)
+                        }
+                        Some(SlackFailure::ChannelHeld { code: held, advice }) => {
+                            held == code
+                                && matches!(meaning, Meaning::ChannelRefused(a) if a == advice)
+                        }
+                        Some(SlackFailure::NotFound) => meaning == Meaning::Gone,
+                        Some(SlackFailure::Invalid(why)) => {
+                            why.starts_with(code)
+                                && match meaning {
+                                    Meaning::Other(advice) => why.ends_with(advice),
+                                    other => other == Meaning::BlocksRefused,
+                                }
+                        }
+                    };
+                    assert!(is_expected, "{method:?} {code}: {meaning:?}, {failure:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_rejected_reaction_holds_no_channel() {
         for (code, expected) in [
             ("is_archived", "request"),
             ("missing_scope", "request"),

@@ -1,13 +1,13 @@
-//! From what a handler says to the body of one call of Slack: checked against the grants, sanitized, secrets masked.
+//! Turns a handler's request into the body of a call of Slack: checked against the grants, sanitized, with secrets masked.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
+use super::breaker::{CallPermit, CallTarget};
 use super::handle::Slack;
-use super::holds::{CallPermit, CallTarget};
 use super::message_ref::PostedMessage;
-use super::sanitize::{Outside, Unfit};
+use super::sanitize::{AlertTexts, Unfit};
 use super::{Method, SlackError};
 use crate::limits;
 use crate::text::cut;
@@ -15,13 +15,13 @@ use alert_manager_core::alert::{Alert, DeliveryId, Enrichment, HandlerName};
 use alert_manager_core::policy::Grants;
 use alert_manager_core::shapes;
 
-/// Where Slack's id of a channel would be: the message was shown, not posted.
+/// Replaces Slack's ID of the channel in the reference of a message that was only shown.
 pub(super) const PREVIEW_CHANNEL_ID: &str = "preview";
 
 /// Longest name of an emoji, in bytes.
 const EMOJI_BYTES_MAX: usize = 100;
 
-/// What a handler says.
+/// The content of a handler's message.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     pub(crate) text: String,
@@ -29,13 +29,13 @@ pub(crate) struct Draft {
     pub(crate) blocks: Option<String>,
 }
 
-/// What a handler asks for. Messages are named by sealed references.
+/// A handler's request. `at` and `thread` are sealed references of messages.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Post {
         /// Its name in the grants.
         channel: String,
-        /// The message to answer in its thread.
+        /// The message in whose thread the new one is posted.
         thread: Option<String>,
         draft: Draft,
     },
@@ -49,7 +49,7 @@ pub(crate) enum Action {
     },
 }
 
-/// Who asks, and for which alert.
+/// The handler that makes the request, and its alert.
 #[derive(Clone, Copy)]
 pub(crate) struct Author<'a> {
     pub(crate) handler: &'a HandlerName,
@@ -65,19 +65,19 @@ pub(crate) struct Outgoing {
     pub(super) method: Method,
     /// Its name in the grants.
     pub(super) channel: String,
-    /// Slack's id of the channel of the message that it is about.
-    pub(super) at: Option<String>,
-    /// At Slack: a name with `#`, or an id.
+    /// Slack's ID of the channel of the message that it updates, answers or reacts to.
+    pub(super) message_channel_id: Option<String>,
+    /// The channel at Slack: a name with `#`, or an ID.
     pub(super) target: String,
     pub(super) body: Map<String, Value>,
-    /// What was changed in it, for the story.
+    /// What sanitizing changed, for the story.
     pub(super) changed: Option<String>,
-    /// Given when it is admitted.
+    /// Set by [`Slack::admit`].
     pub(super) permit: Option<CallPermit>,
 }
 
 impl Slack {
-    /// Checks what a handler asks for, and writes the call.
+    /// Checks a handler's request, and composes the call.
     ///
     /// # Errors
     /// Why it cannot be sent.
@@ -107,7 +107,7 @@ impl Slack {
         let target = self.target(author, &channel)?;
         let (mut body, changed) = content(author, draft)?;
         body.insert("channel".into(), json!(target));
-        let mut at = None;
+        let mut message_channel_id = None;
         if let Some(thread) = thread {
             let parent = self.open(author, thread)?;
             if parent.channel != channel {
@@ -116,15 +116,15 @@ impl Slack {
                     parent.channel
                 )));
             }
-            // If the operator has pointed the channel's name elsewhere since, the thread is still where it was.
+            // The thread stays in its channel, even if the configured name refers to another one now.
             body.insert("channel".into(), json!(parent.channel_id));
             body.insert("thread_ts".into(), json!(parent.ts));
-            at = Some(parent.channel_id);
+            message_channel_id = Some(parent.channel_id);
         }
         Ok(Outgoing {
             method: Method::PostMessage,
             channel,
-            at,
+            message_channel_id,
             target,
             body,
             changed,
@@ -140,7 +140,7 @@ impl Slack {
     ) -> Result<Outgoing, SlackError> {
         let posted = self.open(author, at)?;
         let (mut body, changed) = content(author, draft)?;
-        // Without it Slack would keep the old blocks above the new text.
+        // Without an empty list Slack would keep the old blocks above the new text.
         body.entry("blocks").or_insert_with(|| json!([]));
         body.insert("channel".into(), json!(posted.channel_id));
         body.insert("ts".into(), json!(posted.ts));
@@ -148,7 +148,7 @@ impl Slack {
             method: Method::Update,
             target: self.target(author, &posted.channel)?,
             channel: posted.channel,
-            at: Some(posted.channel_id),
+            message_channel_id: Some(posted.channel_id),
             body,
             changed,
             permit: None,
@@ -176,14 +176,14 @@ impl Slack {
             method: Method::AddReaction,
             target: self.target(author, &posted.channel)?,
             channel: posted.channel,
-            at: Some(posted.channel_id),
+            message_channel_id: Some(posted.channel_id),
             body,
             changed: None,
             permit: None,
         })
     }
 
-    /// Returns what Slack calls a granted channel.
+    /// Returns the name or ID at Slack of a granted channel.
     fn target(&self, author: Author<'_>, channel: &str) -> Result<String, SlackError> {
         author.grants.slack(channel).map_err(|refusal| {
             let refusal = refusal.for_handler(author.handler, author.grants);
@@ -198,8 +198,8 @@ impl Slack {
         })
     }
 
-    /// Reads a reference. One that this server did not give this handler leads to no message, and neither does one from a
-    /// preview once messages are posted.
+    /// Reads a reference that this server gave to this handler. One from a preview is accepted only while messages are shown
+    /// instead of posted.
     fn open(&self, author: Author<'_>, reference: &str) -> Result<PostedMessage, SlackError> {
         let is_shown = author.dry_run || self.settings().preview;
         self.ref_key
@@ -210,20 +210,20 @@ impl Slack {
 }
 
 impl Outgoing {
-    /// Returns what the holds judge it by.
+    /// Returns the target of the call, by which the circuit breaker judges it.
     pub(super) fn as_call<'a>(&'a self, slack: &'a Slack) -> CallTarget<'a> {
         CallTarget {
             settings: slack.settings(),
             channel: &self.channel,
-            at: self.at.as_deref(),
+            message_channel_id: self.message_channel_id.as_deref(),
         }
     }
 }
 
-/// Returns the text and the blocks without what the alert may not do in them, and what was changed for that.
+/// Returns the sanitized text and blocks, and what was changed for that.
 ///
 /// # Errors
-/// What is wrong with the blocks.
+/// If the blocks are not a JSON array.
 fn content(
     author: Author<'_>,
     draft: &Draft,
@@ -231,12 +231,13 @@ fn content(
     const MASKED: &str = "what looks like a secret was masked";
     const MADE_INERT: &str = "markup that came with the alert was made inert";
     let mut body = Map::new();
-    let mut outside = Outside::of(author.alert, author.found);
-    // First: a secret that is escaped has another shape. What is beyond Slack's bound is cut off later.
+    let mut alert_texts = AlertTexts::of(author.alert, author.found);
+    // Secrets are masked first, because they are not recognized once they are escaped. The part beyond this bound would be
+    // cut off later anyway.
     let text_bytes_max = 4 * limits::SLACK_TEXT_CHARS_MAX + limits::SECRET_BYTES_MAX;
     let text = shapes::masked(cut(&draft.text, text_bytes_max));
     let mut changed = matches!(text, Cow::Owned(_)).then(|| MASKED.to_owned());
-    let inert = outside.sanitize(&text);
+    let inert = alert_texts.sanitize(&text);
     if inert.is_some() {
         add(&mut changed, MADE_INERT);
     }
@@ -249,7 +250,7 @@ fn content(
                 "blocks: not an array; put the blocks into [ and ]".to_owned(),
             ));
         }
-        match outside.sanitize_blocks(&mut blocks) {
+        match alert_texts.sanitize_blocks(&mut blocks) {
             Ok(inert) => {
                 if inert.masked {
                     add(&mut changed, MASKED);
@@ -259,14 +260,14 @@ fn content(
                 }
                 body.insert("blocks".into(), blocks);
             }
-            // As if Slack refused them: a plain message is better than none.
+            // As if Slack had refused the blocks: a plain message is better than none.
             Err(Unfit(why)) => changed = Some(format!("the text went out alone: {why}")),
         }
     }
     Ok((body, changed))
 }
 
-/// Adds what else was changed, once.
+/// Appends a change to the list, unless it is in it.
 fn add(changed: &mut Option<String>, what: &str) {
     match changed {
         Some(known) if known.contains(what) => {}

@@ -1,19 +1,19 @@
-//! Slack as one invocation uses it.
+//! Slack, as the host calls of one invocation use it.
 
 use std::sync::Arc;
 
 use super::api::SlackApi;
-use super::holds::Holds;
+use super::breaker::SlackBreaker;
 use super::message_ref::RefKey;
 use super::settings::Settings;
 
-/// Is shown each message that is previewed instead of posted: readable lines, free of control characters.
+/// Called with each message that is shown instead of posted: readable lines without control characters.
 pub type PreviewSink = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Slack as one invocation uses it: a client under one set of settings, and what outlives them.
+/// The client with its settings, and the state that survives a reload.
 pub(crate) struct Slack {
     pub(crate) api: SlackApi,
-    pub(crate) holds: Arc<Holds>,
+    pub(crate) breaker: Arc<SlackBreaker>,
     pub(crate) ref_key: RefKey,
     pub(crate) preview: PreviewSink,
 }

@@ -1,23 +1,23 @@
-//! One thing that Slack refuses until the operator mends it.
+//! An open circuit of [`super::breaker::SlackBreaker`].
 
 use alert_manager_core::alert::Timestamp;
 use alert_manager_core::journal::Dependency;
 
-/// One thing that is held.
+/// A channel, or all of Slack, to which nothing is sent until the operator fixes the reason for which Slack rejects it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// The channel's name below `slack.channels`; absent if the token is refused, so that all of Slack is held.
+pub struct SlackHold {
+    /// The channel's name below `slack.channels`; `None` if the token is rejected, which blocks all of Slack.
     pub channel: Option<String>,
-    /// Slack's code, as `not_in_channel`.
+    /// Slack's error code, such as `not_in_channel`.
     pub code: String,
     /// What the operator can do.
     pub advice: String,
-    /// When it was first refused.
+    /// When Slack first rejected it.
     pub since: Timestamp,
 }
 
-impl Hold {
-    /// Returns what a delivery waits for that meets this hold.
+impl SlackHold {
+    /// Returns the dependency that deliveries wait for while the hold lasts.
     #[must_use]
     pub fn dependency(&self) -> Dependency {
         match &self.channel {
@@ -27,7 +27,7 @@ impl Hold {
     }
 }
 
-impl std::fmt::Display for Hold {
+impl std::fmt::Display for SlackHold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.channel {
             Some(channel) => write!(f, "Slack refuses the channel {channel}")?,

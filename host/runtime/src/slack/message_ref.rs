@@ -1,4 +1,4 @@
-//! References to posted messages: opaque to a handler, and impossible to make up.
+//! References to posted messages: opaque to handlers, and signed so that they cannot be forged.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use sha2::Sha256;
 
 use alert_manager_core::alert::HandlerName;
 
-/// A longer reference is refused without reading it.
+/// Longer references are refused without decoding them.
 const REF_BYTES_MAX: usize = 1_024;
-/// Of the 32 bytes of HMAC-SHA256.
+/// The signature is the first half of an HMAC-SHA256.
 const TAG_BYTES: usize = 16;
 
 /// A message that a handler posted.
@@ -19,9 +19,9 @@ const TAG_BYTES: usize = 16;
 pub(crate) struct PostedMessage {
     /// The channel's name in the grants.
     pub(crate) channel: String,
-    /// What Slack calls the channel.
+    /// Slack's ID of the channel.
     pub(crate) channel_id: String,
-    /// Slack's identity of the message within the channel.
+    /// Slack's timestamp, which identifies the message within the channel.
     pub(crate) ts: String,
 }
 
@@ -40,7 +40,7 @@ impl RefKey {
         Self(key)
     }
 
-    /// Writes the reference that `handler` gets.
+    /// Returns a reference that only `handler` can use.
     pub(crate) fn seal(&self, handler: &HandlerName, message: &PostedMessage) -> String {
         let PostedMessage {
             channel,
@@ -61,7 +61,7 @@ impl RefKey {
         )
     }
 
-    /// Reads a reference back; `None` unless this key wrote it for this handler.
+    /// Reads a reference; `None` unless it was sealed with this key for this handler.
     pub(crate) fn open(&self, handler: &HandlerName, sealed: &str) -> Option<PostedMessage> {
         if sealed.len() > REF_BYTES_MAX {
             return None;

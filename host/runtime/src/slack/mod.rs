@@ -1,13 +1,14 @@
-//! Slack: messages as a handler writes them, made harmless and sent at each channel's rate, or shown in preview. What Slack
-//! refuses until the operator mends it is held.
+//! Slack: sanitizes the messages of handlers and posts them within each channel's rate limit, or shows them in preview. A
+//! circuit breaker holds back calls that Slack rejects until the operator fixes the cause.
 
 mod answer;
 mod api;
+pub(crate) mod breaker;
+mod check;
 mod codes;
 pub(crate) mod compose;
 pub(crate) mod handle;
 pub(crate) mod hold;
-pub(crate) mod holds;
 pub(crate) mod message_ref;
 mod method;
 mod outcome;
@@ -16,25 +17,24 @@ pub(crate) mod preview;
 mod sanitize;
 pub(crate) mod send;
 pub(crate) mod settings;
-mod standing;
 
 pub(crate) use api::SlackApi;
+pub use check::{Bot, ChannelState, SlackReport, TokenProblem};
 pub(crate) use method::Method;
-pub use standing::{Bot, ChannelState, SlackReport, SlackTrouble};
 
-/// Why Slack was not called, or what it refused, as the handler learns it.
+/// The error that a handler gets for a call of Slack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SlackError {
-    /// Not granted; with the configuration that would grant it.
+    /// Not granted. The text has the configuration that would grant it.
     Denied(String),
-    /// Slack refuses it as it is, or it is not well formed: what to change.
+    /// The request is at fault. The text says what to change.
     Invalid(String),
-    /// The message is gone, or too old to be changed.
+    /// The message does not exist, or is too old to be changed.
     NotFound,
-    /// How long to wait before the channel takes another.
+    /// The wait until the channel accepts another message.
     RateLimited(std::time::Duration),
-    /// Slack, or the way to it, is out of order; worth a retry.
+    /// Slack cannot be reached, does not work or is held. A retry may succeed.
     Unavailable(String),
-    /// Posted or not: unknown.
+    /// The message may have been posted.
     Timeout,
 }

@@ -1,20 +1,20 @@
-//! How one call of Slack ended.
+//! The result of one call of Slack's Web API.
 
 use std::time::Duration;
 
 use super::codes::Reported;
 use crate::outbound::change::Change;
 
-/// What Slack did with a call.
+/// A call that Slack accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Posted {
     pub(super) channel_id: String,
     pub(super) ts: String,
-    /// Why the message went out as plain text.
+    /// Slack's error code for the blocks, if the message was posted as plain text.
     pub(super) degraded: Option<String>,
 }
 
-/// Why Slack did not do it.
+/// Why a call did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SlackFailure {
     /// The request is at fault: Slack's code, and what to change.
@@ -23,22 +23,27 @@ pub(crate) enum SlackFailure {
     NotFound,
     /// Try again after this long.
     RateLimited(Duration),
-    /// Nothing happened, and the next try may succeed.
+    /// Nothing was changed, and a retry may succeed.
     Unavailable(String),
-    /// Done or not: unknown; why, and how it is reported to the handler.
+    /// The change may have been made; why that is not known, and how it is reported to the handler.
     Unknown(String, Reported),
-    /// The token is refused, or none can be read: all of Slack is held until the operator mends it.
+    /// The token is rejected, or cannot be read: all of Slack is held until the operator fixes that.
     SlackHeld { code: String, advice: String },
-    /// The channel does not take the app's messages: it is held until the operator mends it.
+    /// The channel does not accept the app's messages: it is held until the operator fixes that.
     ChannelHeld { code: String, advice: String },
 }
 
 impl SlackFailure {
-    /// Returns what is known of the change that was asked for.
+    /// Returns whether the requested change was made.
     pub(super) fn change(&self) -> Change {
         match self {
             Self::Unknown(..) => Change::Unknown,
-            _ => Change::Refused,
+            Self::Invalid(_)
+            | Self::NotFound
+            | Self::RateLimited(_)
+            | Self::Unavailable(_)
+            | Self::SlackHeld { .. }
+            | Self::ChannelHeld { .. } => Change::Refused,
         }
     }
 }

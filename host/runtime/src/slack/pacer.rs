@@ -1,5 +1,5 @@
-//! The rate limiters of Slack's channels: permits at the channel's rate, given in order, and what Slack itself said about
-//! waiting.
+//! The rate limiter of each Slack channel: permits are given in order at the channel's rate, and not before Slack's own
+//! Retry-After has passed.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use parking_lot::Mutex;
 use crate::slack::settings::Rate as SlackRate;
 use alert_manager_core::rate::{Limiter, Rate};
 
-/// Permits are reserved this far ahead; a caller whose permit would come later asks again by then.
+/// Permits are reserved at most this far ahead. A caller whose permit would be later has to ask again after this time.
 const AHEAD_MAX: Duration = Duration::from_secs(3_600);
-/// A reserved permit that nobody came back for is forgotten after this.
+/// How long a reserved permit is kept after it became valid, if its caller does not come back.
 const RESERVED_KEPT: Duration = Duration::from_secs(600);
-/// Reserved permits of one channel.
+/// The most reserved permits of one channel.
 const RESERVED_MAX: usize = 10_000;
 
-/// The rate limiters, by Slack's own name of the channel: shared by all handlers.
+/// The rate limiters of all channels, by the channel's name or ID at Slack; shared by all handlers.
 #[derive(Debug, Default)]
 pub(crate) struct Pacer(Mutex<HashMap<String, ChannelRate>>);
 
@@ -25,14 +25,15 @@ struct ChannelRate {
     /// The rate of the reserved permits.
     rate: Option<SlackRate>,
     limiter: Limiter,
-    /// When each permit holds, by who is to come back for it.
+    /// When each permit becomes valid, by its caller.
     reserved: HashMap<String, Instant>,
-    /// From Slack's Retry-After.
+    /// The end of Slack's Retry-After.
     closed_until: Option<Instant>,
 }
 
 impl Pacer {
-    /// Takes a permit to post to `channel` for `who`. One who has to wait is answered the same moment however often he asks.
+    /// Takes a permit for `who` to post to `channel`. A caller that has to wait keeps its reserved permit, however often it
+    /// asks.
     ///
     /// # Errors
     /// How long to wait for the permit.
@@ -51,7 +52,7 @@ impl Pacer {
             return channel.check_open(now);
         };
         if channel.rate != Some(rate) {
-            // What was reserved at another rate means nothing any more.
+            // Permits that were reserved at another rate are void.
             channel.reserved.clear();
             channel.limiter = Limiter::new(now);
             channel.rate = Some(rate);
@@ -68,7 +69,10 @@ impl Pacer {
         channel.reserve(who, permits, now)
     }
 
-    /// Returns Ok unless Slack has said to wait; takes no permit.
+    /// Checks that no Retry-After of Slack is running; takes no permit.
+    ///
+    /// # Errors
+    /// How long it still runs.
     pub(crate) fn check(&self, channel: &str, now: Instant) -> Result<(), Duration> {
         match self.0.lock().get_mut(channel) {
             Some(channel) => channel.check_open(now),
@@ -76,7 +80,7 @@ impl Pacer {
         }
     }
 
-    /// Notes that Slack has said to wait: permits are reserved anew, from then on.
+    /// Records a Retry-After of Slack. Reserved permits are void; new ones are valid after `wait`.
     pub(crate) fn close(&self, channel: &str, wait: Duration, now: Instant) {
         let until = now + wait.min(AHEAD_MAX);
         let mut channels = self.0.lock();
@@ -99,7 +103,7 @@ impl ChannelRate {
         }
     }
 
-    /// Takes the next permit if it holds now, else reserves it for `who`.
+    /// Takes the next permit if it is valid now, else reserves it for `who`.
     fn reserve(&mut self, who: &str, permits: Rate, now: Instant) -> Result<(), Duration> {
         let open_at = self.closed_until.map_or(now, |until| until.max(now));
         let closed_for = open_at - now;
@@ -148,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_passes_and_then_one_a_second_each_with_a_later_permit() {
+    fn after_a_burst_permits_are_one_second_apart() {
         let (pacer, start) = (Pacer::default(), Instant::now());
         let take = |who, at| pacer.take("c", who, RATE, start + seconds(at));
         assert!(take("a", 0).is_ok());
@@ -173,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_has_permits_that_differ_and_the_far_ones_ask_again() {
+    fn in_a_storm_each_permit_has_its_own_time_and_callers_beyond_an_hour_ask_again() {
         let (pacer, start) = (Pacer::default(), Instant::now());
         let waits: Vec<_> = (0..4_000)
             .map(|who| pacer.take("c", &who.to_string(), RATE, start))
@@ -189,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_zero_is_off_but_what_slack_says_counts() {
+    fn a_rate_of_zero_is_off_but_retry_after_is_kept() {
         let off = SlackRate {
             per_second: 0.0,
             burst: 1,
@@ -206,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn after_slack_has_said_to_wait_not_all_come_at_once() {
+    fn after_a_retry_after_the_rate_limit_applies_again() {
         let (pacer, start) = (Pacer::default(), Instant::now());
         pacer.close("c", Duration::MAX, start);
         pacer.close("c", seconds(30), start);

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use alert_manager_core::text::inert;
 
-/// Blocks nested in one another deeper than this are left out.
+/// Blocks that are nested deeper than this are left out.
 const DEPTH_MAX: usize = 16;
 
 /// Returns the message as readable lines.
@@ -13,7 +13,7 @@ pub(crate) fn render(channel: &str, target: &str, text: &str, blocks: Option<&Va
     indented(std::iter::once(heading).chain(lines_of(text, blocks)))
 }
 
-/// Returns a message that was kept with its delivery, `{ text, blocks }`, as readable lines.
+/// Returns a message that is stored with its delivery, as `{ text, blocks }`, as readable lines.
 pub fn render_kept(message: &Value) -> String {
     let text = message["text"].as_str().unwrap_or_default();
     indented(lines_of(text, Some(&message["blocks"])).into_iter())
@@ -117,7 +117,7 @@ fn text_of(value: &Value) -> String {
 fn without_markup(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
-    // Labels are escaped: a bare `<` is the handler's own markup.
+    // The texts of alerts are escaped, so a plain `<` is the handler's own markup.
     while let Some((before, after)) = rest.split_once('<') {
         shown.push_str(before);
         let Some((markup, later)) = after.split_once('>') else {
@@ -141,14 +141,14 @@ fn without_markup(text: &str) -> String {
     shown
 }
 
-/// Slack escapes three characters and no more.
+/// Reverses Slack's escaping, which covers only these three characters.
 fn unescape(text: &str) -> String {
     text.replace("&lt;", "<")
         .replace("&gt;", ">")
         .replace("&amp;", "&")
 }
 
-/// Returns the text of a rich text block and of all that is nested in it.
+/// Returns the text of a rich text block and of the elements nested in it.
 fn flatten(value: &Value) -> String {
     fn walk(value: &Value, out: &mut String, depth: usize) {
         if depth > DEPTH_MAX {

@@ -1,15 +1,15 @@
-//! Sends a composed call when nothing holds it and its channel's rate allows it, or shows it in preview; and says what came of
-//! it to the handler, the story and the worker.
+//! Sends a composed call if the circuit breaker and the channel's rate limit admit it, or shows it in preview. Reports the
+//! result to the handler, the story and the worker.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::breaker::{CallPermit, Verdict};
 use super::codes::Reported;
 use super::compose::{Author, Outgoing, PREVIEW_CHANNEL_ID};
 use super::handle::Slack;
-use super::hold::Hold;
-use super::holds::{CallPermit, Refused};
+use super::hold::SlackHold;
 use super::message_ref::PostedMessage;
 use super::method::Method;
 use super::outcome::{Posted, SlackFailure};
@@ -18,40 +18,40 @@ use super::{SlackError, SlackReport};
 use crate::outbound::change::Change;
 use alert_manager_core::journal::Dependency;
 
-/// Why a call is not made now.
+/// Why a call is not sent now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Deferred {
-    /// Slack refuses it until the operator mends something.
-    Held(Hold),
-    /// Slack has said to wait this long.
+    /// The channel or all of Slack is held.
+    Held(SlackHold),
+    /// Slack's Retry-After runs for this long.
     RateLimited(Duration),
-    /// The channel's rate limit, ours, has it wait this long.
+    /// The channel's rate limit of this server (`slack.rate`) is exhausted for this long.
     OwnRate {
         wait: Duration,
-        /// For people.
+        /// The reason, for people.
         why: String,
     },
 }
 
-/// What a call says of what the step depends on.
+/// What the result of a call shows about the step's dependencies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// It did not answer.
-    Needs(Dependency),
-    /// The call has ended, and it is not for this that the step may have to wait.
-    NeedsNoMore(Dependency),
-    /// It answered as it should.
-    Has(Dependency),
-    /// It refuses until the operator mends something.
-    Held(Hold),
+    /// The dependency did not answer.
+    Unanswered(Dependency),
+    /// The call has ended, and the step need not wait for the dependency.
+    NotAwaited(Dependency),
+    /// The dependency answered and works.
+    Answered(Dependency),
+    /// The channel or all of Slack is held.
+    Held(SlackHold),
 }
 
-/// What came of a call.
+/// The result of a call.
 pub(crate) struct Sent {
     /// The reference of the message; empty for a reaction.
     pub(crate) reply: Result<String, SlackError>,
     pub(crate) change: Change,
-    /// One line for people, if the reply does not say it all.
+    /// The line of the story, if the reply alone does not say enough.
     pub(crate) line: Option<String>,
     pub(crate) findings: Vec<Finding>,
 }
@@ -59,20 +59,20 @@ pub(crate) struct Sent {
 /// A call as it was shown instead of sent.
 pub(crate) struct Shown {
     pub(crate) reply: String,
-    /// One line for people.
+    /// The line of the story.
     pub(crate) line: String,
-    /// Slack's text and blocks.
+    /// The text and the blocks of the message.
     pub(crate) preview: Value,
 }
 
 impl Slack {
-    /// Asks Slack whose the token is and how the channels stand.
-    pub(crate) async fn ask_all(&self) -> SlackReport {
-        self.api.ask_all().await
+    /// Checks the token and the channels.
+    pub(crate) async fn check(&self) -> SlackReport {
+        self.api.check().await
     }
 
-    /// Asks the holds, and the channel's rate limiter: a new message takes a permit, and every call waits if Slack has said so. In
-    /// preview neither is asked.
+    /// Asks the circuit breaker and the channel's rate limiter whether the call may be sent now. Only a new message takes a
+    /// permit; every call waits for a Retry-After of Slack. In preview every call is admitted.
     ///
     /// # Errors
     /// Why it is not sent now.
@@ -85,7 +85,7 @@ impl Slack {
         if self.settings().preview {
             return Ok(());
         }
-        let permit = self.holds.ask(outgoing.as_call(self), now);
+        let permit = self.breaker.admit(outgoing.as_call(self), now);
         outgoing.permit = Some(permit.map_err(Deferred::Held)?);
         let pacer = &self.api.pacer;
         let closed = pacer.check(&outgoing.target, now);
@@ -125,14 +125,14 @@ impl Slack {
 
     fn posted(&self, author: Author<'_>, outgoing: Outgoing, posted: Posted) -> Sent {
         let call = outgoing.as_call(self);
-        self.holds.take_token(call);
-        let mut findings = vec![Finding::Has(Dependency::Slack)];
-        // That it takes an emoji does not say that the channel takes messages.
+        self.breaker.token_accepted(call);
+        let mut findings = vec![Finding::Answered(Dependency::Slack)];
+        // A channel that accepts a reaction need not accept messages.
         if outgoing.method != Method::AddReaction
-            && self.holds.take_message(call, &posted.channel_id)
+            && self.breaker.message_accepted(call, &posted.channel_id)
         {
             let channel = Dependency::SlackChannel(outgoing.channel.clone());
-            findings.push(Finding::Has(channel));
+            findings.push(Finding::Answered(channel));
         }
         let mut line = format!("ok, {} {}", posted.channel_id, posted.ts);
         if let Some(code) = &posted.degraded {
@@ -176,16 +176,16 @@ impl Slack {
     ) -> Sent {
         let (call, change) = (outgoing.as_call(self), failure.change());
         let mut findings = match &failure {
-            // It is not known whether the token is good, or Slack in order.
+            // These do not show that the token is valid and that Slack works.
             SlackFailure::Unavailable(_)
             | SlackFailure::Unknown(..)
             | SlackFailure::SlackHeld { .. } => Vec::new(),
-            SlackFailure::RateLimited(_) => vec![Finding::NeedsNoMore(Dependency::Slack)],
+            SlackFailure::RateLimited(_) => vec![Finding::NotAwaited(Dependency::Slack)],
             SlackFailure::Invalid(_)
             | SlackFailure::NotFound
             | SlackFailure::ChannelHeld { .. } => {
-                self.holds.take_token(call);
-                vec![Finding::Has(Dependency::Slack)]
+                self.breaker.token_accepted(call);
+                vec![Finding::Answered(Dependency::Slack)]
             }
         };
         let unknown = match &failure {
@@ -201,7 +201,7 @@ impl Slack {
         }
     }
 
-    /// Returns what the handler is told of a failure; places the hold that it calls for.
+    /// Returns the handler's error for a failure, and opens the circuit if the failure calls for it.
     fn error_of(
         &self,
         author: Author<'_>,
@@ -228,13 +228,15 @@ impl Slack {
             SlackFailure::Unknown(why, Reported::AsUnavailable) => SlackError::Unavailable(why),
             SlackFailure::ChannelHeld { code, advice } => {
                 let reason = (code.as_str(), advice.as_str());
-                match self.holds.refuse_channel(call, permit, reason, now) {
-                    Refused::Held(hold) => held(findings, hold),
-                    // Posted anew, the message goes to where the name points.
-                    Refused::Elsewhere if outgoing.at.is_some() => SlackError::NotFound,
-                    Refused::Elsewhere | Refused::Outdated => {
+                match self.breaker.channel_rejected(call, permit, reason, now) {
+                    Verdict::Held(hold) => held(findings, hold),
+                    // The handler then posts a new message, into the channel that the name refers to now.
+                    Verdict::OtherTarget if outgoing.message_channel_id.is_some() => {
+                        SlackError::NotFound
+                    }
+                    Verdict::OtherTarget | Verdict::Outdated => {
                         let channel = Dependency::SlackChannel(channel.clone());
-                        findings.push(Finding::Needs(channel));
+                        findings.push(Finding::Unanswered(channel));
                         SlackError::Unavailable(format!("{code}: {advice}"))
                     }
                 }
@@ -243,9 +245,12 @@ impl Slack {
                 let token = self.settings().token.as_ref();
                 let token = token.and_then(|token| token.read().ok());
                 let reason = (code.as_str(), advice.as_str());
-                match self.holds.refuse_token(call, permit, reason, token, now) {
-                    Refused::Held(hold) => held(findings, hold),
-                    Refused::Elsewhere | Refused::Outdated => {
+                match self
+                    .breaker
+                    .token_rejected(call, permit, reason, token, now)
+                {
+                    Verdict::Held(hold) => held(findings, hold),
+                    Verdict::OtherTarget | Verdict::Outdated => {
                         SlackError::Unavailable(format!("{code}: {advice}"))
                     }
                 }
@@ -253,8 +258,8 @@ impl Slack {
         }
     }
 
-    /// Shows a call instead of sending it. `name` takes the place of Slack's timestamp: it is the same on every attempt, as Slack's
-    /// own would be from the record.
+    /// Shows a call instead of sending it. `name` replaces Slack's timestamp in the reference: it is the same on every
+    /// attempt, as a recorded timestamp would be.
     pub(crate) fn show(&self, author: Author<'_>, outgoing: &Outgoing, name: &str) -> Shown {
         let body = &outgoing.body;
         let ts = match body.get("ts").and_then(Value::as_str) {
@@ -280,7 +285,7 @@ impl Slack {
         }
     }
 
-    /// Prints a call for people, who read it instead of Slack.
+    /// Prints a call to the preview.
     pub(crate) fn print(&self, outgoing: &Outgoing) {
         let Outgoing {
             method,
@@ -300,8 +305,8 @@ impl Slack {
     }
 }
 
-/// Notes a hold, and returns what the handler is told of it.
-fn held(findings: &mut Vec<Finding>, hold: Hold) -> SlackError {
+/// Adds a hold to the findings, and returns the handler's error.
+fn held(findings: &mut Vec<Finding>, hold: SlackHold) -> SlackError {
     let why = hold.to_string();
     findings.push(Finding::Held(hold));
     SlackError::Unavailable(why)

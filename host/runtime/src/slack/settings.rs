@@ -1,4 +1,4 @@
-//! What the operator set for Slack.
+//! The settings of Slack.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,31 +8,31 @@ use url::Url;
 
 use crate::outbound::proxy::Proxy;
 
-/// How messages get to Slack: the section `slack` of the configuration.
+/// The section `slack` of the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// `token_file`, or the variables `SLACK_TOKEN` and `SLACK_TOKEN_FILE`. Absent in preview, and only there.
+    /// `token_file`, or the variables `SLACK_TOKEN` and `SLACK_TOKEN_FILE`. Absent only in preview.
     pub token: Option<SecretSource>,
-    /// Messages are shown and kept with the delivery instead of posted.
+    /// `preview`: messages are shown and stored with the delivery instead of posted.
     pub preview: bool,
-    /// `channels`: Slack's names or ids by the names that handlers are granted.
+    /// `channels`: names or IDs at Slack, by the names that are granted to handlers.
     pub channels: BTreeMap<String, String>,
-    /// `rate`: of each channel.
+    /// `rate`: the rate limit of each channel.
     pub rate: Rate,
     /// `api_url`: the base of the methods, with a slash at its end.
     pub api_url: Url,
-    /// `proxy_url` of this section, or else that of the configuration.
+    /// `proxy_url` of this section, else the global one.
     pub proxy: Option<Arc<Proxy>>,
     /// `via_proxy`: the proxy resolves Slack's name.
     pub via_proxy: bool,
 }
 
-/// How many messages one channel takes.
+/// The rate limit of one channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
-    /// `per_second`: 1 by default; 0 is off.
+    /// `per_second`: messages per second, 1 by default; 0 turns the limit off.
     pub per_second: f64,
-    /// `burst`: 5 by default.
+    /// `burst`: messages at once after a pause, 5 by default.
     pub burst: u32,
 }
 

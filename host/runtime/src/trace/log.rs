@@ -1,4 +1,4 @@
-//! The log of one invocation: lines that the story keeps and the operator's log shows, within their budgets, and the end of
+//! The log of one invocation: its lines in the story and in the server's log, within their limits, and the end of its
 //! stderr.
 
 use std::collections::VecDeque;
@@ -15,19 +15,19 @@ use crate::text::masked;
 use alert_manager_core::alert::{Alert, DeliveryId, HandlerName};
 use alert_manager_core::shapes;
 
-/// The field of an event that has the handler's own fields, as a JSON array of pairs: the names of an event's fields are fixed
-/// at compile time.
+/// The `tracing` field that has the handler's own fields, as a JSON array of pairs, since the names of `tracing` fields are
+/// fixed at compile time.
 pub const GUEST_FIELDS: &str = "guest.fields";
 
-/// Who logs, for the operator.
+/// The source of log lines.
 #[derive(Clone, Debug)]
-pub(crate) struct Speaker {
+pub(crate) struct LogSource {
     pub(crate) handler: HandlerName,
-    /// Its delivery and the alert; absent during `describe`.
+    /// The delivery and its alert; `None` during `describe`.
     pub(crate) about: Option<(DeliveryId, Arc<Alert>)>,
 }
 
-/// How much may be logged.
+/// The limits of a log.
 #[derive(Clone, Debug)]
 pub(crate) struct LogBudget {
     lines_max: usize,
@@ -47,38 +47,38 @@ impl LogBudget {
     }
 }
 
-/// What a guest logs and prints.
+/// The log and the output of a guest.
 pub(crate) struct GuestLog {
-    speaker: Speaker,
+    source: LogSource,
     budget: LogBudget,
     written: Mutex<Written>,
 }
 
-/// What was logged and printed.
+/// The lines that were written so far.
 #[derive(Default)]
 pub(super) struct Written {
     pub(super) lines: Vec<LogLine>,
-    /// Lines past the budget, not kept.
+    /// The number of lines that were dropped because a limit was met.
     pub(super) lines_dropped: u32,
-    /// Which limits were met how often.
+    /// The limits that were met, with how often.
     pub(super) limits: Vec<(LimitName, u32)>,
     bytes: usize,
     stderr_tail: VecDeque<u8>,
 }
 
 impl GuestLog {
-    pub(super) fn new(speaker: Speaker, budget: LogBudget) -> Self {
+    pub(super) fn new(source: LogSource, budget: LogBudget) -> Self {
         Self {
-            speaker,
+            source,
             budget,
             written: Mutex::default(),
         }
     }
 
-    /// Keeps a line and passes it to the operator's log; past the budget it is only counted. Never waits.
+    /// Adds a line to the story and to the server's log. Past a limit it is only counted. Does not block.
     pub(crate) fn write(&self, level: &str, message: &str, fields: &[(String, String)]) {
         if self.written.lock().is_full(&self.budget) {
-            // Before the line is put together: a flood must cost next to nothing.
+            // Checked before the line is built, so that a flood of lines is cheap.
             return;
         }
         let line = line(level, message, fields);
@@ -98,7 +98,7 @@ impl GuestLog {
                 ..
             } = &self.budget;
             if !rates.may_log(*per_second_max, Instant::now()) {
-                // The story has the line.
+                // The line stays in the story.
                 met(&mut written.limits, LimitName::LogLinesPerSecond);
                 return;
             }
@@ -107,12 +107,12 @@ impl GuestLog {
     }
 
     fn emit(&self, line: &LogLine) {
-        let Speaker { handler, about } = &self.speaker;
+        let LogSource { handler, about } = &self.source;
         let (delivery, alertname) = match about {
             Some((delivery, alert)) => (delivery.to_string(), alert.name()),
             None => (String::new(), ""),
         };
-        // Strings can always be written as JSON.
+        // Serializing strings cannot fail.
         let fields = serde_json::to_string(&line.fields).unwrap_or_default();
         let message = &line.message;
         macro_rules! emit {
@@ -132,7 +132,7 @@ impl GuestLog {
         }
     }
 
-    /// Keeps the end of what the guest wrote to stderr: the message of a panic, Python's traceback.
+    /// Keeps the end of the guest's stderr, which has the message of a panic or Python's traceback.
     pub(crate) fn stderr(&self, bytes: &[u8]) {
         let mut written = self.written.lock();
         let tail = &bytes[bytes.len().saturating_sub(limits::STDERR_TAIL_BYTES_MAX)..];
@@ -142,20 +142,20 @@ impl GuestLog {
         written.stderr_tail.extend(tail);
     }
 
-    /// Returns the end of what the guest wrote to stderr.
+    /// Returns the end of the guest's stderr, with secrets masked.
     pub(crate) fn stderr_tail(&self) -> String {
         let mut written = self.written.lock();
         let tail = String::from_utf8_lossy(written.stderr_tail.make_contiguous());
         shapes::masked(tail.trim()).into_owned()
     }
 
-    /// Takes what was logged.
+    /// Takes the lines that were written.
     pub(super) fn take(&self) -> Written {
         std::mem::take(&mut *self.written.lock())
     }
 }
 
-/// Returns the line as it is kept: cut, and with secrets masked.
+/// Returns a line, cut and with secrets masked.
 fn line(level: &str, message: &str, fields: &[(String, String)]) -> LogLine {
     let fields = fields.iter().take(limits::LOG_FIELDS_MAX);
     LogLine {
@@ -173,7 +173,7 @@ fn line(level: &str, message: &str, fields: &[(String, String)]) -> LogLine {
 }
 
 impl Written {
-    /// Returns true if no more lines are kept, and counts the one that is dropped.
+    /// Returns true if there are as many lines as allowed; counts one more as dropped.
     fn is_full(&mut self, budget: &LogBudget) -> bool {
         let is_full = self.lines.len() >= budget.lines_max;
         if is_full {
@@ -193,11 +193,11 @@ mod tests {
     use super::*;
 
     fn log_within(budget: LogBudget) -> GuestLog {
-        let speaker = Speaker {
+        let source = LogSource {
             handler: HandlerName::new("test"),
             about: None,
         };
-        GuestLog::new(speaker, budget)
+        GuestLog::new(source, budget)
     }
 
     fn log() -> GuestLog {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_over_the_rate_is_in_the_story_and_not_in_the_servers_log() {
+    fn a_line_over_the_rate_is_in_the_story_and_not_in_the_servers_log() {
         let rates = Arc::<Rates>::default();
         let limits = Limits {
             log_lines_per_second_max: 1,
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_holds_a_secret_also_if_it_is_cut_within_one() {
+    fn secrets_are_masked_also_if_the_line_is_cut_within_one() {
         let log = log();
         let token = format!("CLOJARS_{}", "fcdf65d226beb9215468".repeat(3));
         let filled = "x".repeat(limits::LOG_LINE_BYTES_MAX - 30);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_stderr_is_what_is_kept() {
+    fn only_the_end_of_stderr_is_kept() {
         let log = log();
         log.stderr(&vec![b'a'; 10_000]);
         log.stderr(b"the last words\n");

@@ -1,4 +1,4 @@
-//! The trace of one invocation, which the API calls its story: what it called, what it logged and what it used.
+//! The trace of one invocation, which the API calls its story: its host calls, its log lines and its use of resources.
 
 pub(crate) mod log;
 pub(crate) mod recorder;
@@ -8,43 +8,43 @@ use serde::{Deserialize, Serialize};
 use crate::limits::quota::LimitName;
 use alert_manager_core::journal::CallKind;
 
-/// What an invocation did, for the story. Bounded.
+/// The trace of an invocation, with a bounded number of calls and lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    /// Host calls in order.
+    /// The host calls, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<Call>,
-    /// Host calls past the bound, not kept.
+    /// The number of calls past the bound, which are not in `calls`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub calls_dropped: u32,
-    /// Host calls by their result, those past the bound too. For metrics, not for the story.
+    /// The numbers of all calls, by interface and result. For metrics, not for the story.
     #[serde(skip)]
     pub counts: Vec<CallCount>,
-    /// Which limits were met how often. For metrics: the story has the calls, the lines and the error.
+    /// The limits that were met, with how often. For metrics, not for the story.
     #[serde(skip)]
     pub limits: Vec<(LimitName, u32)>,
-    /// What it logged, stdout and stderr too.
+    /// The log lines, including stdout and stderr.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogLine>,
-    /// Lines past the bound, not kept.
+    /// The number of lines past the bound, which are not in `logs`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub logs_dropped: u32,
     /// CPU time, in microseconds.
     pub cpu_us: u64,
-    /// From instantiation to the result, in microseconds.
+    /// The wall clock time from instantiation to the result, in microseconds.
     pub wall_us: u64,
-    /// The most memory that it held, in bytes.
+    /// The peak of its memory, in bytes.
     pub memory_bytes: u64,
 }
 
-/// Host calls of one interface with one result.
+/// The number of host calls of one interface with one result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallCount {
-    /// Which interface.
+    /// The interface.
     pub kind: CallKind,
-    /// `ok`, `error`, or the word of [`Answered`] if it was not made now.
+    /// `ok` or `error` if the call was made now, else [`Answered::as_str`].
     pub result: &'static str,
-    /// How many.
+    /// The number of calls.
     pub count: u32,
 }
 
@@ -59,17 +59,17 @@ fn is_zero(n: &u32) -> bool {
 /// One host call, as the story shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// Which interface.
+    /// The interface.
     pub kind: CallKind,
-    /// The method and URL, the channel, the key.
+    /// The method and URL, the channel, or the key.
     pub request: String,
-    /// The status, the error; in a dry run, what would have been sent.
+    /// The status or the error; in a dry run, what would have been sent.
     pub result: String,
     /// How it was answered.
     pub answered: Answered,
-    /// In microseconds.
+    /// The duration, in microseconds.
     pub duration_us: u64,
-    /// Slack's text and blocks, if the message was shown instead of sent.
+    /// The text and blocks of a Slack message that was shown instead of posted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<serde_json::Value>,
 }
@@ -80,20 +80,20 @@ pub struct Call {
 pub enum Answered {
     /// It was made now.
     Live,
-    /// From the record of an earlier attempt.
+    /// With the reply that an earlier attempt recorded.
     Recorded,
-    /// It was made now and may have happened before; or it was not clearly answered and may have happened.
+    /// It was made now and may have happened before as well; or it got no clear answer and may have happened.
     Ambiguous,
-    /// Refused by policy or a limit; nothing was sent.
+    /// It was refused by a policy or a limit; nothing was sent.
     Denied,
-    /// A recorded effect that this attempt did not make again.
+    /// It is a recorded effect that this attempt did not ask for.
     Diverged,
-    /// Shown instead of sent.
+    /// It was shown instead of made.
     Preview,
 }
 
 impl Answered {
-    /// Returns the word for metrics and stories.
+    /// Returns the name in metrics and stories.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -110,11 +110,11 @@ impl Answered {
 /// One line of a guest's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// `trace` to `error`; `stdout` and `stderr` for what it printed.
+    /// `trace`, `debug`, `info`, `warn` or `error`; `stdout` or `stderr` for output.
     pub level: String,
     /// The text.
     pub message: String,
-    /// Names with values.
+    /// The fields: names with values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<(String, String)>,
 }

@@ -1,14 +1,15 @@
-//! Records what one invocation did, within bounds. It outlives the store, so that a trap or a timeout has a story too.
+//! Records one invocation, within bounds. The recorder outlives the wasmtime store, so that the story also has invocations
+//! that trapped or timed out.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::log::{GuestLog, LogBudget, Speaker, Written};
+use super::log::{GuestLog, LogBudget, LogSource, Written};
 use super::{Answered, Call, CallCount, Trace, met};
 use crate::limits;
 use crate::limits::quota::LimitName;
-use crate::slack::hold::Hold;
+use crate::slack::hold::SlackHold;
 use crate::text::cut;
 use alert_manager_core::journal::{
     Begun, CallKind, CallName, Dependency, Doubts, NamedCall, Note, RecordUse,
@@ -23,20 +24,20 @@ pub(crate) struct Recorder {
     recording: Mutex<Recording>,
 }
 
-/// What was recorded of an invocation that has ended.
-pub(crate) struct Kept {
+/// The recording of an invocation that has ended.
+pub(crate) struct FinishedRecording {
     pub(crate) trace: Trace,
-    /// What Slack refuses until the operator mends something, if a call met it.
-    pub(crate) hold: Option<Hold>,
-    /// What did not answer last.
-    pub(crate) needs: Option<Dependency>,
-    /// The rate limit, ours, that a call had to wait for.
+    /// The hold that blocked a call, unless its dependency answered a later one.
+    pub(crate) hold: Option<SlackHold>,
+    /// The last dependency that did not answer.
+    pub(crate) unanswered: Option<Dependency>,
+    /// The reason for which a call has to wait for a rate limit of this server.
     pub(crate) rate: Option<String>,
-    /// What answered.
-    pub(crate) has: Vec<Dependency>,
-    /// Which calls may have happened without a record.
+    /// The dependencies that answered.
+    pub(crate) answered: Vec<Dependency>,
+    /// The calls that may have happened without a record.
     pub(crate) doubts: Doubts,
-    /// What the step has on record, if it recorded anything.
+    /// The size of the step's record; zero if it recorded nothing.
     pub(crate) recorded: RecordUse,
 }
 
@@ -44,12 +45,12 @@ pub(crate) struct Kept {
 struct Recording {
     trace: Trace,
     in_flight: Option<InFlight>,
-    hold: Option<Hold>,
-    needs: Option<Dependency>,
+    hold: Option<SlackHold>,
+    unanswered: Option<Dependency>,
     rate: Option<String>,
-    has: Vec<Dependency>,
+    answered: Vec<Dependency>,
     doubts: Doubts,
-    /// True if a call of this attempt that was to change something has not succeeded.
+    /// True if an effect of this attempt has not succeeded.
     has_failed: bool,
     recorded: RecordUse,
 }
@@ -58,29 +59,29 @@ struct InFlight {
     call: NamedCall,
     /// True if it may happen without a record.
     leaves_doubt: bool,
-    /// How far the step was on record when it began.
+    /// The sequence number up to which the step was recorded when the call began.
     recorded_to: u32,
     since: Instant,
 }
 
 impl Recorder {
-    pub(crate) fn new(speaker: Speaker, budget: LogBudget) -> Self {
+    pub(crate) fn new(source: LogSource, budget: LogBudget) -> Self {
         Self {
-            log: GuestLog::new(speaker, budget),
+            log: GuestLog::new(source, budget),
             attempt: 1,
             recording: Mutex::default(),
         }
     }
 
-    /// Makes it the recorder of this attempt; `doubts` is what earlier attempts left in doubt.
-    pub(crate) fn in_doubt(mut self, attempt: u32, doubts: Doubts) -> Self {
+    /// Sets the number of the attempt, and the calls that earlier attempts left in doubt.
+    pub(crate) fn for_attempt(mut self, attempt: u32, doubts: Doubts) -> Self {
         self.attempt = attempt;
         self.recording.get_mut().doubts = doubts;
         self
     }
 
-    /// Notes a call that is about to be made, in case that no answer comes. `leaves_doubt` is true if it may then have changed
-    /// something without a record.
+    /// Records that a call begins. If it gets no answer and `leaves_doubt` is true, it may have changed something without a
+    /// record.
     pub(crate) fn begin(&self, call: NamedCall, leaves_doubt: bool, recorded_to: u32) {
         self.recording.lock().in_flight = Some(InFlight {
             call,
@@ -95,32 +96,32 @@ impl Recorder {
         self.recording.lock().doubts.are_carried_by(kind, name)
     }
 
-    /// Notes that an effect by this name is on record: what was in doubt goes with it.
-    pub(crate) fn carried(&self, kind: CallKind, name: &CallName) {
+    /// Records that an effect by this name is on record, which settles the doubts about it.
+    pub(crate) fn effect_recorded(&self, kind: CallKind, name: &CallName) {
         self.recording.lock().doubts.carried(kind, name);
     }
 
-    /// Notes what the step has on record now.
-    pub(crate) fn recorded(&self, used: RecordUse) {
+    /// Sets the size of the step's record.
+    pub(crate) fn set_record_use(&self, used: RecordUse) {
         self.recording.lock().recorded = used;
     }
 
-    /// Notes that a call ended without saying whether it happened.
-    pub(crate) fn sent(&self, call: &NamedCall, why: &str, recorded_to: u32) {
+    /// Records that a call ended, and that it is not known whether it happened.
+    pub(crate) fn outcome_unknown(&self, call: &NamedCall, why: &str, recorded_to: u32) {
         let mut recording = self.recording.lock();
         recording.doubts.sent(self.attempt, call, why, recorded_to);
         recording.has_failed = true;
     }
 
-    /// Notes that a call did not succeed.
+    /// Records that a call changed nothing.
     pub(crate) fn failed(&self, call: &NamedCall) {
         let mut recording = self.recording.lock();
         recording.doubts.failed(call);
         recording.has_failed = true;
     }
 
-    /// Returns the note that the store has to have before this call begins, if any.
-    pub(crate) fn note(&self, call: NamedCall, recorded_to: u32) -> Option<Note> {
+    /// Returns the note that the store must have before this call begins; `None` if no effect of this attempt has failed.
+    pub(crate) fn note_before(&self, call: NamedCall, recorded_to: u32) -> Option<Note> {
         let recording = self.recording.lock();
         recording.has_failed.then(|| Note {
             doubts: recording.doubts.clone(),
@@ -132,55 +133,56 @@ impl Recorder {
         })
     }
 
-    /// Keeps a call that was answered. `is_ok` is true if the guest learns of a success.
-    pub(crate) fn call(&self, call: Call, is_ok: bool) {
+    /// Adds a call that has ended. `is_ok` is true if the guest gets a success.
+    pub(crate) fn add_call(&self, call: Call, is_ok: bool) {
         let mut recording = self.recording.lock();
         recording.in_flight = None;
         push_call(&mut recording.trace, call, is_ok);
     }
 
-    /// Counts a call that was refused before it was looked at, and the limit that it met.
-    pub(crate) fn refused(&self, kind: CallKind, limit: LimitName) {
+    /// Counts a call that was refused because of a limit, without adding it to the calls.
+    pub(crate) fn count_refused(&self, kind: CallKind, limit: LimitName) {
         let mut recording = self.recording.lock();
         count(&mut recording.trace, kind, Answered::Denied.as_str());
         met(&mut recording.trace.limits, limit);
     }
 
     /// Counts a limit that was met.
-    pub(crate) fn met(&self, limit: LimitName) {
+    pub(crate) fn limit_hit(&self, limit: LimitName) {
         met(&mut self.recording.lock().trace.limits, limit);
     }
 
-    /// Notes that a call met a hold. If something did not answer before it, that is not why the step failed.
-    pub(crate) fn meets(&self, hold: Hold) {
+    /// Records that a hold blocked a call. A dependency that did not answer before is then not the reason why the step
+    /// fails.
+    pub(crate) fn held_by(&self, hold: SlackHold) {
         let mut recording = self.recording.lock();
         recording.hold = Some(hold);
-        recording.needs = None;
+        recording.unanswered = None;
     }
 
-    /// Notes that a call has to wait for a rate limit of ours.
+    /// Records that a call has to wait for a rate limit of this server.
     pub(crate) fn waits_for_rate(&self, why: String) {
         self.recording.lock().rate = Some(why);
     }
 
-    /// Notes that a call needs what does not answer, or has not answered yet, even if it answered before.
-    pub(crate) fn needs(&self, dependency: Dependency) {
+    /// Records that a dependency has not answered, or not yet, even if it answered an earlier call.
+    pub(crate) fn unanswered(&self, dependency: Dependency) {
         let mut recording = self.recording.lock();
-        recording.has.retain(|had| *had != dependency);
-        recording.needs = Some(dependency);
+        recording.answered.retain(|known| *known != dependency);
+        recording.unanswered = Some(dependency);
     }
 
-    /// Notes that a call has ended, and that the step does not have to wait for this.
-    pub(crate) fn needs_no_more(&self, dependency: &Dependency) {
+    /// Records that a call has ended, and that the step need not wait for this dependency.
+    pub(crate) fn not_awaited(&self, dependency: &Dependency) {
         let mut recording = self.recording.lock();
-        if recording.needs.as_ref() == Some(dependency) {
-            recording.needs = None;
+        if recording.unanswered.as_ref() == Some(dependency) {
+            recording.unanswered = None;
         }
     }
 
-    /// Notes that something answered as it should.
-    pub(crate) fn has(&self, dependency: Dependency) {
-        self.needs_no_more(&dependency);
+    /// Records that a dependency answered and works.
+    pub(crate) fn answered(&self, dependency: Dependency) {
+        self.not_awaited(&dependency);
         let mut recording = self.recording.lock();
         if recording
             .hold
@@ -189,13 +191,13 @@ impl Recorder {
         {
             recording.hold = None;
         }
-        if !recording.has.contains(&dependency) {
-            recording.has.push(dependency);
+        if !recording.answered.contains(&dependency) {
+            recording.answered.push(dependency);
         }
     }
 
-    /// Ends the recording: a call in flight is unanswered, and ambiguous if it may have changed something.
-    pub(crate) fn finish(&self) -> Kept {
+    /// Ends the recording. A call in flight is unanswered, and ambiguous if it leaves doubt.
+    pub(crate) fn finish(&self) -> FinishedRecording {
         const UNANSWERED: &str = "no answer when the invocation ended";
         let mut recording = self.recording.lock();
         if let Some(out) = recording.in_flight.take() {
@@ -229,12 +231,12 @@ impl Recorder {
         } = self.log.take();
         (trace.logs, trace.logs_dropped) = (lines, lines_dropped);
         trace.limits.extend(limits);
-        Kept {
+        FinishedRecording {
             trace,
             hold: recording.hold.take(),
-            needs: recording.needs.take(),
+            unanswered: recording.unanswered.take(),
             rate: recording.rate.take(),
-            has: std::mem::take(&mut recording.has),
+            answered: std::mem::take(&mut recording.answered),
             doubts: std::mem::take(&mut recording.doubts),
             recorded: recording.recorded,
         }
@@ -273,7 +275,7 @@ fn count(trace: &mut Trace, kind: CallKind, result: &'static str) {
     }
 }
 
-/// Returns microseconds.
+/// Returns the duration in microseconds.
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
@@ -289,18 +291,18 @@ mod tests {
     use crate::limits::quota::Limits;
 
     fn recorder() -> Recorder {
-        let speaker = Speaker {
+        let source = LogSource {
             handler: HandlerName::new("test"),
             about: None,
         };
         let budget = LogBudget::new(&Limits::default(), Arc::default());
-        Recorder::new(speaker, budget)
+        Recorder::new(source, budget)
     }
 
     #[test]
-    fn what_a_step_met_is_what_it_met_last() {
+    fn a_step_waits_for_the_last_dependency_that_did_not_answer() {
         let origin = |host: &str| Dependency::Origin(format!("https://{host}"));
-        let hold = || Hold {
+        let hold = || SlackHold {
             channel: Some("alerts".into()),
             code: "not_in_channel".into(),
             advice: "/invite".into(),
@@ -310,33 +312,33 @@ mod tests {
             let recorder = recorder();
             calls(&recorder);
             let kept = recorder.finish();
-            (kept.has, kept.needs, kept.hold.is_some())
+            (kept.answered, kept.unanswered, kept.hold.is_some())
         };
         let answers_then_fails = met(&|r| {
-            r.needs(origin("a"));
-            r.has(origin("a"));
-            r.needs(origin("b"));
-            r.has(origin("b"));
-            r.needs(origin("a"));
+            r.unanswered(origin("a"));
+            r.answered(origin("a"));
+            r.unanswered(origin("b"));
+            r.answered(origin("b"));
+            r.unanswered(origin("a"));
         });
         assert_eq!(
             answers_then_fails,
             (vec![origin("b")], Some(origin("a")), false)
         );
         let fails_then_answers = met(&|r| {
-            r.needs(origin("a"));
-            r.needs(origin("a"));
-            r.has(origin("a"));
+            r.unanswered(origin("a"));
+            r.unanswered(origin("a"));
+            r.answered(origin("a"));
         });
         assert_eq!(fails_then_answers, (vec![origin("a")], None, false));
         let fails_before_a_hold = met(&|r| {
-            r.needs(origin("a"));
-            r.meets(hold());
+            r.unanswered(origin("a"));
+            r.held_by(hold());
         });
         assert_eq!(fails_before_a_hold, (Vec::new(), None, true));
         let fails_after_a_hold = met(&|r| {
-            r.meets(hold());
-            r.needs(origin("a"));
+            r.held_by(hold());
+            r.unanswered(origin("a"));
         });
         assert_eq!(fails_after_a_hold, (Vec::new(), Some(origin("a")), true));
     }
@@ -353,10 +355,10 @@ mod tests {
             preview: None,
         };
         for n in 0..300 {
-            recorder.call(call(Answered::Live), n % 3 != 0);
+            recorder.add_call(call(Answered::Live), n % 3 != 0);
         }
-        recorder.call(call(Answered::Recorded), false);
-        recorder.refused(CallKind::Http, LimitName::HttpCalls);
+        recorder.add_call(call(Answered::Recorded), false);
+        recorder.count_refused(CallKind::Http, LimitName::HttpCalls);
         let trace = recorder.finish().trace;
         assert_eq!(trace.calls.len(), limits::TRACE_CALLS_MAX);
         let counts: Vec<_> = trace
@@ -376,7 +378,7 @@ mod tests {
     #[test]
     fn a_call_without_an_answer_is_ambiguous_if_it_leaves_doubt() {
         for leaves_doubt in [true, false] {
-            let recorder = recorder().in_doubt(4, Doubts::default());
+            let recorder = recorder().for_attempt(4, Doubts::default());
             let call = NamedCall {
                 kind: CallKind::Http,
                 name: CallName::Key("k".to_owned()),

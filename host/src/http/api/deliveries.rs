@@ -189,7 +189,7 @@ pub(super) async fn retry(
 ) -> Result<axum::Json<api::SentAgain>, ApiError> {
     let force = query.map_err(|error| bad(error.body_text()))?.force;
     let id = parse_id(&id)?;
-    api.holds.try_now();
+    api.slack_breaker.probe_now();
     let was = api
         .queue
         .retry(
@@ -257,7 +257,7 @@ pub(super) async fn retry_all(
     RawQuery(query): RawQuery,
 ) -> Result<axum::Json<api::Retried>, ApiError> {
     let (selection, after) = parse_retry_query(query.as_deref().unwrap_or_default())?;
-    api.holds.try_now();
+    api.slack_breaker.probe_now();
     let outcome = api
         .queue
         .retry_all(selection, after)

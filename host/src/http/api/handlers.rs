@@ -11,7 +11,7 @@ use crate::alert::Timestamp;
 use crate::api::{self, Handler, Limit};
 use crate::findings::Finding;
 use crate::queue::HandlerCounts;
-use crate::runtime::{Hold, LimitKey, Limits, ModuleInfo, ModuleState, Unit};
+use crate::runtime::{LimitKey, Limits, ModuleInfo, ModuleState, SlackHold, Unit};
 use crate::units::format_duration;
 use crate::worker::{HandlerSettings, Pause};
 
@@ -94,16 +94,16 @@ fn pause(pause: Pause) -> api::Paused {
 }
 
 /// Returns the channels and the token that Slack rejects for this handler.
-fn held(api: &Api, module: &ModuleInfo, settings: Option<&HandlerSettings>) -> Vec<Hold> {
+fn held(api: &Api, module: &ModuleInfo, settings: Option<&HandlerSettings>) -> Vec<SlackHold> {
     let Some(settings) = settings.filter(|_| module.imports.iter().any(|import| import == "slack"))
     else {
         return Vec::new();
     };
-    let granted = |hold: &Hold| match &hold.channel {
+    let granted = |hold: &SlackHold| match &hold.channel {
         Some(channel) => settings.grants.slack(channel).is_ok(),
         None => true,
     };
-    let holds = api.holds.current().into_iter();
+    let holds = api.slack_breaker.holds().into_iter();
     holds.filter(granted).collect()
 }
 

@@ -98,7 +98,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Api
         (name.as_str(), i64::from(paused.is_some()))
     });
     api.metrics.breakers(breakers);
-    let (slack, holds) = (api.slack.load(), api.holds.current());
+    let (slack, holds) = (api.slack.load(), api.slack_breaker.holds());
     let is_held = |name: &String| {
         let mut holds = holds.iter();
         holds.any(|hold| hold.channel.as_ref().is_none_or(|held| held == name))

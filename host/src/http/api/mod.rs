@@ -24,7 +24,7 @@ use crate::http::origin::OriginCheck;
 use crate::http::server::Standing;
 use crate::journal::BoxFuture;
 use crate::queue::Queue;
-use crate::runtime::{Holds, ModuleInfo, Registry, SlackSettings};
+use crate::runtime::{ModuleInfo, Registry, SlackBreaker, SlackSettings};
 use crate::telemetry::Metrics;
 use crate::worker::{self, Breakers};
 
@@ -34,7 +34,7 @@ pub(crate) use settings::Settings;
 pub(crate) struct Api {
     pub(crate) queue: Queue,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) holds: Arc<Holds>,
+    pub(crate) slack_breaker: Arc<SlackBreaker>,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) heartbeats: Arc<Heartbeats>,
     pub(crate) metrics: Arc<Metrics>,
@@ -111,7 +111,7 @@ async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Res
     if wanted.is_some()
         && let Some(standing) = request.extensions().get::<Standing>()
     {
-        standing.prove();
+        standing.authenticate();
     }
     next.run(request).await
 }

@@ -9,14 +9,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::connections::{ConnectionState, Phase};
 use super::settings::Settings;
-use super::slots::{Phase, Slot};
 use crate::telemetry::{Cut, Metrics};
 
 /// A stream of which a wait that exceeds its limit is an error, which ends the connection.
 pub(super) struct Guarded<I> {
     io: I,
-    slot: Arc<Slot>,
+    state: Arc<ConnectionState>,
     metrics: Arc<Metrics>,
     header_timeout: Duration,
     idle_timeout: Duration,
@@ -28,10 +28,15 @@ pub(super) struct Guarded<I> {
 }
 
 impl<I> Guarded<I> {
-    pub(super) fn new(io: I, web: &Settings, slot: Arc<Slot>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        io: I,
+        web: &Settings,
+        state: Arc<ConnectionState>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let mut guarded = Self {
             io,
-            slot,
+            state,
             metrics,
             header_timeout: web.header_timeout,
             idle_timeout: web.idle_timeout,
@@ -46,10 +51,10 @@ impl<I> Guarded<I> {
 
     /// Notes that bytes have arrived; the first of a request start its deadline.
     fn note_read(&mut self) {
-        if matches!(self.slot.phase(), Phase::Fresh | Phase::Idle) {
-            self.slot.head();
+        if matches!(self.state.phase(), Phase::Fresh | Phase::Idle) {
+            self.state.head();
         }
-        if self.slot.phase() == Phase::Head && self.reading_for != Phase::Head {
+        if self.state.phase() == Phase::Head && self.reading_for != Phase::Head {
             self.reading_for = Phase::Head;
             self.reading.set(self.header_timeout);
         }
@@ -57,13 +62,13 @@ impl<I> Guarded<I> {
 
     fn poll_wait_for_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         loop {
-            let phase = self.slot.phase();
+            let phase = self.state.phase();
             if phase != self.reading_for {
                 self.reading_for = phase;
                 self.reading.set_at(match phase {
                     Phase::Fresh | Phase::Head => Instant::now() + self.header_timeout,
-                    Phase::Unproved | Phase::Busy => Instant::now() + self.idle_timeout,
-                    Phase::Idle => self.slot.since() + self.idle_timeout,
+                    Phase::UnauthenticatedBody | Phase::Busy => Instant::now() + self.idle_timeout,
+                    Phase::Idle => self.state.since() + self.idle_timeout,
                 });
             }
             ready!(self.reading.poll(cx));
@@ -71,7 +76,7 @@ impl<I> Guarded<I> {
                 // The body has its own deadline, and a response takes as long as the store needs. The timer runs nevertheless:
                 // hyper does not read again after it has responded, so nothing else would notice that the connection has become
                 // idle.
-                Phase::Unproved | Phase::Busy => self.reading.set(self.idle_timeout),
+                Phase::UnauthenticatedBody | Phase::Busy => self.reading.set(self.idle_timeout),
                 Phase::Idle => return Poll::Ready(ErrorKind::TimedOut.into()),
                 Phase::Fresh | Phase::Head => {
                     self.metrics.connection_cut(Cut::SlowHeaders);

@@ -5,11 +5,11 @@
 //! senders out.
 
 mod body;
+mod connections;
 mod guarded;
 mod harden;
 mod refuse;
 mod settings;
-mod slots;
 mod tls;
 
 use std::convert::Infallible;
@@ -34,13 +34,13 @@ use tower::Service as _;
 use crate::telemetry::{Cut, Metrics, Refusal, Refusals, Refused};
 
 use body::TimedBody;
+use connections::{Admission, ConnectionRegistry, OpenConnection};
 use guarded::Guarded;
-use slots::{Admission, Held, Slots};
 
+pub(crate) use connections::Standing;
 pub(crate) use settings::{
     Bound, ClientAuth, SMALL_BODY_BYTES_MAX, Settings, TlsSettings, TlsVersion,
 };
-pub(crate) use slots::Standing;
 
 pub(crate) use body::is_too_slow;
 pub(crate) use tls::Tls;
@@ -68,21 +68,21 @@ impl Server {
     /// them off.
     pub(crate) async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let server = Arc::new(self);
-        let slots = Arc::new(Slots::default());
+        let registry = Arc::new(ConnectionRegistry::default());
         let mut connections = JoinSet::new();
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => server.admit(stream, peer, &slots, &mut connections),
+                    Ok((stream, peer)) => server.admit(stream, peer, &registry, &mut connections),
                     Err(error) => pause_after(&error).await,
                 },
                 Some(ended) = connections.join_next() => report(ended),
             }
         }
         drop(listener);
-        slots.close_all();
+        registry.close_all();
         while let Some(ended) = connections.join_next().await {
             report(ended);
         }
@@ -92,15 +92,15 @@ impl Server {
         self: &Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        slots: &Arc<Slots>,
+        registry: &Arc<ConnectionRegistry>,
         connections: &mut JoinSet<()>,
     ) {
         let web = Settings::clone(&self.settings.load());
-        match slots.admit(peer.ip(), web.connections_max as usize) {
+        match registry.admit(peer.ip(), web.connections_max as usize) {
             Admission::Free(held) => {
                 connections.spawn(Arc::clone(self).connection(stream, peer, web, held));
             }
-            Admission::Displaces(held) => {
+            Admission::Evicts(held) => {
                 self.metrics.connection_cut(Cut::Displaced);
                 connections.spawn(Arc::clone(self).connection(stream, peer, web, held));
             }
@@ -132,7 +132,7 @@ impl Server {
         stream: TcpStream,
         peer: SocketAddr,
         web: Settings,
-        held: Held,
+        held: OpenConnection,
     ) {
         // Responses are small, so waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
@@ -141,12 +141,12 @@ impl Server {
         };
         let shaken = tokio::select! {
             shaken = tokio::time::timeout(web.header_timeout, tls.acceptor().accept(stream)) => shaken,
-            () = held.asked_to_leave() => return,
+            () = held.must_end() => return,
         };
         match shaken {
             Ok(Ok(stream)) => {
                 if tls.requires_client_certificate() {
-                    held.slot().prove();
+                    held.state().authenticate();
                 }
                 self.http(stream, peer, &web, held).await;
             }
@@ -158,23 +158,23 @@ impl Server {
         }
     }
 
-    async fn http<I>(&self, io: I, peer: SocketAddr, web: &Settings, held: Held)
+    async fn http<I>(&self, io: I, peer: SocketAddr, web: &Settings, held: OpenConnection)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let io = Guarded::new(io, web, held.slot(), Arc::clone(&self.metrics));
+        let io = Guarded::new(io, web, held.state(), Arc::clone(&self.metrics));
         let service = service_fn(|mut request: Request<Incoming>| {
-            held.slot().busy();
+            held.state().busy();
             request.extensions_mut().insert(ConnectInfo(peer));
-            request.extensions_mut().insert(Standing::new(held.slot()));
+            request.extensions_mut().insert(Standing::new(held.state()));
             let cache = harden::cache_of(request.uri().path());
             let request = request.map(|body| Body::new(TimedBody::new(body, web, &self.metrics)));
             let answer = self.endpoints.clone().call(request);
-            let slot = held.slot();
+            let state = held.state();
             async move {
                 let mut answer = answer.await?;
                 harden::harden(answer.headers_mut(), cache);
-                slot.idle();
+                state.idle();
                 Ok::<_, Infallible>(answer)
             }
         });
@@ -185,8 +185,8 @@ impl Server {
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = held.asked_to_leave() => {
-                if held.slot().is_unanswerable() {
+            () = held.must_end() => {
+                if held.state().can_end_now() {
                     return;
                 }
                 connection.as_mut().graceful_shutdown();

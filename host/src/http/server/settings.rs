@@ -33,7 +33,7 @@ pub struct Settings {
     pub body_rate_min: u64,
     /// `bodies_bytes_max`: all bodies that are being read, or stored, at one time; 256 MiB by default. Past it the answer
     /// is 503. An eighth of it is kept for bodies of up to 1 MiB. Bodies whose sender is authenticated by a signature have
-    /// a budget of their own until the signature is verified, see `webhook::Settings::unproved_bodies_bytes_max`.
+    /// a budget of their own until the signature is verified, see `webhook::Settings::unauthenticated_bodies_bytes_max`.
     pub bodies_bytes_max: u64,
     /// `idle_timeout`: how long a connection may wait for its next request, 2 minutes by default.
     pub idle_timeout: Duration,

@@ -6,18 +6,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router as Endpoints;
-use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
-use http_body_util::BodyExt as _;
 
 use super::Webhook;
+use super::body_budget::{Bounds, Full, Share};
+use super::body_reader::{BodyReader, ReadError, refuse_body, refuse_full};
 use super::intake::Intake;
 use super::payload::PayloadError;
-use super::room::{Bounds, Full, Share};
 use super::settings::Settings;
 use super::signature::Claim;
 use crate::alert::Timestamp;
@@ -26,14 +25,11 @@ use crate::http::auth::authorize;
 use crate::http::error::ApiError;
 use crate::http::server::{self, Standing};
 use crate::queue::AcceptError;
-use crate::telemetry::{Cut, Refusal, WebhookResult};
+use crate::telemetry::{Refusal, WebhookResult};
 
 /// A body larger than this takes milliseconds to check and parse, and so does its response: that is done on another thread, so
 /// that small requests do not wait for it.
 const LARGE_BYTES: u64 = 128 << 10;
-
-/// The initial capacity for a body, in bytes, since its declared length may be false.
-const FIRST_BYTES_MAX: usize = 64 << 10;
 
 /// Every path that accepts alerts.
 pub(crate) const PATHS: [&str; 5] = [
@@ -80,7 +76,7 @@ async fn gone(State(webhook): State<Arc<Webhook>>, request: Request) -> ApiError
 
 fn standing(head: &Parts) -> Standing {
     let standing = head.extensions.get::<Standing>();
-    standing.cloned().unwrap_or_else(Standing::unwatched)
+    standing.cloned().unwrap_or_else(Standing::detached)
 }
 
 /// Checks the head of a request: its origin, its rate and its authentication. Returns the signature that is left to check.
@@ -97,7 +93,7 @@ fn admit(
     check_rate(webhook, settings, head)?;
     let claim = prove(settings, &head.headers, now)?;
     if settings.is_closed() && claim.is_none() {
-        standing.prove();
+        standing.authenticate();
     }
     Ok(claim)
 }
@@ -118,19 +114,22 @@ async fn take_body(webhook: &Arc<Webhook>, request: Request) -> Result<Response,
     }
     let web = webhook.server.load();
     let bounds = Bounds {
-        unproved_bytes_max: settings.unproved_bodies_bytes_max(&web),
+        unauthenticated_bytes_max: settings.unauthenticated_bodies_bytes_max(&web),
         web: server::Settings::clone(&web),
     };
     let is_known = webhook.origin.bound.requires_client_certificate()
         || (settings.is_closed() && claim.is_none());
     // Held until it is stored: what was parsed of the body takes as much again.
     let share = if is_known {
-        webhook.load.bodies.proved(bounds)
+        webhook.load.bodies.authenticated(bounds)
     } else {
         standing.awaits_body();
-        webhook.load.bodies.unproved(bounds, standing.clone())
+        webhook
+            .load
+            .bodies
+            .unauthenticated(bounds, standing.clone())
     };
-    let mut reading = Reading {
+    let mut reader = BodyReader {
         claim,
         share,
         bytes_max: settings.body_bytes_max,
@@ -140,22 +139,22 @@ async fn take_body(webhook: &Arc<Webhook>, request: Request) -> Result<Response,
     let read = tokio::select! {
         biased;
         // The body of an authenticated sender is not cut off.
-        () = standing.cut_off(), if !is_known => Err(ReadError::Full(Full::Displaced)),
-        read = reading.read(body) => read,
+        () = standing.must_end_body(), if !is_known => Err(ReadError::Full(Full::Evicted)),
+        read = reader.read(body) => read,
     };
     standing.has_body();
-    read.map_err(|error| refuse_body(webhook, &standing, &reading, &error))?;
-    let Reading {
+    read.map_err(|error| refuse_body(webhook, &standing, &reader, &error))?;
+    let BodyReader {
         claim,
         mut share,
         body,
         ..
-    } = reading;
+    } = reader;
     let settled = match claim {
         Some(claim) => {
             claim.verify()?;
-            standing.prove();
-            share.prove()
+            standing.authenticate();
+            share.authenticate()
         }
         None => share.complete(),
     };
@@ -318,93 +317,4 @@ fn check_content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
         }
         _ => Ok(()),
     }
-}
-
-/// A body that is being read.
-struct Reading {
-    /// The signature that the body is checked against.
-    claim: Option<Claim>,
-    share: Share,
-    bytes_max: u64,
-    /// The bytes so far in one buffer: with a buffer for each read, a sender could fill memory with single bytes.
-    body: Vec<u8>,
-}
-
-/// Why a body was not read to its end.
-enum ReadError {
-    TooLong,
-    Full(Full),
-    Broken(axum::Error),
-}
-
-impl Reading {
-    async fn read(&mut self, mut body: Body) -> Result<(), ReadError> {
-        use hyper::body::Body as _;
-
-        let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        self.body.reserve(expected.min(FIRST_BYTES_MAX));
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(ReadError::Broken)?;
-            if let Ok(data) = frame.into_data() {
-                self.take(&data)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, data: &[u8]) -> Result<(), ReadError> {
-        if self.share.bytes() + data.len() as u64 > self.bytes_max {
-            return Err(ReadError::TooLong);
-        }
-        self.share
-            .take(data.len() as u64)
-            .map_err(ReadError::Full)?;
-        if let Some(claim) = &mut self.claim {
-            claim.update(data);
-        }
-        self.body.extend_from_slice(data);
-        Ok(())
-    }
-}
-
-fn refuse_body(
-    webhook: &Webhook,
-    standing: &Standing,
-    reading: &Reading,
-    error: &ReadError,
-) -> ApiError {
-    match error {
-        ReadError::TooLong => ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!(
-                "the body is over {} bytes (webhook.body_bytes_max)",
-                reading.bytes_max
-            ),
-        ),
-        ReadError::Full(full) => refuse_full(webhook, standing, full),
-        // A congested way is no fault of the alerts: 5xx is tried again.
-        ReadError::Broken(error) if server::is_too_slow(error) => ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the body came too slowly (web.body_timeout, web.body_rate_min, five minutes in all); try again",
-        ),
-        ReadError::Broken(_) => ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "the body ended early: the sender closed the connection",
-        ),
-    }
-}
-
-fn refuse_full(webhook: &Webhook, standing: &Standing, full: &Full) -> ApiError {
-    let message = match full {
-        Full::Everywhere => {
-            "too many large bodies are being read at once (web.bodies_bytes_max); try again"
-        }
-        Full::Displaced => {
-            if !standing.is_displaced() {
-                webhook.metrics.connection_cut(Cut::DisplacedBody);
-            }
-            "the body was cut off in favour of others, because its sender had not proved who it is yet (web.bodies_bytes_max, web.connections_max); try again"
-        }
-    };
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
 }

@@ -1,10 +1,11 @@
 //! The webhook: the bodies of all senders are parsed into alerts, and stored.
 
+mod body_budget;
+mod body_reader;
 mod endpoint;
 mod intake;
 mod payload;
 mod rate;
-mod room;
 mod settings;
 mod signature;
 
@@ -20,10 +21,10 @@ use crate::queue::Queue;
 use crate::router::Router;
 use crate::telemetry::Metrics;
 
+use body_budget::BodyBudget;
 pub(crate) use endpoint::{PATHS, endpoints};
 pub use payload::{Bad, BadAlert, Parsed, ParsedAlert, PayloadError, parse};
 use rate::SenderRates;
-use room::Room;
 pub(crate) use settings::{Hmac, SenderRate, Settings};
 
 /// What the webhook needs.
@@ -49,7 +50,7 @@ impl Webhook {
 /// What senders use now: requests, memory, processors.
 pub(crate) struct Load {
     senders: SenderRates,
-    bodies: Room,
+    bodies: BodyBudget,
     /// Permits to parse large bodies, so that not all of them are parsed at once.
     large_bodies: Semaphore,
 }
@@ -58,7 +59,7 @@ impl Default for Load {
     fn default() -> Self {
         Self {
             senders: SenderRates::default(),
-            bodies: Room::default(),
+            bodies: BodyBudget::default(),
             large_bodies: Semaphore::new(server::half_of_the_processors()),
         }
     }

@@ -29,7 +29,7 @@ impl Settings {
     /// has to authenticate that is `web.bodies_bytes_max`; otherwise an eighth of that in addition to it, or as much as the
     /// largest body needs.
     #[must_use]
-    pub fn unproved_bodies_bytes_max(&self, server: &server::Settings) -> u64 {
+    pub fn unauthenticated_bodies_bytes_max(&self, server: &server::Settings) -> u64 {
         if self.is_closed() {
             (server.bodies_bytes_max / 8).max(self.body_bytes_max)
         } else {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::Worker;
 use super::outcome::{self, Circumstances};
-use super::{Phase, Worker};
 use crate::alert::{HandlerName, Status, StepKind, Timestamp, is_dead_letter_route};
 use crate::api::AttemptOutcome;
 use crate::journal::{Dependency, RecordUse};
@@ -23,7 +23,8 @@ pub(super) struct Lease {
     worker: Worker,
     leased: Leased,
     permit: Option<Permit>,
-    cut_off: watch::Receiver<Phase>,
+    /// Becomes true if the shutdown interrupts what still runs.
+    interrupted: watch::Receiver<bool>,
     began: Instant,
     /// The indexes of the steps that this lease has tried. Each is tried once per lease: its record is read by the next one.
     tried: Vec<usize>,
@@ -35,7 +36,7 @@ pub(super) struct Lease {
     /// The steps that run before their time, with the recovered dependencies that each waited for.
     woken: BTreeMap<usize, Vec<Woken>>,
     /// The dependencies that answered during this lease: a step that still fails for one of them is not woken by that answer.
-    has: Vec<Dependency>,
+    answered: Vec<Dependency>,
     /// True for a notice that is moved to another way if it dies, so that it need not be tried for hours on this one.
     /// Determined when a step fails.
     has_another_way: bool,
@@ -55,7 +56,7 @@ impl Lease {
     pub(super) fn new(
         worker: &Worker,
         mut leased: Leased,
-        cut_off: watch::Receiver<Phase>,
+        interrupted: watch::Receiver<bool>,
     ) -> Self {
         let now = Timestamp::now();
         let woken = leased.progress.wake(&leased.woken).into_iter().collect();
@@ -75,13 +76,13 @@ impl Lease {
             report: Report::new(worker, &leased, now),
             worker: worker.clone(),
             leased,
-            cut_off,
+            interrupted,
             began: Instant::now(),
             tried: Vec::new(),
             recorded_now: RecordUse::default(),
             due: BTreeMap::new(),
             woken,
-            has: Vec::new(),
+            answered: Vec::new(),
             has_another_way: false,
         }
     }
@@ -150,7 +151,7 @@ impl Lease {
         let Some(first) = due.first().copied() else {
             return Turn::End;
         };
-        if *self.cut_off.borrow() == Phase::CutOff {
+        if *self.interrupted.borrow() {
             return Turn::Yield(self.handler_of(first).clone());
         }
         let mut waits_for = None;

@@ -11,9 +11,9 @@ use crate::journal::{Dependency, Recorded};
 use crate::policy::{Grants, MissingPin};
 use crate::queue::{ReadError, Step, StepStatus, Wake};
 use crate::runtime::{Invocation, Invoked, Output, Served, StepFailure};
+use crate::worker::HandlerSettings;
 use crate::worker::breaker::{Change, Gate, Health};
 use crate::worker::outcome::{self, Met};
-use crate::worker::{HandlerSettings, Phase};
 
 /// How long an actor whose module is not loaded waits at most until it is checked again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
@@ -77,11 +77,11 @@ impl Lease {
             .metrics
             .step_duration(&step.handler, step.kind)
             .start_timer();
-        let phase = &mut self.cut_off;
-        let cut_off = async {
+        let interrupted = &mut self.interrupted;
+        let interruption = async {
             // The sender lives as long as the worker; without it, nothing is interrupted any more.
-            if phase
-                .wait_for(|phase| *phase == Phase::CutOff)
+            if interrupted
+                .wait_for(|is_interrupted| *is_interrupted)
                 .await
                 .is_err()
             {
@@ -92,7 +92,7 @@ impl Lease {
         let invoked = self
             .worker
             .runtime
-            .invoke_until(&served.module, invocation, cut_off)
+            .invoke_until(&served.module, invocation, interruption)
             .await;
         timer.observe_duration();
         invoked
@@ -175,19 +175,23 @@ impl Lease {
         if let Some(doubts) = invoked.doubts {
             step.set_doubts(doubts);
         }
-        for dependency in &invoked.has {
+        for dependency in &invoked.answered {
             self.worker.queue.wake(dependency, Wake::All);
         }
-        self.has.extend(invoked.has);
+        self.answered.extend(invoked.answered);
         let error = invoked.outcome.as_ref().err().map(ToString::to_string);
         match invoked.outcome {
             Ok(output) => succeeded(step, output),
             Err(failure) => {
                 let mut woken = self.woken.remove(&index).unwrap_or_default();
-                woken.extend(self.has.iter().map(|had| (had.clone(), Wake::All)));
+                woken.extend(
+                    self.answered
+                        .iter()
+                        .map(|answered| (answered.clone(), Wake::All)),
+                );
                 let met = Met {
                     hold: invoked.hold,
-                    needs: invoked.needs,
+                    unanswered: invoked.unanswered,
                     woken,
                 };
                 self.failed(index, &failure, met, settings, Timestamp::now());

@@ -163,8 +163,8 @@ fn origin() -> Dependency {
     Dependency::Origin("https://pager.example.com".into())
 }
 
-fn hold() -> Hold {
-    Hold {
+fn hold() -> SlackHold {
+    SlackHold {
         channel: Some("alerts".into()),
         code: "not_in_channel".into(),
         advice: "/invite".into(),
@@ -175,9 +175,9 @@ fn hold() -> Hold {
 #[test]
 fn a_hold_that_a_handler_ignores_does_not_take_over_what_it_fails_for() {
     let channel = hold().dependency();
-    let met = |needs| Met {
+    let met = |unanswered| Met {
         hold: Some(hold()),
-        needs,
+        unanswered,
         woken: Vec::new(),
     };
     let failures = [
@@ -202,7 +202,7 @@ fn a_hold_that_a_handler_ignores_does_not_take_over_what_it_fails_for() {
 fn a_trap_under_a_hold_stays_a_trap() {
     let met = Met {
         hold: Some(hold()),
-        needs: Some(origin()),
+        unanswered: Some(origin()),
         woken: Vec::new(),
     };
     let trap = StepFailure::Trap("unreachable".into());
@@ -236,7 +236,7 @@ fn what_was_woken_in_vain_waits_for_its_time_and_a_probe_waits_on_with_the_other
     for (wake, waits_for) in [(Wake::First, vec![origin()]), (Wake::All, Vec::new())] {
         let met = Met {
             hold: None,
-            needs: Some(origin()),
+            unanswered: Some(origin()),
             woken: vec![(origin(), wake)],
         };
         let mut step = actor();
@@ -279,11 +279,11 @@ fn a_shutdown_uses_up_no_attempt_of_an_enrichment_and_host_failures_are_bounded(
         attempts_max: 2,
         within: Duration::from_secs(10),
     };
-    let cut_off = StepFailure::Host("the server was shut down meanwhile".into());
+    let interrupted = StepFailure::Host("the server was shut down meanwhile".into());
     let mut step = actor();
     let mut failures = 0;
     while step.status == StepStatus::Pending {
-        enrichment_failed(&mut step, &cut_off, &policy, Duration::from_secs(1));
+        enrichment_failed(&mut step, &interrupted, &policy, Duration::from_secs(1));
         assert_eq!(step.attempts, 0);
         failures += 1;
     }

@@ -10,7 +10,7 @@ pub struct Bench;
 
 impl Handler for Bench {
     fn describe() -> Description {
-        // `black_box` keeps these texts in the module's data, where the benchmark changes their digits.
+        // `black_box` keeps these texts in the module's data, so that the benchmark can change their digits there.
         Description::new(
             black_box("bench-handler-000"),
             env!("CARGO_PKG_VERSION"),

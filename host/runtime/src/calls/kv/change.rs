@@ -20,7 +20,7 @@ pub(in crate::calls) struct KvUpdate {
     pub(in crate::calls) change: KvChange,
 }
 
-/// What came of a change. The store records its own reply; an error is not recorded.
+/// The result of a change. Only a reply of the store is recorded, not an error.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(in crate::calls) enum Changed {
@@ -29,7 +29,7 @@ pub(in crate::calls) enum Changed {
 }
 
 impl Changed {
-    /// Returns what the guest learns.
+    /// Returns the guest's result.
     pub(super) fn outcome(self, key: &str) -> Result<KvReply, Error> {
         match self {
             Self::Reply(KvReply::QuotaExceeded | KvReply::TooManyKeys) => Err(Error::QuotaExceeded),
@@ -94,7 +94,7 @@ impl HostCall for KvUpdate {
         Ok(self)
     }
 
-    /// Makes the change in this invocation's own view alone.
+    /// Makes the change visible to this invocation only.
     async fn hold_back(
         Self { key, change }: Self,
         _: &Plan,
@@ -121,7 +121,7 @@ impl HostCall for KvUpdate {
     ) -> Result<Done<Changed>, Stop> {
         let before = host.reads_before(0);
         let seq = host.replay.take_seq();
-        // The store fills in its reply, which it has only with the change.
+        // The reply is known only when the change is made: the store adds it to the entry.
         let mut entry = plan.entry(host.clock.now(), seq, true, "", String::new());
         let quota = KvQuota {
             bytes_max: host.limits.kv_bytes_max,
@@ -142,13 +142,13 @@ impl HostCall for KvUpdate {
         if changed {
             host.replay.record(&entry);
         } else {
-            // As with every read: recorded once an effect comes after it, which it may have led to.
+            // Nothing was changed, so it is recorded as a read: together with the next effect.
             entry.effect = false;
             host.replay.hold(entry);
         }
         match reply {
-            KvReply::QuotaExceeded => host.recorder.met(LimitName::KvBytes),
-            KvReply::TooManyKeys => host.recorder.met(LimitName::KvKeys),
+            KvReply::QuotaExceeded => host.recorder.limit_hit(LimitName::KvBytes),
+            KvReply::TooManyKeys => host.recorder.limit_hit(LimitName::KvKeys),
             _ => {}
         }
         let line = describe(&reply, &host.limits);
@@ -159,7 +159,7 @@ impl HostCall for KvUpdate {
     }
 }
 
-/// What distinguishes one change of a key from another.
+/// The parts of a change by which calls are named.
 struct Parts<'a> {
     verb: &'static str,
     value: &'a [u8],

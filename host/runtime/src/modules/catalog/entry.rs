@@ -1,4 +1,4 @@
-//! What the catalog knows of one origin.
+//! One origin in the catalog.
 
 use crate::modules::catalog::input::{Loaded, Offer};
 use crate::modules::load_error::LoadError;
@@ -6,17 +6,17 @@ use crate::modules::load_error::LoadError;
 pub(super) struct Entry<M> {
     pub(super) offer: Offer,
     pub(super) newest: Newest<M>,
-    /// The newest module, or one before it.
+    /// The module that serves: the newest, or an earlier one.
     pub(super) serving: Option<Loaded<M>>,
 }
 
-/// What became of an origin's newest candidate.
+/// The state of an origin's newest candidate.
 pub(super) enum Newest<M> {
     Loading,
-    /// Is decided at the end of the first scan.
+    /// Loaded or failed; decided at the end of the first scan.
     Undecided(Result<Loaded<M>, LoadError>),
     Serves,
-    /// Cannot be loaded, but may be incomplete, or changed while it was read.
+    /// Failed to load, but may be incomplete, or changed while it was read.
     Unsettled(LoadError),
     Refused {
         why: String,
@@ -24,22 +24,22 @@ pub(super) enum Newest<M> {
     },
 }
 
-/// What has to change before what was refused can serve.
+/// What has to change before a refused candidate can serve.
 pub(super) enum Cause<M> {
     /// Its bytes.
     Bytes,
-    /// This server's state, at any time.
+    /// A state of this server, such as a full disk.
     Host,
-    /// Another origin's claim to its name, or its pin.
+    /// The owner of its name, or its pin.
     Conflict(Loaded<M>),
 }
 
 impl<M> Entry<M> {
-    /// Returns true if the same bytes may load now although they did not before.
+    /// Returns true if the same bytes may load now although they failed before.
     pub(super) fn may_load_now(&self) -> bool {
         match &self.newest {
             Newest::Refused { cause, .. } => matches!(cause, Cause::Host),
-            // The bytes may be again what they were when they were offered: then the source reports no change.
+            // If the bytes changed back, the source reports no change, so they have to be loaded again.
             Newest::Unsettled(error) => matches!(error, LoadError::Changed),
             Newest::Loading | Newest::Undecided(_) | Newest::Serves => false,
         }

@@ -1,30 +1,30 @@
-//! What goes into the catalog.
+//! The input of the catalog.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use alert_manager_core::alert::HandlerName;
 
-/// What a source says of a candidate.
+/// A candidate as a source offered it.
 #[derive(Clone, Copy)]
 pub(crate) struct Offer {
-    /// Since when its bytes are there.
+    /// Since when its bytes exist, if known.
     pub(crate) since: Option<SystemTime>,
     /// False if they may still be incomplete.
     pub(crate) is_settled: bool,
 }
 
-/// What of a module decides whether it serves.
+/// The properties of a module by which the catalog decides.
 pub(crate) trait Claim {
-    /// The name that it claims.
+    /// Returns the name that the module claims.
     fn name(&self) -> &HandlerName;
-    /// The hash of its bytes, in hexadecimal.
+    /// Returns the SHA-256 of its bytes, in hexadecimal.
     fn sha256(&self) -> &str;
 }
 
 /// A module that was loaded.
 pub(crate) struct Loaded<M> {
     pub(crate) module: Arc<M>,
-    /// Who besides the operator could have written its bytes.
+    /// Who besides the operator could have written its bytes; `None` if nobody could.
     pub(crate) exposure: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Whether a module is the one that its name is pinned to.
+//! Pins: the hash that the module of a name must have.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use crate::hex;
 use crate::modules::catalog::input::{Claim, Loaded};
 use alert_manager_core::alert::HandlerName;
 
-/// The hash that a module of a name must have.
+/// SHA-256 hashes by the handler's name: a module with another hash does not serve under the name.
 pub type Pins = BTreeMap<HandlerName, [u8; 32]>;
 
-/// Takes the module if it is not the one that its name is pinned to, and says so.
+/// Takes the module out of `serving` if it does not match its pin, and returns it with the error.
 pub(super) fn take_unpinned<M: Claim>(
     serving: &mut Option<Loaded<M>>,
     pins: &Pins,
@@ -18,7 +18,7 @@ pub(super) fn take_unpinned<M: Claim>(
     Some((serving.take()?, why))
 }
 
-/// Says why a module is not the one that its name is pinned to.
+/// Returns the error if a module does not match its pin.
 pub(super) fn pin_error(pins: &Pins, module: &impl Claim) -> Option<String> {
     let (name, pin) = (module.name(), hex(pins.get(module.name())?));
     let sha256 = module.sha256();

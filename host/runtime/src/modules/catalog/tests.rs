@@ -1,4 +1,4 @@
-//! Histories as tables: what happens to each origin, and who serves in the end.
+//! Sequences of events for several origins, with the decisions and who serves in the end.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -20,7 +20,7 @@ const UNSETTLED: Offer = Offer {
     is_settled: false,
 };
 
-/// A module that is nothing but its claim.
+/// A module that has only a name and a hash.
 struct Claimed {
     name: HandlerName,
     sha256: String,
@@ -79,7 +79,7 @@ fn scanned() -> History {
     catalog
 }
 
-/// Offers a settled candidate that comes to `result`, and returns the decisions in short.
+/// Offers a settled candidate whose loading has this result, and returns the decisions in short.
 fn take(
     catalog: &mut History,
     from: &str,
@@ -134,7 +134,7 @@ fn the_first_origin_that_claims_a_name_keeps_it_until_it_is_removed() {
 }
 
 #[test]
-fn a_name_that_its_origin_gives_up_goes_to_the_next_that_claims_it() {
+fn a_name_that_its_origin_no_longer_claims_goes_to_the_next_origin() {
     let mut catalog = scanned();
     take(&mut catalog, "a", module("probe", 1));
     take(&mut catalog, "b", module("probe", 2));
@@ -198,7 +198,7 @@ fn the_same_bytes_are_the_same_module_and_their_exposure_is_the_newest() {
 }
 
 #[test]
-fn what_may_be_incomplete_is_refused_only_once_it_has_settled() {
+fn a_candidate_that_may_be_incomplete_is_refused_only_once_it_has_settled() {
     let mut catalog = scanned();
     catalog.offered(&origin("a"), UNSETTLED);
     assert!(catalog.loaded(&origin("a"), damaged()).is_empty());
@@ -224,7 +224,7 @@ fn a_candidate_that_settles_while_it_is_loaded_is_refused_at_once() {
 }
 
 #[test]
-fn what_became_of_bytes_that_have_changed_is_forgotten() {
+fn the_result_for_bytes_that_have_changed_is_forgotten() {
     for (before, after) in [
         (module("probe", 2), "a=probe@2 ready"),
         (damaged(), "a=probe@1 ready"),
@@ -239,7 +239,7 @@ fn what_became_of_bytes_that_have_changed_is_forgotten() {
         assert_eq!(state(&catalog)[0], after);
         assert!(catalog.may_load_now().is_empty());
         let decisions = short(&catalog.removed(&origin("z")));
-        assert_eq!(decisions, ["z removed: owned"], "a claims it no more");
+        assert_eq!(decisions, ["z removed: owned"], "a no longer claims it");
     }
     let mut catalog = scanned();
     catalog.changed(&origin("unknown"));
@@ -264,7 +264,7 @@ fn a_candidate_that_changed_while_it_was_read_is_not_refused() {
         assert!(decisions.is_empty(), "{decisions:?}");
         assert_eq!(state(&catalog), ["a=probe@1 ready"]);
         assert!(catalog.has_unsettled(), "a rescan waits for it");
-        // It may have changed back before anybody saw it: then only this offers it again.
+        // If the bytes changed back before the next scan, only this offers them again.
         assert_eq!(catalog.may_load_now(), [origin("a")]);
         assert_eq!(take(&mut catalog, "a", module("probe", 2)), ["a serves"]);
         assert!(!catalog.has_unsettled());
@@ -272,7 +272,7 @@ fn a_candidate_that_changed_while_it_was_read_is_not_refused() {
 }
 
 #[test]
-fn of_the_first_scan_the_oldest_serves_however_long_each_took_to_load() {
+fn the_oldest_of_the_first_scan_serves_in_any_order_of_loading() {
     let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     let ages = [("a", at(3)), ("b", at(1)), ("c", at(2)), ("d", at(1))];
     let forwards: Vec<_> = ages.iter().collect();
@@ -305,7 +305,7 @@ fn of_the_first_scan_the_oldest_serves_however_long_each_took_to_load() {
 }
 
 #[test]
-fn what_goes_away_or_changes_during_the_first_scan_does_not_count() {
+fn candidates_that_are_removed_or_changed_during_the_first_scan_do_not_count() {
     let mut catalog = History::new(Pins::new());
     for name in ["a", "b"] {
         catalog.offered(&origin(name), SETTLED);
@@ -333,7 +333,7 @@ fn a_pinned_name_is_served_by_that_module_or_by_none() {
 }
 
 #[test]
-fn a_pin_that_comes_later_ends_the_service_of_others_once_it_is_enforced() {
+fn a_new_pin_withdraws_other_modules_once_it_is_enforced() {
     let mut catalog = scanned();
     take(&mut catalog, "a", module("probe", 1));
     take(&mut catalog, "b", module("probe", 2));
@@ -350,7 +350,7 @@ fn a_pin_that_comes_later_ends_the_service_of_others_once_it_is_enforced() {
 }
 
 #[test]
-fn a_pin_also_ends_the_service_of_a_module_whose_successor_was_refused() {
+fn a_pin_also_withdraws_a_module_whose_successor_was_refused() {
     let mut catalog = scanned();
     take(&mut catalog, "a", module("probe", 1));
     take(&mut catalog, "a", damaged());
@@ -374,7 +374,7 @@ fn a_file_and_its_pin_that_are_replaced_together_leave_no_gap() {
 }
 
 #[test]
-fn only_what_this_server_was_at_fault_for_may_load_again_unchanged() {
+fn only_candidates_that_failed_through_the_server_may_load_again_unchanged() {
     let mut catalog = scanned();
     take(&mut catalog, "a", disk_full());
     take(&mut catalog, "b", damaged());
@@ -385,10 +385,10 @@ fn only_what_this_server_was_at_fault_for_may_load_again_unchanged() {
     assert!(catalog.may_load_now().is_empty());
 }
 
-/// Everything that can happen to an origin, tried in every order: whatever came before, no two origins serve one name, no module
-/// serves against its pin once pins are enforced, and nothing waits for a name that is free.
+/// Tries everything that can happen to an origin, in every order. After each event no two origins serve one name, no module
+/// serves against its pin once pins are enforced, and no origin waits for a name that is free.
 #[test]
-fn no_history_leaves_a_name_with_two_owners_or_with_none_that_could_be() {
+fn no_sequence_leaves_a_name_with_two_owners_or_without_a_possible_one() {
     type Step = fn(&mut History);
     let steps: [Step; 9] = [
         |catalog| drop(take(catalog, "a", module("x", 1))),

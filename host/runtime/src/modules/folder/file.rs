@@ -1,4 +1,4 @@
-//! One file of the folder: whether it has changed, who could have written it, and its bytes.
+//! One file of the folder: its signature, who could have written it, and its bytes.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -8,9 +8,9 @@ use std::time::SystemTime;
 use crate::modules::load_error::{LoadError, blocking};
 use crate::modules::source::Content;
 
-/// Differs if a file's content does, without reading it. A link that leads elsewhere and a rename over the file change the
-/// inode, even if time and length agree. Writing in place and resetting the time (`rsync --inplace --times`) changes the
-/// time of the inode's last change, which cannot be reset.
+/// The metadata of a file, by which a change of its content is recognized without reading it. A link to another file or a
+/// rename over the file changes the inode, even if time and length are the same. Writing in place and resetting the
+/// modification time (`rsync --inplace --times`) changes the inode's change time, which cannot be reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Signature {
     pub(super) length: u64,
@@ -19,12 +19,12 @@ pub(super) struct Signature {
     /// Seconds and nanoseconds.
     pub(super) inode_changed: (i64, i64),
     pub(super) is_file: bool,
-    /// Others than its owner could write it: a change of that is a change of the file.
+    /// True if others than the owner could write it. A change of this is treated as a change of the file.
     pub(super) is_exposed: bool,
 }
 
 impl Signature {
-    /// Returns the signature of what `path` in the folder `dir` leads to; None if that is nothing.
+    /// Returns the signature of the file `path` in the folder `dir`, following links; `None` if there is no file.
     pub(super) fn of(dir: &Path, path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         #[cfg(unix)]
@@ -45,10 +45,10 @@ impl Signature {
     }
 }
 
-/// Reads the file that had this signature when it was last looked at.
+/// Reads the file that had this signature at the last scan.
 ///
 /// # Errors
-/// If it is no regular file, is larger than `bytes_max`, cannot be read or has changed since.
+/// If it is not a regular file, is larger than `bytes_max`, cannot be read or has changed since.
 pub(super) async fn content(
     dir: PathBuf,
     path: PathBuf,
@@ -57,7 +57,7 @@ pub(super) async fn content(
 ) -> Result<Content, LoadError> {
     blocking(move || {
         let content = content_now(&dir, &path, signature, bytes_max);
-        // Last: bytes, or a reason to refuse them, count only if they are the ones that were offered.
+        // Compared last: neither bytes nor an error count if the file is not the one that was offered.
         match Signature::of(&dir, &path) {
             Some(now) if now != signature => Err(LoadError::Changed),
             _ => content,
@@ -86,12 +86,12 @@ fn content_now(
     let bytes = read(path, bytes_max)
         .map_err(|error| unreadable(&error))?
         .ok_or_else(irregular)?;
-    // After the file was read: who may write to it now could have written what was read.
+    // Determined after reading: whoever can write to the file now could have written what was read.
     let exposure = exposure(dir, path);
     Ok(Content { bytes, exposure })
 }
 
-/// Returns what it means for a module that its file could not be read: a file that is there may be readable later.
+/// Returns the error for a file that cannot be read. Unless the file is missing, it may be readable later.
 pub(super) fn unreadable(error: &io::Error) -> LoadError {
     let why = format!("it cannot be read: {error}");
     match error.kind() {
@@ -100,8 +100,8 @@ pub(super) fn unreadable(error: &io::Error) -> LoadError {
     }
 }
 
-/// Says who besides its owner could write to a module's file or replace it: everybody who may write to the folder, to the
-/// file, or to the folder of the file that a link leads to. None if nobody could.
+/// Returns who besides the owner could write to a module's file or replace it: everybody who can write to the folder, to the
+/// file, or to the folder of a link's target. `None` if nobody could.
 #[cfg(unix)]
 fn exposure(dir: &Path, path: &Path) -> Option<String> {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -138,14 +138,15 @@ fn exposure(_dir: &Path, _path: &Path) -> Option<String> {
     None
 }
 
-/// Reads a file that may grow or be replaced meanwhile; None if it is not a regular one.
+/// Reads at most `bytes_max` + 1 bytes of a file; `None` if it is not a regular file, which may have replaced one since the
+/// scan.
 fn read(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     let mut options = fs::OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
-        // Opening a FIFO that replaced the file must not wait for somebody to write to it.
+        // Without this flag, opening a FIFO would wait for a writer.
         let flags = rustix::fs::OFlags::NONBLOCK.bits();
         options.custom_flags(flags.cast_signed());
     }

@@ -1,21 +1,22 @@
-//! When a file of the folder is offered: once it has not changed for a while. Knows no clock: the time is an argument.
+//! Decides when a file of the folder is offered, complete or removed, by how long it has not changed. A file that is being
+//! copied must not be taken for a bad module. It reads no clock: the current time is an argument.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::modules::folder::file::Signature;
 
-/// A file is offered once it has not changed for this long: a copy that is under way is no bad module.
+/// How long a file must not have changed before it is offered.
 const OFFERED_AFTER: Duration = Duration::from_millis(100);
-/// A file is known to be complete once it has not changed for this long: a slow copy pauses.
+/// How long a file must not have changed before it counts as complete. A slow copy may pause for less than this.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
-/// A file is removed once it has been missing for this long: `rm` and `cp` is a replacement.
+/// How long a file must be missing before it counts as removed, so that `rm` followed by `cp` is a replacement.
 const REMOVED_AFTER: Duration = Duration::from_millis(500);
 
-/// What has become of a file.
+/// A change of a file, by its name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Differs from what was offered. Is offered again once it has not changed for a while.
+    /// It differs from what was offered. It is offered again once it has not changed for [`OFFERED_AFTER`].
     Changed(String),
     Offered {
         name: String,
@@ -26,14 +27,14 @@ pub(super) enum Change {
     Removed(String),
 }
 
-/// The files that were seen, by name.
+/// The known files, by name.
 #[derive(Default)]
 pub(super) struct Files(BTreeMap<String, File>);
 
 struct File {
     signature: Signature,
     changed_at: Instant,
-    /// Was an old file when it was first seen with this signature.
+    /// True if its modification time was [`SETTLED_AFTER`] ago or more when it was first seen with this signature.
     is_old: bool,
     missing_since: Option<Instant>,
     stage: Stage,
@@ -41,16 +42,17 @@ struct File {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// New or changed.
+    /// New or changed, and not offered yet.
     Settling,
-    /// Offered, but possibly incomplete.
+    /// Offered, but it may be incomplete.
     Offered,
+    /// Offered, and complete.
     Settled,
 }
 
 impl File {
     fn new(signature: Signature, now: Instant, today: SystemTime) -> Self {
-        // A file's time counts only if it is clearly in the past: the clock of its file system may be another.
+        // The modification time counts only if it is clearly in the past, because the file system may have another clock.
         let age = signature
             .modified
             .and_then(|at| today.duration_since(at).ok());
@@ -67,7 +69,7 @@ impl File {
         self.is_old || now.saturating_duration_since(self.changed_at) >= long
     }
 
-    /// Takes the next stage if it is due. Returns the change, if there is one.
+    /// Moves the file to its next stage if that is due, and returns the change.
     fn advance(&mut self, name: &str, now: Instant) -> Option<Change> {
         let is_settled = self.is_unchanged_for(SETTLED_AFTER, now);
         match self.stage {
@@ -90,7 +92,7 @@ impl File {
         }
     }
 
-    /// Returns when the file may change its stage by itself.
+    /// Returns when the file will be due without a change of it; `None` if never.
     fn due_at(&self) -> Option<Instant> {
         match (self.missing_since, self.stage) {
             (Some(since), _) => Some(since + REMOVED_AFTER),
@@ -102,8 +104,8 @@ impl File {
 }
 
 impl Files {
-    /// Compares the files that are there with those that were, and returns what is due at `now`; `today` is the time of day
-    /// by which files are old.
+    /// Compares the files that exist now with the known ones, and returns the changes that are due at `now`. `today` is the
+    /// same moment on the wall clock, to which modification times are compared.
     pub(super) fn look(
         &mut self,
         there: &BTreeMap<String, Signature>,
@@ -137,20 +139,20 @@ impl Files {
         changes
     }
 
-    /// Has a file offered once more, although it has not changed.
+    /// Makes the next look offer a file once more, even if it has not changed.
     pub(super) fn offer_again(&mut self, name: &str) {
         if let Some(file) = self.0.get_mut(name) {
             file.stage = Stage::Settling;
         }
     }
 
-    /// Returns true if every file that is there has been offered, and none may have been removed.
+    /// Returns true if every file has been offered, and none is missing.
     pub(super) fn are_offered(&self) -> bool {
         let mut files = self.0.values();
         files.all(|file| file.missing_since.is_none() && file.stage != Stage::Settling)
     }
 
-    /// Returns when something may be due although no file changes.
+    /// Returns when the next change will be due even if no file changes.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.0.values().filter_map(File::due_at).min()
     }

@@ -1,9 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use crate::modules::catalog::{Catalog, Decision, Offer, Pins};
 use crate::modules::load_error::LoadError;
+use crate::modules::module::Module;
 
-/// Returns a watched folder that has these files, and what removes it in the end.
+/// Returns a watched folder with these files, and the guard that deletes it.
 fn folder_with(files: &[&str]) -> (tempfile::TempDir, Folder) {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("handlers");
@@ -37,22 +39,22 @@ async fn the_first_scan_has_not_ended_before_the_folder_was_read_once() {
     fs::remove_dir(&folder.dir).unwrap();
     folder.look_at_files().await;
     assert!(!folder.is_done(opened_at));
-    assert!(folder.is_done(opened_at + BUSY_MAX), "it is not for ever");
+    assert!(folder.is_done(opened_at + BUSY_MAX), "but not for ever");
     fs::create_dir(&folder.dir).unwrap();
     folder.look_at_files().await;
     assert!(folder.is_done(opened_at));
-    // What was read once is known, although it cannot be read now.
+    // A later failure to read it does not matter.
     fs::remove_dir(&folder.dir).unwrap();
     folder.look_at_files().await;
     assert!(folder.is_done(opened_at));
 }
 
 #[tokio::test]
-async fn what_is_read_of_a_file_that_changed_does_not_count() {
+async fn the_content_of_a_file_that_changed_since_the_scan_does_not_count() {
     let (_parent, folder) = folder_with(&["a.wasm", "b.wasm", "c.wasm"]);
     let offered = Folder::candidates(&folder.dir, 10).unwrap();
     fs::write(folder.dir.join("a.wasm"), b"other").unwrap();
-    // Nor does why it could not be read.
+    // Neither does its error.
     fs::write(folder.dir.join("b.wasm"), b"longer than a module may be").unwrap();
     let mut contents = BTreeMap::new();
     for candidate in offered {
@@ -97,4 +99,41 @@ async fn a_file_that_is_written_over_has_changed_and_is_offered_again() {
     fs::write(parent.path().join("handlers/a.wasm"), b"other").unwrap();
     assert_eq!(next().await, "a.wasm changed");
     assert_eq!(next().await, "a.wasm offered");
+}
+
+#[test]
+fn a_copy_that_pauses_is_refused_only_after_a_second() {
+    let origin = origin(Path::new("/handlers"), "a.wasm");
+    let half = Signature {
+        length: 1,
+        modified: None,
+        inode: 1,
+        inode_changed: (0, 0),
+        is_file: true,
+        is_exposed: false,
+    };
+    let there = BTreeMap::from([("a.wasm".to_owned(), half)]);
+    let (mut files, mut catalog) = (Files::default(), Catalog::<Module>::new(Pins::new()));
+    catalog.end_first_scan();
+    let (began, mut refused_at) = (Instant::now(), Vec::new());
+    for millis in 0..=2_000 {
+        let now = began + Duration::from_millis(millis);
+        for change in files.look(&there, now, SystemTime::UNIX_EPOCH) {
+            let decisions = match change {
+                Change::Offered { is_settled, .. } => {
+                    let since = None;
+                    catalog.offered(&origin, Offer { since, is_settled });
+                    let half = LoadError::Damaged("half of it".to_owned());
+                    catalog.loaded(&origin, Err(half))
+                }
+                Change::Settled(_) => catalog.settled(&origin),
+                other => panic!("{other:?}"),
+            };
+            for decision in decisions {
+                assert!(matches!(decision, Decision::Refused { .. }));
+                refused_at.push(millis);
+            }
+        }
+    }
+    assert_eq!(refused_at, [1_000]);
 }

@@ -1,4 +1,4 @@
-//! Why a request was not answered, in a few words for people.
+//! Describes why a request was not answered, in a few words for people.
 
 use std::error::Error as StdError;
 
@@ -9,7 +9,7 @@ use alert_manager_core::policy::Refusal;
 #[error("no such name")]
 pub(super) struct NoSuchName;
 
-/// Returns the refusal among the causes of an error.
+/// Returns the refusal of an address among the causes of an error.
 pub(crate) fn refusal_in<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Refusal> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
@@ -32,7 +32,7 @@ pub(crate) fn root_cause(error: &(dyn StdError + 'static)) -> String {
                 ErrorKind::HostUnreachable => "host unreachable",
                 ErrorKind::NetworkUnreachable => "network unreachable",
                 ErrorKind::TimedOut => "no answer to the connection in time",
-                // The reason is further down: a TLS error within an I/O error.
+                // A TLS error may be wrapped in this I/O error.
                 _ => continue,
             };
             return words.to_owned();
@@ -55,7 +55,7 @@ fn causes<'e>(
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     std::iter::from_fn(move || {
         let current = next?;
-        // An I/O error hides what it wraps from `source`.
+        // `source` of an I/O error does not return the error that it wraps.
         next = match current
             .downcast_ref::<std::io::Error>()
             .and_then(|io| io.get_ref())

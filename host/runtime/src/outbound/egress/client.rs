@@ -1,4 +1,4 @@
-//! One client for requests with and without a proxy.
+//! An HTTP client for requests with and without a proxy.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::outbound::proxy::Proxy;
 /// The `User-Agent` of every request.
 pub(crate) const AGENT: &str = concat!("alert-manager/", env!("CARGO_PKG_VERSION"));
 
-/// Chooses the cryptography of every TLS client in this process; the first choice stays.
+/// Installs the cryptography of every TLS client in this process. Later calls have no effect.
 pub fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// Sends requests, through a proxy if there is one for them. Clones share their connections.
+/// Sends requests, through the proxy if it applies to them. Clones share their connections.
 #[derive(Clone)]
 pub struct HttpClient {
     direct: reqwest::Client,
@@ -34,19 +34,19 @@ struct Proxied {
     client: legacy::Client<Connector, Body>,
 }
 
-/// Why a request was not answered. Not transparent: the inner error is a cause of its own, which says whether it was a timeout.
+/// Why a request was not answered. The inner error is kept as a source, because it shows whether it was a timeout.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// Sent without a proxy, or never sent.
+    /// The request was sent without a proxy, or not at all.
     #[error("{0}")]
     Direct(#[from] reqwest::Error),
-    /// Sent through a proxy.
+    /// The request was sent through a proxy.
     #[error("{0}")]
     Proxied(#[from] legacy::Error),
 }
 
 impl SendError {
-    /// Returns true if there was no connection, so that nothing was sent.
+    /// Returns true if no connection was made, so that nothing was sent.
     pub fn is_connect(&self) -> bool {
         match self {
             Self::Direct(error) => error.is_connect(),
@@ -54,17 +54,17 @@ impl SendError {
         }
     }
 
-    /// Returns true if the request itself is at fault.
+    /// Returns true if the request is not valid.
     pub fn is_builder(&self) -> bool {
         matches!(self, Self::Direct(error) if error.is_builder())
     }
 }
 
 impl HttpClient {
-    /// Returns a client that sends as `direct` does, and through `proxy` what that is for.
+    /// Makes a client that sends requests through `proxy` if it applies to them, else with `direct`.
     ///
     /// # Errors
-    /// If the TLS configuration for the proxy cannot be made.
+    /// If the TLS configuration for connections through the proxy cannot be made.
     pub fn new(
         direct: reqwest::Client,
         proxy: Option<&Arc<Proxy>>,
@@ -85,12 +85,12 @@ impl HttpClient {
         Ok(Self { direct, proxied })
     }
 
-    /// Begins a request.
+    /// Starts to build a request.
     pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
         self.direct.request(method, url)
     }
 
-    /// Sends a request that [`Self::request`] began.
+    /// Sends a request that was built with [`Self::request`].
     ///
     /// # Errors
     /// Why it was not answered.
@@ -107,7 +107,7 @@ impl Proxied {
     async fn send(&self, request: reqwest::Request) -> Result<Response, SendError> {
         let mut request = http::Request::try_from(request)?;
         let headers = request.headers_mut();
-        // The other client adds these by itself.
+        // reqwest's own client adds these headers too.
         headers
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(AGENT));
@@ -119,7 +119,7 @@ impl Proxied {
     }
 }
 
-/// Says why a request was not answered, without its URL, which may be a secret.
+/// Returns why a request was not answered, without its URL, which may be secret.
 pub fn without_url(error: SendError) -> String {
     match error {
         SendError::Direct(error) => error.without_url().to_string(),

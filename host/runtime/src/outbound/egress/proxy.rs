@@ -1,5 +1,5 @@
-//! Connections through a proxy. The origin's name is resolved and judged here, and CONNECT names the judged address; TLS
-//! is with the origin, by its name, inside the tunnel.
+//! Connections through a proxy. The origin's name is resolved and its addresses are checked here; CONNECT then names a
+//! checked address. Inside the tunnel is TLS with the origin, by its name.
 
 use std::error::Error as StdError;
 use std::io;
@@ -27,21 +27,21 @@ use crate::limits::HTTP_CONNECT_MAX;
 use crate::outbound::proxy::{Proxy, ProxyAddress};
 use alert_manager_core::policy::HttpGrant;
 
-/// What a proxy may answer to CONNECT, headers included.
+/// The most bytes of a proxy's answer to CONNECT, including headers.
 const CONNECT_ANSWER_BYTES_MAX: usize = 16 << 10;
-/// How many addresses of one name the proxy is asked for, until it reaches one.
+/// The most addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 4;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Who resolves the name of an origin, and who judges its addresses.
+/// Where the name of an origin is resolved, and whether its addresses are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// For a handler: each address has to be permitted by the grant.
+    /// Resolved here; the grant must permit the address. For handlers.
     Judged(HttpGrant),
-    /// For the server's own requests, to what the operator named.
+    /// Resolved here; every address is permitted. For the server's own requests to configured URLs.
     Trusted,
-    /// `via_proxy`: the proxy is given the name.
+    /// Resolved by the proxy: `via_proxy`.
     ByName,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Connector(Arc<Tunnels>);
 struct Tunnels {
     proxy: Arc<Proxy>,
     route: Route,
-    /// For the origin; absent for plain HTTP.
+    /// TLS with the origin; `None` for plain HTTP.
     tls: Option<TlsConnector>,
     #[cfg(test)]
     names: std::collections::BTreeMap<String, Vec<IpAddr>>,
@@ -146,7 +146,7 @@ impl Tunnels {
         for target in targets.iter().take(ADDRESSES_MAX) {
             match open(proxy, target).await {
                 Ok(stream) => return Ok(stream),
-                // That address may be at fault, and another may work.
+                // The proxy may reach another address.
                 Err(error @ ProxyError::Refused { status, .. }) if status.is_server_error() => {
                     failed = Some(error);
                 }
@@ -159,7 +159,7 @@ impl Tunnels {
         ))
     }
 
-    /// Returns what CONNECT may name: judged addresses, or the name itself.
+    /// Returns the targets for CONNECT: the permitted addresses, or the name itself.
     async fn targets(&self, host: &str, port: u16) -> Result<Vec<String>, BoxError> {
         let addresses = match host.parse::<IpAddr>() {
             Ok(address) => vec![address],
@@ -225,7 +225,7 @@ async fn open(proxy: &ProxyAddress, target: &str) -> Result<Stream, ProxyError> 
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| broken(super::root_cause(&error)))?;
-    // It ends with the tunnel, or with `sender` if there is none.
+    // The task ends with the tunnel, or with `sender` if there is no tunnel.
     tokio::spawn(connection.with_upgrades());
     let response = sender
         .send_request(request)
@@ -258,7 +258,7 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// A connection: to the proxy, through it, or TLS in that.
+/// A connection to the proxy, a tunnel through it, or TLS in a tunnel.
 pub(super) struct Stream(Box<dyn Io>);
 
 impl Stream {

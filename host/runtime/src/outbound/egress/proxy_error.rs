@@ -1,4 +1,4 @@
-//! Why there is no connection through a proxy.
+//! The error of connecting through a proxy.
 
 use reqwest::StatusCode;
 

@@ -1,13 +1,13 @@
-//! The certificates that are trusted.
+//! The root certificates of a client.
 
 use rustls::RootCertStore;
 
-/// Which certificates of an origin are trusted.
+/// The root certificates that are trusted.
 pub enum Roots {
     /// Those that the system trusts.
     System,
     /// These alone.
     Only(RootCertStore),
-    /// None is needed: plain HTTP.
+    /// None, for plain HTTP.
     None,
 }

@@ -1,4 +1,4 @@
-//! Masks credentials that an answer repeats, however they were escaped or encoded on the way.
+//! Masks credentials that a response repeats, in any escaping and encoding that services use.
 
 mod runs;
 #[cfg(test)]
@@ -9,20 +9,22 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 use crate::outbound::request::OutboundResponse;
-use crate::spelling::{self, Reader, Steps};
+use crate::unescape::{self, Reader, Steps};
 
 const MASK: &str = "[credential]";
 
-/// A shorter text is in every answer by chance.
+/// Shorter secrets are not masked, because they occur in responses by chance.
 const BYTES_MIN: usize = 6;
-/// How many encodings may have been applied one over the other, as in base64 of JSON with base64.
+/// The most nested encodings that are decoded, as in base64 of JSON that contains base64.
 const DEPTH_MAX: usize = 2;
-/// Steps that the search of a text may take: so many, and so many more for each of its bytes and each secret.
+/// The steps that the search of a text may take, whatever its length.
 const STEPS_MIN: u64 = 1 << 18;
+/// The additional steps for each byte of the text and each secret.
 const STEPS_EACH_BYTE: u64 = 64;
-/// Steps that the search of any text may take: at most a few seconds, on a thread of its own.
+/// The most steps of the search of one text: a few seconds, on a blocking thread.
 const STEPS_MAX: u64 = 1 << 26;
-/// Headers that describe the body before it was masked: a guess at the credential could be verified with them.
+/// Headers that describe the unmasked body. They are removed from a masked response, because a handler could use them to
+/// verify a guess at the credential.
 const OF_BODY: [&str; 7] = [
     "content-digest",
     "content-length",
@@ -33,7 +35,7 @@ const OF_BODY: [&str; 7] = [
     "x-goog-hash",
 ];
 
-/// What must not come back to a handler: the parts of the credentials that an answer could repeat.
+/// The secrets to mask: the parts of credentials that a response could repeat.
 #[derive(Default)]
 pub(super) struct Masks(Vec<Zeroizing<Vec<u8>>>);
 
@@ -54,17 +56,17 @@ impl Masks {
         self.0.is_empty()
     }
 
-    /// Adds those of another credential.
+    /// Adds the masks of another credential.
     pub(super) fn extend(&mut self, others: Self) {
         self.0.extend(others.0);
     }
 
-    /// Masks the credentials in an answer.
+    /// Masks the credentials in the headers and the body of a response.
     pub(super) fn apply(&self, response: &mut OutboundResponse) {
         if self.0.is_empty() {
             return;
         }
-        // A header's name cannot hold a mask, and no service needs a header of that name.
+        // A header whose name contains a credential is removed, since a name cannot contain the mask.
         let is_leaked = |name: &str| self.masked(name.as_bytes()).is_some();
         response.headers.retain(|(name, _)| !is_leaked(name));
         for (_, value) in &mut response.headers {
@@ -79,8 +81,8 @@ impl Masks {
         }
     }
 
-    /// Returns the text with the credentials masked; None if there are none in it. A text that takes more than its steps was
-    /// made for that: it is masked as a whole.
+    /// Returns the text with the credentials masked; `None` if it contains none. A text that exceeds its steps must have
+    /// been made for that purpose, and is masked as a whole.
     fn masked(&self, text: &[u8]) -> Option<Vec<u8>> {
         let size = text.len() as u64 * self.0.len() as u64;
         let steps = Steps::new((STEPS_MIN + STEPS_EACH_BYTE * size).min(STEPS_MAX));
@@ -102,6 +104,7 @@ impl Masks {
         Some(masked)
     }
 
+    /// Returns the ranges of the text that are credentials, also within encodings up to this depth.
     fn places(&self, text: &[u8], depth: usize, steps: &Steps) -> Vec<Range<usize>> {
         let mut places = Vec::new();
         if steps.is_spent() {
@@ -110,11 +113,11 @@ impl Masks {
         let reader = Reader::new(text, steps);
         for secret in &self.0 {
             let begins: [bool; 256] =
-                std::array::from_fn(|byte| spelling::may_begin(secret, byte as u8));
+                std::array::from_fn(|byte| unescape::may_begin(secret, byte as u8));
             let mut at = 0;
             while let Some(found) = text[at..].iter().position(|b| begins[usize::from(*b)]) {
                 at += found;
-                match reader.match_at(at, secret) {
+                match reader.secret_end(at, secret) {
                     Some(end) => {
                         places.push(at..end);
                         at = end;
@@ -134,7 +137,7 @@ impl Masks {
     }
 }
 
-/// Returns them in order, with those that overlap or touch merged: a mask may be longer than what it replaces.
+/// Returns the ranges in order, with overlapping and adjacent ones merged.
 fn merged(mut places: Vec<Range<usize>>) -> Vec<Range<usize>> {
     places.sort_by_key(|place| (place.start, place.end));
     let mut merged: Vec<Range<usize>> = Vec::with_capacity(places.len());

@@ -1,24 +1,26 @@
-//! Finds runs of base64, of hexadecimal digits and of listed bytes in a text, and decodes them.
+//! Finds and decodes base64, hexadecimal digits and lists of bytes in a text.
 
 use std::ops::Range;
 
-use crate::spelling::{Reader, Steps, Unit, is_lead};
+use crate::unescape::{Reader, Steps, Unit, is_escape_start};
 
-/// How many escapers may have been applied to base64: `%2B` in a URL, `\/` in JSON.
+/// The most layers of escaping over base64, such as `%2B` in a URL or `\/` in JSON.
 const LAYERS_MAX: u8 = 2;
 
-/// The bytes that a run encodes.
+/// A run of encoded symbols, decoded.
 pub(super) struct Decoded {
     pub(super) bytes: Vec<u8>,
     /// The range of each symbol in the text.
     symbols: Vec<Range<usize>>,
-    /// The first symbol that is decoded, and the bits of each.
+    /// The index of the first symbol that was decoded.
     first: usize,
+    /// The bits of a symbol.
     bits: usize,
 }
 
 impl Decoded {
-    /// Returns the range of the text that encodes these bytes; the symbols at both ends may hold bits of others.
+    /// Returns the range of the text that encodes these bytes. The symbols at its ends may also have bits of neighbouring
+    /// bytes.
     pub(super) fn place(&self, bytes: &Range<usize>) -> Range<usize> {
         let first = self.first + bytes.start * 8 / self.bits;
         let last = self.first + (bytes.end * 8).div_ceil(self.bits) - 1;
@@ -26,7 +28,7 @@ impl Decoded {
     }
 }
 
-/// Calls `each` with every reading, of at least `bytes_min`, of every part of `text` that may be encoded.
+/// Calls `each` with every way to decode at least `bytes_min` bytes from every part of `text` that may be encoded.
 pub(super) fn decoded(
     text: &[u8],
     bytes_min: usize,
@@ -37,12 +39,12 @@ pub(super) fn decoded(
     for kind in [Kind::Base64, Kind::Hex] {
         let mut at = 0;
         while at < text.len() {
-            // Most words are too short, which can be seen without collecting their symbols.
+            // A shortcut: most words are too short.
             let plain = text[at..].iter().take_while(|b| kind.value(**b).is_some());
             let plain = plain.count();
             let goes_on = text
                 .get(at + plain)
-                .is_some_and(|byte| kind.is_filling(*byte) || is_lead(*byte));
+                .is_some_and(|byte| kind.is_filling(*byte) || is_escape_start(*byte));
             if plain == 0 || !goes_on && plain * kind.bits() / 8 < bytes_min {
                 at += plain + 1;
                 continue;
@@ -85,7 +87,7 @@ impl Kind {
         }
     }
 
-    /// Returns true for what may be between symbols: ends of lines, and what hex dumps put between bytes.
+    /// Returns true for a byte that may be between symbols: line breaks, and the separators of hex dumps.
     fn is_filling(self, byte: u8) -> bool {
         match self {
             Self::Base64 => matches!(byte, b'\r' | b'\n'),
@@ -96,7 +98,7 @@ impl Kind {
 
 type Symbol = (u8, Range<usize>);
 
-/// Reads symbols from `at` on; returns them and the index after them.
+/// Collects symbols from `at` on; returns them with the index after them.
 fn run(text: &[u8], reader: &Reader<'_>, mut at: usize, kind: Kind) -> (Vec<Symbol>, usize) {
     let mut symbols = Vec::new();
     while let Some(&byte) = text.get(at) {
@@ -110,7 +112,7 @@ fn run(text: &[u8], reader: &Reader<'_>, mut at: usize, kind: Kind) -> (Vec<Symb
         }
         if kind.is_filling(byte) {
             at += 1;
-            // An indented next line.
+            // The next line may be indented.
             while matches!(byte, b'\n') && matches!(text.get(at), Some(b' ' | b'\t')) {
                 at += 1;
             }
@@ -137,7 +139,7 @@ fn run(text: &[u8], reader: &Reader<'_>, mut at: usize, kind: Kind) -> (Vec<Symb
     (symbols, at)
 }
 
-/// Decodes the symbols from each index at which a byte may begin.
+/// Decodes the symbols in each alignment, since it is not known at which of them a byte begins.
 fn align(run: Vec<Symbol>, kind: Kind, each: &mut dyn FnMut(&Decoded)) {
     let bits = kind.bits();
     let (values, symbols): (Vec<u8>, Vec<Range<usize>>) = run.into_iter().unzip();
@@ -168,8 +170,8 @@ fn align(run: Vec<Symbol>, kind: Kind, each: &mut dyn FnMut(&Decoded)) {
     }
 }
 
-/// Bytes as numbers with commas, semicolons or spaces between, as JSON has buffers and vectors, and as languages print
-/// them: `[104, 117]`, `[104 117]`, `0x68, 0x75`.
+/// Finds bytes that are written as numbers separated by commas, semicolons or spaces, as JSON and debug output do: `[104,
+/// 117]`, `[104 117]`, `0x68, 0x75`.
 fn lists(text: &[u8], bytes_min: usize, each: &mut dyn FnMut(&Decoded)) {
     let mut list = Decoded {
         bytes: Vec::new(),
@@ -204,7 +206,7 @@ fn lists(text: &[u8], bytes_min: usize, each: &mut dyn FnMut(&Decoded)) {
     end_list(&mut list);
 }
 
-/// Returns the number that begins at `at`, if it is a byte, and the index after it.
+/// Returns the number at `at`, `None` if it does not fit into a byte, and the index after it.
 fn listed(text: &[u8], at: usize) -> (Option<u8>, usize) {
     let (at, radix) = match &text[at..] {
         [b'0', b'x' | b'X', digit, ..] if digit.is_ascii_hexdigit() => (at + 2, 16),

@@ -1,4 +1,4 @@
-//! What is masked, however it is spelled, and what stays.
+//! Credentials are masked in every escaping and encoding, and other text stays.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -7,10 +7,10 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 use super::*;
 
-/// A secret of everything that escapers touch.
+/// A secret with all characters that escapers change.
 const MARKS: &str = "pa's\"s<w>o&r/d+=%\\ é€😀~-_.!*()";
 
-/// One as they are.
+/// A typical secret.
 const USUAL: &str = "ghp/S3cr+t\"&<k>=?~x 9";
 
 /// What the named escapers and encoders make of each; generated with them if Python has them.
@@ -432,7 +432,7 @@ fn no_escaper_and_no_encoder_that_services_echo_with_gives_it_back() {
             let masked = masked(secret, &echo);
             assert!(masked.contains(MASK), "{what}: {echo} is as it was");
             let left = masked.replace(MASK, "").len();
-            // Of base64 in lines, what stands around it.
+            // For base64 in lines, the text around it stays.
             let around = 160 + echo.len() / 4;
             assert!(left <= around, "{what}: {echo} left {masked}");
         }
@@ -487,7 +487,7 @@ fn each_character_may_be_spelt_in_another_way() {
 }
 
 #[test]
-fn what_tells_of_the_body_as_it_was_goes_with_it_and_so_does_a_header_of_that_name() {
+fn headers_about_the_unmasked_body_or_named_like_the_credential_are_removed() {
     let mut response = OutboundResponse {
         status: 200,
         headers: [("ETag", "\"1\""), ("x-hunter22", "1"), ("date", "now")]
@@ -504,7 +504,7 @@ fn what_tells_of_the_body_as_it_was_goes_with_it_and_so_does_a_header_of_that_na
 }
 
 #[test]
-fn texts_made_to_take_long_are_read_all_the_same() {
+fn texts_that_are_made_to_take_long_are_searched_too() {
     let secret = "\\\\\\%%%&&&===aaaaaaaaaaaaaaaaaaaab";
     for piece in [
         "\\",
@@ -520,7 +520,7 @@ fn texts_made_to_take_long_are_read_all_the_same() {
     ] {
         let body = piece.repeat(2_000 / piece.len());
         let left = masked(secret, &body);
-        // As it was, or none of it.
+        // Unchanged, or masked as a whole.
         assert!(left == body || left == MASK, "{piece}: {left}");
     }
 }

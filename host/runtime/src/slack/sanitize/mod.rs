@@ -1,8 +1,8 @@
-//! Sanitizes a message: markup that came with the alert is made inert, and links may lead to the web only.
+//! Sanitizes a message: markup that came with the alert is escaped, and links other than http and https are refused.
 //!
-//! The SDKs escape the texts of alerts. This is for a handler that puts a label into its blocks as it is: a mention that the
-//! handler wrote is sent; one that came with labels is shown and pings nobody, whether one label has all of it or several labels
-//! together form it in the finished text (`pieces.rs`).
+//! The SDKs escape the texts of alerts. This is for handlers that put a label into a message without escaping it. A mention
+//! that the handler wrote is sent. A mention that came with the alert is shown but notifies nobody, even if it consists of
+//! parts from several labels (`pieces.rs`).
 
 mod pieces;
 
@@ -14,15 +14,15 @@ use alert_manager_core::alert::{Alert, Block, Enrichment};
 use alert_manager_core::shapes;
 use pieces::Pieces;
 
-/// Mentions of one message that are sent; any more are made inert.
+/// The most mentions of one message that are sent; further ones are escaped.
 const MENTIONS_MAX: usize = 100;
-/// A longer text is not a mention of Slack.
+/// The most bytes of a mention. Longer texts are not mentions for Slack.
 const MENTION_BYTES_MAX: usize = 256;
-/// Blocks nested in one another deeper than this are refused.
+/// Blocks that are nested deeper than this are refused.
 const DEPTH_MAX: usize = 32;
 
-/// The texts that a handler was given and did not write itself.
-pub(in crate::slack) struct Outside {
+/// The texts that came with the alert, not from the handler.
+pub(in crate::slack) struct AlertTexts {
     pieces: Pieces,
     mentions: usize,
 }
@@ -30,7 +30,7 @@ pub(in crate::slack) struct Outside {
 /// What was changed in blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::slack) struct Changed {
-    /// Markup was made inert.
+    /// Markup was escaped.
     pub(in crate::slack) markup: bool,
     /// Secrets were masked.
     pub(in crate::slack) masked: bool,
@@ -40,7 +40,7 @@ pub(in crate::slack) struct Changed {
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::slack) struct Unfit(pub(in crate::slack) String);
 
-impl Outside {
+impl AlertTexts {
     pub(in crate::slack) fn of(alert: &Alert, found: &Enrichment) -> Self {
         let mut texts = Vec::new();
         let origin = &alert.origin;
@@ -70,7 +70,7 @@ impl Outside {
         }
     }
 
-    /// Returns the text with markup that came with the alert escaped; None if there is none.
+    /// Returns the text with the markup that came with the alert escaped; `None` if there is none.
     pub(in crate::slack) fn sanitize(&mut self, text: &str) -> Option<String> {
         let mut safe = String::new();
         let mut seen = None;
@@ -86,7 +86,7 @@ impl Outside {
                 continue;
             }
             let end = close + 1;
-            let is_alien = match Markup::of(&text[open + 1..close]) {
+            let is_from_alert = match Markup::of(&text[open + 1..close]) {
                 Markup::Web => false,
                 Markup::Other => true,
                 Markup::Mention => {
@@ -94,10 +94,10 @@ impl Outside {
                     mentions > MENTIONS_MAX
                         || seen
                             .get_or_insert_with(|| self.pieces.seen_in(text))
-                            .is_alien(open, end)
+                            .is_from_alert(open, end)
                 }
             };
-            if is_alien {
+            if is_from_alert {
                 safe.push_str(&text[taken..open]);
                 safe.push_str("&lt;");
                 safe.push_str(&text[open + 1..close]);
@@ -115,10 +115,10 @@ impl Outside {
         Some(safe)
     }
 
-    /// Sanitizes every text of the blocks in which Slack reads markup, and masks secrets in every text that it shows.
+    /// Sanitizes the texts of the blocks in which Slack interprets markup, and masks secrets in the texts that it shows.
     ///
     /// # Errors
-    /// If a link leads elsewhere than to the web.
+    /// If a link is not http or https, or the blocks are nested too deeply.
     pub(in crate::slack) fn sanitize_blocks(
         &mut self,
         blocks: &mut Value,
@@ -144,7 +144,7 @@ impl Outside {
                 }
             }
             Value::Object(fields) => {
-                // Slack reads no markup in plain text, nor in the leaves of rich text.
+                // Slack does not interpret markup in these types.
                 let is_plain = matches!(
                     fields.get("type").and_then(Value::as_str),
                     Some("plain_text" | "raw_text" | "text" | "link")
@@ -181,16 +181,16 @@ impl Outside {
     }
 }
 
-/// Fields whose text Slack shows to people. Links are not among them: a link with a masked part would be broken.
+/// The fields whose text Slack shows. URLs are not among them, because masking would break a link.
 const SHOWN: [&str; 5] = ["text", "alt_text", "title", "description", "fallback"];
 
-/// What is between `<` and `>`.
+/// A kind of markup, by the text between `<` and `>`.
 enum Markup {
-    /// A date, or a link to the web.
+    /// A date, or a link with http or https.
     Web,
-    /// `!channel`, `@U1`, `#C1`.
+    /// A mention: `!channel`, `@U1`, `#C1`.
     Mention,
-    /// Any other: no handler needs it.
+    /// Anything else, which is always escaped.
     Other,
 }
 

@@ -1,48 +1,50 @@
-//! Distinguishes the mentions that a handler wrote from those that pieces of an alert form together.
+//! Distinguishes mentions that a handler wrote from those that consist of pieces of an alert.
 //!
-//! A handler that joins, cuts or decodes labels makes texts that no label has: `<` and `!channel>` are harmless apart, and ping
-//! together. So mentions are judged in the finished text. A mention is the handler's own unless one of its marks (its `<`, the
-//! mark after that, its `>`) is inside a whole text that came with the alert, or its word consists of such texts. A label
-//! `free < 10%` does not affect the handler's mentions; a label that is just `<` does: nobody can know which of the two wrote
-//! the `<`, and a missing ping is better than one that an attacker sent.
+//! A handler that joins, cuts or decodes labels makes texts that no label contains: `<` and `!channel>` are harmless
+//! separately, and a mention together. So mentions are judged in the finished text. A mention comes from the alert if one of
+//! its marks (`<`, the mark after it, or `>`) is inside a complete text of the alert that occurs there, or if its word
+//! consists of such texts. A label `free < 10%` does not affect the handler's mentions. A label that is only `<` does: it
+//! cannot be known who wrote the `<`, and a missing mention is better than one that an attacker sent.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use memchr::memmem;
 
-use crate::spelling::{Steps, is_lead, unescaped};
+use crate::unescape::{Steps, is_escape_start, unescaped};
 
-/// An alert with more texts that contain marks of a mention is an attack: no mention of its message is sent.
+/// The most texts of an alert that contain marks of a mention. More are treated as an attack: no mention of the message is
+/// sent.
 const PIECES_MAX: usize = 2_000;
 
-/// Steps that decoding the texts of one alert may take: tens of milliseconds. An alert that takes more is an attack, too.
+/// The most steps for decoding the texts of one alert: tens of milliseconds. More are treated as an attack too.
 const STEPS_MAX: u64 = 1 << 22;
 
-/// A shorter item of a list is not a word that pings.
+/// Shorter items of a list cannot be a word of [`BROADCASTS`].
 const ITEM_BYTES_MIN: usize = 3;
 
-/// Words that ping everybody.
+/// The words of mentions that notify everybody.
 const BROADCASTS: [&str; 4] = ["channel", "here", "everyone", "group"];
 
-/// What came with an alert, as far as it could be a part of a mention.
+/// The texts of an alert that could be parts of a mention.
 pub(super) struct Pieces {
-    /// Whole texts, and the parts that handlers split them into.
+    /// Texts with marks: complete ones, and the parts into which handlers split them.
     marked: BTreeSet<String>,
-    /// Parts of the words of [`BROADCASTS`].
+    /// Texts without marks that are parts of the words of [`BROADCASTS`].
     words: BTreeSet<String>,
-    /// Words of [`BROADCASTS`] that a text contains with their mark, once what handlers remove is removed.
+    /// Words of [`BROADCASTS`] that a text contains with their mark, after removing the characters that handlers remove.
     disguised: BTreeSet<&'static str>,
-    /// True if not all texts could be looked at.
+    /// True if the steps were spent before all texts were decoded.
     is_cut: bool,
 }
 
-/// One text with mentions in it.
+/// A text with the pieces that were found in it.
 pub(super) struct Seen<'p> {
     pieces: &'p Pieces,
     text: String,
-    /// Which bytes are inside a whole piece; inside one of two bytes or more.
+    /// For each byte, whether it is inside a piece.
     within: Vec<bool>,
+    /// For each byte, whether it is inside a piece of two bytes or more.
     within_long: Vec<bool>,
 }
 
@@ -57,8 +59,8 @@ impl Pieces {
         let steps = Steps::new(STEPS_MAX);
         for text in texts {
             pieces.add(text);
-            if text.bytes().any(is_lead) {
-                // A handler may decode what it is given: JSON in an annotation, HTML, a URL.
+            if text.bytes().any(is_escape_start) {
+                // A handler may decode a text, such as JSON in an annotation, HTML or a URL.
                 let plain = unescaped(text, &steps);
                 if plain != text {
                     pieces.add(&plain);
@@ -77,13 +79,14 @@ impl Pieces {
             self.add_disguised(text);
             return;
         }
-        // A handler may put an item of a list into a mention. Words of a sentence are not items: an alert may say "channel".
+        // A handler may put an item of a list into a mention. Words of a sentence are not items, so that an alert may
+        // contain "channel".
         let items = text.split(['\n', '\t', ',', ';', ':', '=', '|', '/']);
         let long = items.filter(|item| item.trim().len() >= ITEM_BYTES_MIN);
         long.for_each(|item| self.add_piece(item));
     }
 
-    /// Handlers remove quotes, escape sequences and invisible characters, which may leave a mention.
+    /// Adds the words that remain if a handler removes quotes, escape sequences and invisible characters.
     fn add_disguised(&mut self, text: &str) {
         let reduced = reduced(text);
         for word in BROADCASTS {
@@ -107,7 +110,7 @@ impl Pieces {
         }
     }
 
-    /// Looks for the pieces in a text.
+    /// Finds the pieces in a text.
     pub(super) fn seen_in(&self, text: &str) -> Seen<'_> {
         let text = flat(text);
         let (mut any, mut long) = (Spans::new(text.len()), Spans::new(text.len()));
@@ -129,18 +132,18 @@ impl Pieces {
 }
 
 impl Seen<'_> {
-    /// Returns true if the mention from `open` to `end` is not the handler's own.
-    pub(super) fn is_alien(&self, open: usize, end: usize) -> bool {
+    /// Returns true if the mention from `open` to `end` comes from the alert.
+    pub(super) fn is_from_alert(&self, open: usize, end: usize) -> bool {
         let is_marked = self.within[open] || self.within[open + 1] || self.within_long[end - 1];
         self.pieces.is_cut
             || self.pieces.marked.len() > PIECES_MAX
             || is_marked
             || self.is_copied(open, end)
-            || self.is_spelt(open, end)
+            || self.is_word_from_alert(open, end)
     }
 
-    /// Returns true if a text of the alert has the whole mention, or its beginning after the same text as here: then the handler
-    /// cut that text inside the mention and appended another.
+    /// Returns true if a text of the alert contains the mention, or contains its beginning after the same text as here, so
+    /// that the handler has cut that text within the mention and appended another.
     fn is_copied(&self, open: usize, end: usize) -> bool {
         let (before, mention) = (&self.text[..open], &self.text[open..end]);
         let marked = self
@@ -164,8 +167,8 @@ impl Seen<'_> {
         })
     }
 
-    /// Returns true if the word that pings everybody is in the alert, or consists of words that are.
-    fn is_spelt(&self, open: usize, end: usize) -> bool {
+    /// Returns true if the mention's word is one of [`BROADCASTS`], and is in the alert or consists of words that are.
+    fn is_word_from_alert(&self, open: usize, end: usize) -> bool {
         let inner = &self.text[open + 1..end - 1];
         let word = inner.split('|').next().unwrap_or_default();
         let Some(word) = word
@@ -185,12 +188,12 @@ impl Seen<'_> {
     }
 }
 
-/// How much of the text before a mention is compared.
+/// How many bytes before a mention are compared.
 const CONTEXT_BYTES_MAX: usize = 256;
-/// How many beginnings of mentions are looked at in one text of an alert.
+/// How many beginnings of mentions are compared in one text of an alert.
 const MENTIONS_LOOKED_AT_MAX: usize = 1_000;
 
-/// Returns the ranges of `piece` in the text; ranges that overlap because the piece repeats itself are merged.
+/// Returns the ranges of `piece` in the text. Overlapping ranges of a periodic piece are merged.
 fn places<'t>(text: &'t str, piece: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
     let (text, piece) = (text.as_bytes(), piece.as_bytes());
     let finder = memmem::Finder::new(piece);
@@ -199,8 +202,8 @@ fn places<'t>(text: &'t str, piece: &'t str) -> impl Iterator<Item = Range<usize
     std::iter::from_fn(move || {
         let start = from + finder.find(text.get(from..)?)?;
         let mut end = start + piece.len();
-        // As long as the text goes on as the piece repeats itself, the piece occurs again and again. Any other occurrence
-        // begins after more than half of its length, so that each byte of the text is compared only a few times.
+        // While the text continues the period of the piece, the piece occurs once per period. Any other occurrence begins
+        // after more than half of the piece's length, so each byte of the text is compared only a few times.
         let period = *period.get_or_insert_with(|| period_of(piece));
         while text
             .get(end)
@@ -214,9 +217,9 @@ fn places<'t>(text: &'t str, piece: &'t str) -> impl Iterator<Item = Range<usize
     })
 }
 
-/// Returns the period of a text, at most its length (Knuth, Morris and Pratt).
+/// Returns the shortest period of a text, at most its length, by the prefix function of Knuth, Morris and Pratt.
 fn period_of(text: &[u8]) -> usize {
-    // For each prefix, the longest prefix that is also its suffix.
+    // For each prefix, the length of its longest proper prefix that is also its suffix.
     let mut borders = vec![0; text.len()];
     let mut border = 0;
     for at in 1..text.len() {
@@ -229,7 +232,7 @@ fn period_of(text: &[u8]) -> usize {
     text.len() - border
 }
 
-/// Which bytes are in any of the spans added.
+/// A set of spans, stored as the change of depth at each byte.
 struct Spans(Vec<i32>);
 
 impl Spans {
@@ -259,7 +262,7 @@ fn has_marks(text: &str) -> bool {
     text.contains(['<', '>', '!', '@', '#'])
 }
 
-/// Returns a text without escape sequences and without what is neither letter, digit nor mark.
+/// Returns a text reduced to letters, digits and marks, without terminal escape sequences.
 fn reduced(text: &str) -> String {
     let mut reduced = String::new();
     let mut rest = text.chars();
@@ -274,7 +277,7 @@ fn reduced(text: &str) -> String {
     reduced
 }
 
-/// Returns a text in lower case and on one line, as handlers make it; every byte keeps its index.
+/// Returns a text in lower case and on one line, as handlers may change it. Every byte keeps its index.
 fn flat(text: &str) -> String {
     text.chars()
         .map(|c| match c {

@@ -1,4 +1,4 @@
-//! What is made inert in a message, and what goes out.
+//! Markup from the alert is escaped, and the handler's own is sent.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -28,12 +28,12 @@ fn alert(values: &[&str]) -> Alert {
 
 fn sanitized(values: &[&str], text: &str) -> String {
     let (alert, found) = (alert(values), Enrichment::default());
-    let safe = Outside::of(&alert, &found).sanitize(text);
+    let safe = AlertTexts::of(&alert, &found).sanitize(text);
     safe.unwrap_or_else(|| text.to_owned())
 }
 
 #[test]
-fn a_mention_that_a_label_brought_pings_nobody() {
+fn a_mention_from_a_label_is_escaped() {
     for mention in [
         "<!channel>",
         "<!here|here>",
@@ -49,7 +49,7 @@ fn a_mention_that_a_label_brought_pings_nobody() {
         );
         let embedded = format!("a {mention} b");
         assert!(!sanitized(&[&embedded], &text).contains(mention));
-        // Cut in two over labels that the handler puts side by side.
+        // Divided between two labels that the handler joins.
         for at in 1..mention.len() {
             let (one, other) = mention.split_at(at);
             let safe = sanitized(&[one, other], &text);
@@ -61,14 +61,14 @@ fn a_mention_that_a_label_brought_pings_nobody() {
 }
 
 #[test]
-fn a_mention_that_the_handler_wrote_goes_out() {
+fn a_mention_that_the_handler_wrote_is_sent() {
     let text = "<!subteam^S1> <@U1>: look at <https://r.example|the runbook>, <!date^1^{time}|t>";
     assert_eq!(sanitized(&["<!channel>", "a<b"], text), text);
     assert_eq!(sanitized(&["web"], "1 < 2 < 3"), "1 < 2 < 3");
 }
 
 #[test]
-fn a_link_leads_to_the_web_or_is_none() {
+fn markup_other_than_links_to_the_web_is_escaped() {
     for markup in [
         "<javascript:alert(1)|x>",
         "<file:///etc/passwd>",
@@ -85,7 +85,7 @@ fn a_link_leads_to_the_web_or_is_none() {
 }
 
 #[test]
-fn blocks_are_disarmed_where_slack_reads_markup() {
+fn blocks_are_sanitized_in_the_fields_where_slack_interprets_markup() {
     let (alert, found) = (alert(&["<!channel>"]), Enrichment::default());
     let mut blocks = json!([
         {"type": "section", "text": {"type": "mrkdwn", "text": "a <!channel> <!here>"},
@@ -98,7 +98,7 @@ fn blocks_are_disarmed_where_slack_reads_markup() {
         {"type": "table", "rows": [[{"type": "raw_text", "text": "<!channel>"}]]},
     ]);
     assert!(
-        Outside::of(&alert, &found)
+        AlertTexts::of(&alert, &found)
             .sanitize_blocks(&mut blocks)
             .unwrap()
             .markup
@@ -115,7 +115,7 @@ fn blocks_are_disarmed_where_slack_reads_markup() {
     ]);
     assert_eq!(blocks, expected);
     assert!(
-        !Outside::of(&alert, &found)
+        !AlertTexts::of(&alert, &found)
             .sanitize_blocks(&mut blocks)
             .unwrap()
             .markup
@@ -123,11 +123,11 @@ fn blocks_are_disarmed_where_slack_reads_markup() {
 }
 
 #[test]
-fn a_button_that_leads_elsewhere_is_unfit() {
+fn a_button_with_another_scheme_is_refused() {
     let (alert, found) = (alert(&[]), Enrichment::default());
     let button =
         |url: &str| json!([{"type": "actions", "elements": [{"type": "button", "url": url}]}]);
-    let judged = |url: &str| Outside::of(&alert, &found).sanitize_blocks(&mut button(url));
+    let judged = |url: &str| AlertTexts::of(&alert, &found).sanitize_blocks(&mut button(url));
     assert_eq!(judged("https://a.example"), Ok(Changed::default()));
     for url in [
         "javascript:alert(1)",
@@ -144,14 +144,14 @@ fn a_button_that_leads_elsewhere_is_unfit() {
         deep = json!([deep]);
     }
     assert!(
-        Outside::of(&alert, &found)
+        AlertTexts::of(&alert, &found)
             .sanitize_blocks(&mut deep)
             .is_err()
     );
 }
 
 #[test]
-fn a_message_of_nothing_but_mentions_takes_no_time() {
+fn a_message_with_very_many_mentions_is_sanitized_quickly() {
     let label = "x<".repeat(50_000);
     let text: String = (0..50_000).map(|n| format!("<!{n}>")).collect();
     let safe = sanitized(&[&label], &text);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A folder at times that the test names.
+/// A folder with a clock that the test sets.
 struct Watched {
     files: Files,
     there: BTreeMap<String, Signature>,
@@ -18,7 +18,7 @@ impl Watched {
         }
     }
 
-    /// Writes the file, as the change number `inode`, with a time of so many seconds before the test's present.
+    /// Writes the file, with `inode` as the number of the change, and a modification time this many seconds ago.
     fn write(&mut self, name: &str, inode: u64, age_seconds: u64) {
         let signature = Signature {
             length: 1,
@@ -31,7 +31,7 @@ impl Watched {
         self.there.insert(name.to_owned(), signature);
     }
 
-    /// Looks so many milliseconds after the beginning, and returns what is due in short.
+    /// Looks this many milliseconds after the beginning, and returns the changes in short.
     fn at(&mut self, millis: u64) -> Vec<String> {
         let now = self.began + Duration::from_millis(millis);
         let changes = self.files.look(&self.there, now, present());
@@ -112,7 +112,7 @@ fn an_old_file_is_offered_at_first_sight() {
         folder.write("a", 1, age_seconds);
         assert_eq!(folder.at(0), seen, "{age_seconds}");
     }
-    // A clock that is ahead makes no file old.
+    // A modification time in the future does not make a file old.
     let mut folder = Watched::new();
     folder.write("a", 1, 0);
     folder.there.get_mut("a").unwrap().modified = Some(present() + Duration::from_secs(60));

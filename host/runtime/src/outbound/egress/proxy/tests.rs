@@ -1,4 +1,4 @@
-//! Connections through a proxy that records what it is asked for and leads everything to one origin.
+//! Connections through a proxy that records its requests and connects all of them to one origin.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -22,16 +22,16 @@ const NAMES: [(&str, &[&str]); 4] = [
     ("evil.example.com", &["169.254.169.254", "127.0.0.1"]),
 ];
 
-/// A proxy and the origin that it leads to.
+/// A proxy and the origin to which it connects.
 struct World {
     proxy: SocketAddr,
-    /// Heads of the requests that the proxy was sent.
+    /// The heads of the requests that the proxy received.
     asked: Arc<Mutex<Vec<String>>>,
     roots: RootCertStore,
 }
 
 impl World {
-    /// The proxy gives each of `answers` once, then leads to the origin.
+    /// The proxy gives each of `answers` once, and then connects to the origin.
     async fn start(answers: &[&'static str]) -> Self {
         crate::outbound::egress::install_crypto();
         let pair = rcgen::generate_simple_self_signed(["api.example.com".to_owned()]).unwrap();
@@ -84,12 +84,12 @@ impl World {
         connector(&url, route, Roots::Only(self.roots.clone()))
     }
 
-    /// Asks for `url` and returns the origin's answer.
+    /// Sends GET for `url` and returns the origin's answer.
     async fn get(&self, route: Route, url: &str) -> Result<String, SendError> {
         get(self.connector(route, ""), url).await
     }
 
-    /// Returns the lines with which the proxy was asked.
+    /// Returns the request lines that the proxy received.
     fn lines(&self) -> Vec<String> {
         let asked = self.asked.lock();
         let first = |head: &String| head.lines().next().unwrap_or_default().to_owned();
@@ -128,7 +128,7 @@ async fn head_of(stream: &mut (impl AsyncRead + Unpin)) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// Answers one request with its head.
+/// Answers one request with the request's own head.
 async fn origin(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let head = head_of(&mut stream).await;
     let answer = format!(
@@ -144,7 +144,7 @@ fn judged(grant: &str) -> Route {
 }
 
 #[tokio::test]
-async fn connect_names_the_judged_address_and_tls_checks_the_name() {
+async fn connect_names_the_checked_address_and_tls_checks_the_name() {
     let world = World::start(&[]).await;
     let route = judged("https://*.example.com");
     let url = "https://api.example.com/path?query";
@@ -170,7 +170,7 @@ async fn connect_names_the_judged_address_and_tls_checks_the_name() {
 }
 
 #[tokio::test]
-async fn an_origin_over_plain_http_is_asked_through_a_tunnel_too() {
+async fn plain_http_goes_through_a_tunnel_too() {
     let world = World::start(&[]).await;
     let answer = world.get(
         judged("http://api.example.com:81"),
@@ -193,7 +193,7 @@ async fn an_origin_over_plain_http_is_asked_through_a_tunnel_too() {
 }
 
 #[tokio::test]
-async fn where_a_name_leads_is_judged_as_without_a_proxy() {
+async fn addresses_are_checked_as_without_a_proxy() {
     let world = World::start(&[]).await;
     let route = judged("http://evil.example.com");
     let error = world
@@ -204,7 +204,7 @@ async fn where_a_name_leads_is_judged_as_without_a_proxy() {
     assert!(refusal.reason().contains("169.254.169.254"), "{refusal}");
     let error = world.get(judged("http://x.example"), "http://169.254.169.254/");
     assert!(refusal_in(&error.await.unwrap_err()).is_some());
-    assert!(world.lines().is_empty(), "the proxy hears of none of it");
+    assert!(world.lines().is_empty(), "the proxy got no request");
     let error = world
         .get(Route::Trusted, "http://nowhere.invalid/")
         .await

@@ -1,17 +1,17 @@
-//! Mentions that an alert brought, in however many pieces.
+//! Mentions from an alert, in several pieces.
 
 use super::*;
 
-fn is_alien(values: &[&str], text: &str) -> bool {
+fn is_from_alert(values: &[&str], text: &str) -> bool {
     let (open, end) = (text.rfind('<'), text.rfind('>'));
     let (Some(open), Some(end)) = (open, end) else {
         panic!("{text} has no mention");
     };
     let pieces = Pieces::of(values.iter().copied());
-    pieces.seen_in(text).is_alien(open, end + 1)
+    pieces.seen_in(text).is_from_alert(open, end + 1)
 }
 
-/// Every way to cut `text` into as many pieces, or fewer.
+/// Returns every way to cut `text` into at most this many pieces.
 fn splits(text: &str, pieces_max: usize) -> Vec<Vec<&str>> {
     let mut splits = vec![vec![text]];
     if pieces_max > 1 {
@@ -31,19 +31,19 @@ fn splits_of(text: &str, pieces_max: usize) -> Vec<Vec<&str>> {
 }
 
 #[test]
-fn pieces_side_by_side_are_no_mention_of_the_handlers() {
+fn a_mention_of_joined_pieces_comes_from_the_alert() {
     for mention in ["<!channel>", "<!here|x>", "<@U012>", "<!subteam^S1>"] {
         for split in splits(mention, 4) {
             assert!(
-                is_alien(&split, &format!("pod {mention} is down")),
+                is_from_alert(&split, &format!("pod {mention} is down")),
                 "{split:?}"
             );
-            // With other text around them in their labels.
+            // With other text around the pieces in their labels.
             let mut wide: Vec<String> = split.iter().map(|piece| (*piece).to_owned()).collect();
             wide[0] = format!("a b {}", wide[0]);
             let wide: Vec<&str> = wide.iter().map(String::as_str).collect();
             assert!(
-                is_alien(&wide, &format!("pod a b {mention} is down")),
+                is_from_alert(&wide, &format!("pod a b {mention} is down")),
                 "{wide:?}"
             );
         }
@@ -51,7 +51,7 @@ fn pieces_side_by_side_are_no_mention_of_the_handlers() {
 }
 
 #[test]
-fn what_a_handler_makes_of_a_text_changes_nothing() {
+fn a_mention_is_recognized_after_the_handler_has_decoded_or_split_texts() {
     for (values, text) in [
         (&["<!CHANNEL>"][..], "<!channel>"),
         (&["&lt;!channel&gt;"], "<!channel>"),
@@ -61,16 +61,16 @@ fn what_a_handler_makes_of_a_text_changes_nothing() {
         (&[" <", "!here "], "<!here>"),
         (&["a,<,b", "!here>"], "<!here>"),
         (&["a\n<", "!here>"], "a <!here>"),
-        // Cut within the mention, and gone on by another.
+        // Cut within the mention, and continued by another text.
         (
             &["a long text <!chxxxxx", "annel"],
             "a long text <!channel>",
         ),
-        // The word alone.
+        // Only the word.
         (&["channel"], "<!channel>"),
         (&["every", "one"], "<!everyone>"),
     ] {
-        assert!(is_alien(values, text), "{values:?} in {text}");
+        assert!(is_from_alert(values, text), "{values:?} in {text}");
     }
 }
 
@@ -102,29 +102,29 @@ fn an_ordinary_alert_leaves_the_handlers_mentions_alone() {
         "<#C1>",
     ] {
         assert!(
-            !is_alien(&values, &format!("free < 10% {mention}: look")),
+            !is_from_alert(&values, &format!("free < 10% {mention}: look")),
             "{mention}"
         );
     }
 }
 
 #[test]
-fn an_alert_of_thousands_of_marks_has_no_mention_go_out() {
+fn no_mention_is_sent_for_an_alert_with_thousands_of_marks() {
     let values: Vec<String> = (0..PIECES_MAX + 2).map(|n| format!("<{n}")).collect();
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
-    assert!(is_alien(&values, "<!here>"));
-    assert!(!is_alien(&values[..PIECES_MAX], "<!here>"));
+    assert!(is_from_alert(&values, "<!here>"));
+    assert!(!is_from_alert(&values[..PIECES_MAX], "<!here>"));
 }
 
 #[test]
-fn an_alert_that_takes_too_many_steps_to_decode_has_no_mention_go_out() {
+fn no_mention_is_sent_for_an_alert_that_takes_too_many_steps_to_decode() {
     let label = "\\".repeat(4_096);
-    assert!(!is_alien(&[label.as_str(); 8], "<!here>"));
-    assert!(is_alien(&[label.as_str(); 100], "<!here>"));
+    assert!(!is_from_alert(&[label.as_str(); 8], "<!here>"));
+    assert!(is_from_alert(&[label.as_str(); 100], "<!here>"));
 }
 
 #[test]
-fn a_text_that_repeats_a_piece_is_gone_through_once() {
+fn a_text_that_repeats_a_piece_is_searched_in_one_pass() {
     for (piece, text, found_max) in [
         ("<a".repeat(5_000), "<a".repeat(20_000), 1),
         ("<".to_owned(), "<".repeat(20_000), 1),
@@ -146,7 +146,7 @@ fn a_text_that_repeats_a_piece_is_gone_through_once() {
 }
 
 #[test]
-fn what_a_handler_drops_or_splits_makes_no_mention() {
+fn a_mention_is_recognized_after_the_handler_has_dropped_characters() {
     for (values, text) in [
         (&["<!`channel`>"][..], "<!channel>"),
         (&["a <\u{1b}[0m!channel> b"], "<!channel>"),
@@ -157,7 +157,7 @@ fn what_a_handler_drops_or_splits_makes_no_mention() {
         (&["owners: channel, here"], "<!here>"),
         (&["ping=everyone"], "<!everyone>"),
     ] {
-        assert!(is_alien(values, text), "{values:?} in {text}");
+        assert!(is_from_alert(values, text), "{values:?} in {text}");
     }
     for value in [
         "the channel is down, look there",
@@ -166,7 +166,7 @@ fn what_a_handler_drops_or_splits_makes_no_mention() {
         "a here",
     ] {
         for mention in ["<!channel>", "<!here>"] {
-            assert!(!is_alien(&[value], mention), "{value}: {mention}");
+            assert!(!is_from_alert(&[value], mention), "{value}: {mention}");
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) enum Phase {
     /// It is sending the headers of a request.
     Head,
     /// It is sending the body of a request from an unauthenticated sender: the body authenticates it, or nothing is required.
-    Unproved,
+    UnauthenticatedBody,
     /// A request is being answered, or its body comes from an authenticated sender.
     Busy,
     /// It waits for the next request.
@@ -37,35 +37,35 @@ pub(super) enum Phase {
 
 /// The state of one connection, which others read.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct ConnectionState {
     phase: AtomicU8,
     /// When the phase began, in milliseconds since the registry was created.
     since_ms: AtomicU64,
     /// Whether it was evicted.
-    displaced: AtomicBool,
+    evicted: AtomicBool,
     /// Whether a sender was authenticated on it.
-    proved: AtomicBool,
-    leave: Notify,
+    authenticated: AtomicBool,
+    end_now: Notify,
     /// Whether the body that is being read must end now, to make space.
     cut: AtomicBool,
     cut_now: Notify,
     start: Instant,
 }
 
-impl Slot {
+impl ConnectionState {
     fn new(start: Instant) -> Self {
-        let slot = Self {
+        let state = Self {
             phase: AtomicU8::new(Phase::Fresh as u8),
             since_ms: AtomicU64::new(0),
-            displaced: AtomicBool::new(false),
-            proved: AtomicBool::new(false),
-            leave: Notify::new(),
+            evicted: AtomicBool::new(false),
+            authenticated: AtomicBool::new(false),
+            end_now: Notify::new(),
             cut: AtomicBool::new(false),
             cut_now: Notify::new(),
             start,
         };
-        slot.enter(Phase::Fresh);
-        slot
+        state.enter(Phase::Fresh);
+        state
     }
 
     fn enter(&self, phase: Phase) {
@@ -78,7 +78,7 @@ impl Slot {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Fresh,
             1 => Phase::Head,
-            2 => Phase::Unproved,
+            2 => Phase::UnauthenticatedBody,
             3 => Phase::Busy,
             _ => Phase::Idle,
         }
@@ -101,14 +101,14 @@ impl Slot {
     }
 
     /// Notes that a sender was authenticated on this connection.
-    pub(super) fn prove(&self) {
-        self.proved.store(true, Ordering::Relaxed);
+    pub(super) fn authenticate(&self) {
+        self.authenticated.store(true, Ordering::Relaxed);
     }
 
-    fn make_room(&self) {
-        self.displaced.store(true, Ordering::Relaxed);
+    fn evict(&self) {
+        self.evicted.store(true, Ordering::Relaxed);
         self.cut_body();
-        self.leave.notify_one();
+        self.end_now.notify_one();
     }
 
     fn cut_body(&self) {
@@ -122,18 +122,18 @@ impl Slot {
     }
 
     /// Returns whether the connection can end now without cutting a peer off from a response.
-    pub(super) fn is_unanswerable(&self) -> bool {
+    pub(super) fn can_end_now(&self) -> bool {
         match self.phase() {
             Phase::Fresh => true,
-            Phase::Head => self.displaced.load(Ordering::Relaxed),
-            Phase::Unproved | Phase::Busy | Phase::Idle => false,
+            Phase::Head => self.evicted.load(Ordering::Relaxed),
+            Phase::UnauthenticatedBody | Phase::Busy | Phase::Idle => false,
         }
     }
 }
 
 /// The open connections.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct ConnectionRegistry {
     open: Mutex<Open>,
     refusals: Arc<Semaphore>,
     start: Instant,
@@ -141,11 +141,11 @@ pub(super) struct Slots {
 
 #[derive(Debug, Default)]
 struct Open {
-    slots: HashMap<u64, Arc<Slot>>,
+    connections: HashMap<u64, Arc<ConnectionState>>,
     next: u64,
 }
 
-impl Default for Slots {
+impl Default for ConnectionRegistry {
     fn default() -> Self {
         Self {
             open: Mutex::default(),
@@ -158,31 +158,31 @@ impl Default for Slots {
 /// The decision on a new connection.
 pub(super) enum Admission {
     /// It is below the limit.
-    Free(Held),
+    Free(OpenConnection),
     /// Another connection was evicted for it.
-    Displaces(Held),
+    Evicts(OpenConnection),
     /// All connections have a request in progress and are authenticated or only wait for a response. With a permit, there is
     /// time to respond that.
     Full(Option<OwnedSemaphorePermit>),
 }
 
 /// An open connection, removed when dropped.
-pub(super) struct Held {
-    slot: Arc<Slot>,
-    slots: Arc<Slots>,
+pub(super) struct OpenConnection {
+    state: Arc<ConnectionState>,
+    registry: Arc<ConnectionRegistry>,
     id: u64,
 }
 
-impl Slots {
+impl ConnectionRegistry {
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr, connections_max: usize) -> Admission {
         let mut open = self.open.lock();
-        let count = open.slots.len();
+        let count = open.connections.len();
         if count < connections_max {
             return Admission::Free(self.hold(&mut open));
         }
-        if let Some(idlest) = open.idlest() {
-            idlest.make_room();
-            return Admission::Displaces(self.hold(&mut open));
+        if let Some(candidate) = open.eviction_candidate() {
+            candidate.evict();
+            return Admission::Evicts(self.hold(&mut open));
         }
         if peer.to_canonical().is_loopback() && count < connections_max + LOOPBACK_RESERVE {
             return Admission::Free(self.hold(&mut open));
@@ -190,22 +190,22 @@ impl Slots {
         Admission::Full(Arc::clone(&self.refusals).try_acquire_owned().ok())
     }
 
-    fn hold(self: &Arc<Self>, open: &mut Open) -> Held {
-        let slot = Arc::new(Slot::new(self.start));
+    fn hold(self: &Arc<Self>, open: &mut Open) -> OpenConnection {
+        let state = Arc::new(ConnectionState::new(self.start));
         let id = open.next;
         open.next += 1;
-        open.slots.insert(id, Arc::clone(&slot));
-        Held {
-            slot,
-            slots: Arc::clone(self),
+        open.connections.insert(id, Arc::clone(&state));
+        OpenConnection {
+            state,
+            registry: Arc::clone(self),
             id,
         }
     }
 
     /// Asks every connection to end once it has its response.
     pub(super) fn close_all(&self) {
-        for slot in self.open.lock().slots.values() {
-            slot.leave.notify_one();
+        for state in self.open.lock().connections.values() {
+            state.end_now.notify_one();
         }
     }
 }
@@ -216,36 +216,39 @@ impl Open {
     ///
     /// The age decides and not the phase: a flood fills every phase, and an honest sender, whose request takes milliseconds, is
     /// among the youngest in each.
-    fn idlest(&self) -> Option<&Arc<Slot>> {
-        self.slots
+    fn eviction_candidate(&self) -> Option<&Arc<ConnectionState>> {
+        self.connections
             .iter()
-            .filter(|(_, slot)| !slot.displaced.load(Ordering::Relaxed))
-            .filter_map(|(id, slot)| match slot.phase() {
+            .filter(|(_, state)| !state.evicted.load(Ordering::Relaxed))
+            .filter_map(|(id, state)| match state.phase() {
                 Phase::Busy => None,
-                Phase::Fresh | Phase::Head | Phase::Unproved | Phase::Idle => {
-                    let since = slot.since_ms.load(Ordering::Relaxed);
-                    Some(((slot.proved.load(Ordering::Relaxed), since, *id), slot))
+                Phase::Fresh | Phase::Head | Phase::UnauthenticatedBody | Phase::Idle => {
+                    let since = state.since_ms.load(Ordering::Relaxed);
+                    Some((
+                        (state.authenticated.load(Ordering::Relaxed), since, *id),
+                        state,
+                    ))
                 }
             })
             .min_by_key(|(rank, _)| *rank)
-            .map(|(_, slot)| slot)
+            .map(|(_, state)| state)
     }
 }
 
-impl Held {
-    pub(super) fn slot(&self) -> Arc<Slot> {
-        Arc::clone(&self.slot)
+impl OpenConnection {
+    pub(super) fn state(&self) -> Arc<ConnectionState> {
+        Arc::clone(&self.state)
     }
 
     /// Resolves if this connection has to end, because it was evicted or the server stops.
-    pub(super) async fn asked_to_leave(&self) {
-        self.slot.leave.notified().await;
+    pub(super) async fn must_end(&self) {
+        self.state.end_now.notified().await;
     }
 }
 
-impl Drop for Held {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.slots.open.lock().slots.remove(&self.id);
+        self.registry.open.lock().connections.remove(&self.id);
     }
 }
 
@@ -258,57 +261,57 @@ mod tests {
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const REMOTE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-    fn free(slots: &Arc<Slots>, peer: IpAddr, max: usize) -> Held {
-        match slots.admit(peer, max) {
+    fn free(registry: &Arc<ConnectionRegistry>, peer: IpAddr, max: usize) -> OpenConnection {
+        match registry.admit(peer, max) {
             Admission::Free(held) => held,
-            _ => panic!("there is room"),
+            _ => panic!("the limit is not reached"),
         }
     }
 
-    fn displaced_for_another(slots: &Arc<Slots>, max: usize) -> Held {
-        match slots.admit(REMOTE, max) {
-            Admission::Displaces(held) => {
-                held.slot.busy();
+    fn admit_by_eviction(registry: &Arc<ConnectionRegistry>, max: usize) -> OpenConnection {
+        match registry.admit(REMOTE, max) {
+            Admission::Evicts(held) => {
+                held.state.busy();
                 held
             }
-            _ => panic!("one makes room"),
+            _ => panic!("a connection can be evicted"),
         }
     }
 
-    fn is_displaced(held: &Held) -> bool {
-        held.slot.displaced.load(Ordering::Relaxed)
+    fn is_evicted(held: &OpenConnection) -> bool {
+        held.state.evicted.load(Ordering::Relaxed)
     }
 
     #[test]
-    fn a_new_connection_takes_the_place_of_one_that_asks_nothing() {
-        let slots = Arc::new(Slots::default());
-        let [asking, silent, waiting] = [(); 3].map(|()| free(&slots, REMOTE, 3));
-        asking.slot.busy();
-        waiting.slot.idle();
-        let _new = displaced_for_another(&slots, 3);
-        assert!(silent.slot.is_unanswerable());
-        assert!(is_displaced(&silent));
-        let _new = displaced_for_another(&slots, 3);
-        assert!(is_displaced(&waiting));
+    fn a_new_connection_evicts_one_that_has_no_request_in_progress() {
+        let registry = Arc::new(ConnectionRegistry::default());
+        let [asking, silent, waiting] = [(); 3].map(|()| free(&registry, REMOTE, 3));
+        asking.state.busy();
+        waiting.state.idle();
+        let _new = admit_by_eviction(&registry, 3);
+        assert!(silent.state.can_end_now());
+        assert!(is_evicted(&silent));
+        let _new = admit_by_eviction(&registry, 3);
+        assert!(is_evicted(&waiting));
         assert!(
-            !waiting.slot.is_unanswerable(),
-            "its last answer may still be on its way"
+            !waiting.state.can_end_now(),
+            "its last response may still be in transit"
         );
-        assert!(!is_displaced(&asking));
+        assert!(!is_evicted(&asking));
     }
 
     #[test]
-    fn who_has_proved_nothing_makes_room_first_and_the_oldest_of_those() {
-        let slots = Arc::new(Slots::default());
-        let all = [(); 6].map(|()| free(&slots, REMOTE, 6));
+    fn unauthenticated_connections_are_evicted_first_and_the_oldest_of_them() {
+        let registry = Arc::new(ConnectionRegistry::default());
+        let all = [(); 6].map(|()| free(&registry, REMOTE, 6));
         let [known, young, upload, silent, known_idle, old_idle] = &all;
-        let at = |held: &Held, ms| held.slot.since_ms.store(ms, Ordering::Relaxed);
-        Standing::new(known.slot()).prove();
-        Standing::new(known_idle.slot()).prove();
-        known_idle.slot.idle();
-        old_idle.slot.idle();
-        Standing::new(young.slot()).awaits_body();
-        Standing::new(upload.slot()).awaits_body();
+        let at = |held: &OpenConnection, ms| held.state.since_ms.store(ms, Ordering::Relaxed);
+        Standing::new(known.state()).authenticate();
+        Standing::new(known_idle.state()).authenticate();
+        known_idle.state.idle();
+        old_idle.state.idle();
+        Standing::new(young.state()).awaits_body();
+        Standing::new(upload.state()).awaits_body();
         for (held, ms) in [
             (old_idle, 1),
             (upload, 2),
@@ -320,55 +323,58 @@ mod tests {
         }
         let mut new = Vec::new();
         for goes in [old_idle, upload, silent, young, known_idle] {
-            assert!(!is_displaced(goes));
-            new.push(displaced_for_another(&slots, 6));
-            assert!(is_displaced(goes));
+            assert!(!is_evicted(goes));
+            new.push(admit_by_eviction(&registry, 6));
+            assert!(is_evicted(goes));
         }
-        assert!(Standing::new(upload.slot()).is_cut());
-        assert!(!upload.slot.is_unanswerable(), "it is told why");
-        assert!(!is_displaced(known), "its body is read on");
-        assert!(matches!(slots.admit(REMOTE, 6), Admission::Full(_)));
+        assert!(Standing::new(upload.state()).is_cut());
+        assert!(!upload.state.can_end_now(), "its response gives the reason");
+        assert!(!is_evicted(known), "its body is still read");
+        assert!(matches!(registry.admit(REMOTE, 6), Admission::Full(_)));
     }
 
     #[tokio::test]
     async fn a_body_that_was_cut_off_does_not_cut_the_next_one() {
-        let standing = Standing::unwatched();
+        let standing = Standing::detached();
         standing.awaits_body();
         standing.cut_body();
-        standing.cut_off().await;
+        standing.must_end_body().await;
         standing.awaits_body();
         let cut = tokio::select! {
             biased;
-            () = standing.cut_off() => true,
+            () = standing.must_end_body() => true,
             () = tokio::task::yield_now() => false,
         };
         assert!(!cut);
     }
 
     #[test]
-    fn where_all_are_asking_only_a_few_of_this_machine_get_in() {
-        let slots = Arc::new(Slots::default());
-        let held: Vec<_> = (0..2).map(|_| free(&slots, REMOTE, 2)).collect();
-        held.iter().for_each(|held| held.slot.busy());
-        assert!(matches!(slots.admit(REMOTE, 2), Admission::Full(Some(_))));
+    fn if_all_connections_are_busy_only_a_few_from_loopback_are_accepted() {
+        let registry = Arc::new(ConnectionRegistry::default());
+        let held: Vec<_> = (0..2).map(|_| free(&registry, REMOTE, 2)).collect();
+        held.iter().for_each(|held| held.state.busy());
+        assert!(matches!(
+            registry.admit(REMOTE, 2),
+            Admission::Full(Some(_))
+        ));
         let probes: Vec<_> = (0..LOOPBACK_RESERVE)
             .map(|_| {
-                let held = free(&slots, LOOPBACK, 2);
-                held.slot.busy();
+                let held = free(&registry, LOOPBACK, 2);
+                held.state.busy();
                 held
             })
             .collect();
-        assert!(matches!(slots.admit(LOOPBACK, 2), Admission::Full(_)));
+        assert!(matches!(registry.admit(LOOPBACK, 2), Admission::Full(_)));
         drop(probes);
         drop(held);
-        free(&slots, REMOTE, 2);
+        free(&registry, REMOTE, 2);
     }
 
     #[test]
     fn refusals_are_bounded() {
-        let slots = Arc::new(Slots::default());
+        let registry = Arc::new(ConnectionRegistry::default());
         let mut permits = Vec::new();
-        while let Admission::Full(Some(permit)) = slots.admit(REMOTE, 0) {
+        while let Admission::Full(Some(permit)) = registry.admit(REMOTE, 0) {
             permits.push(permit);
         }
         assert_eq!(permits.len(), REFUSALS_MAX);

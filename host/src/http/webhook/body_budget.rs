@@ -1,5 +1,5 @@
-//! The byte budget for the bodies that are being read, however many senders there are. Authenticated senders have a budget of their
-//! own; among the others the oldest body is cut off to make space for a new one.
+//! The byte budget for request bodies, from the first byte until the body is stored. Authenticated senders have a budget of
+//! their own. In the budget of unauthenticated senders, the oldest body is cut off to make space for a new one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use parking_lot::Mutex;
 
 use crate::http::server::{self, Standing};
 
-/// The bytes that are currently held.
+/// The budget, and the bytes of it that are in use.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Room(Arc<Mutex<Held>>);
+pub(crate) struct BodyBudget(Arc<Mutex<Held>>);
 
 #[derive(Debug, Default)]
 struct Held {
-    proved: u64,
+    authenticated: u64,
     /// The bytes of `reading`, and of complete bodies that are being stored.
-    unproved: u64,
+    unauthenticated: u64,
     /// The bodies of unauthenticated senders, in the order in which they began.
     reading: BTreeMap<u64, Reading>,
     next: u64,
@@ -34,24 +34,24 @@ pub(super) struct Bounds {
     /// Determines how much of `bodies_bytes_max` is available for a body of its size.
     pub(super) web: server::Settings,
     /// For all bodies of unauthenticated senders.
-    pub(super) unproved_bytes_max: u64,
+    pub(super) unauthenticated_bytes_max: u64,
 }
 
 /// Why a body is not read any further: the budget is used up.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum Full {
-    /// For all bodies of its size.
+    /// By other bodies: an eighth is reserved for small ones.
     #[error("too many bodies are being read")]
-    Everywhere,
-    /// It was the oldest of an unauthenticated sender.
+    UsedUp,
+    /// It was the oldest body of an unauthenticated sender, and was cut off for another.
     #[error("the body was cut off in favour of another")]
-    Displaced,
+    Evicted,
 }
 
 /// The part of the budget that a body holds, returned when dropped.
 #[derive(Debug)]
 pub(super) struct Share {
-    room: Room,
+    budget: BodyBudget,
     bytes: u64,
     bounds: Bounds,
     account: Account,
@@ -60,33 +60,33 @@ pub(super) struct Share {
 /// The budget that a body counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Account {
-    Proved,
+    Authenticated,
     /// That of unauthenticated senders, with its number in [`Held::reading`].
     Reading(u64),
     /// That of unauthenticated senders, for a complete body that needs no authentication.
-    Unproved,
+    Unauthenticated,
 }
 
-impl Room {
+impl BodyBudget {
     /// Returns a share for the body of an authenticated sender.
-    pub(super) fn proved(&self, bounds: Bounds) -> Share {
+    pub(super) fn authenticated(&self, bounds: Bounds) -> Share {
         Share {
-            room: self.clone(),
+            budget: self.clone(),
             bytes: 0,
             bounds,
-            account: Account::Proved,
+            account: Account::Authenticated,
         }
     }
 
     /// Returns a share for the body of an unauthenticated sender; `standing` is notified if the body is cut off.
-    pub(super) fn unproved(&self, bounds: Bounds, standing: Standing) -> Share {
+    pub(super) fn unauthenticated(&self, bounds: Bounds, standing: Standing) -> Share {
         let mut held = self.0.lock();
         let number = held.next;
         held.next += 1;
         held.reading.insert(number, Reading { bytes: 0, standing });
         drop(held);
         Share {
-            room: self.clone(),
+            budget: self.clone(),
             bytes: 0,
             bounds,
             account: Account::Reading(number),
@@ -96,16 +96,16 @@ impl Room {
 
 impl Held {
     /// Cuts off the oldest bodies until there is enough for what the body `number` holds.
-    fn displace(&mut self, number: u64, bytes_max: u64) -> Result<(), Full> {
-        while self.unproved > bytes_max {
-            let (oldest, reading) = self.reading.pop_first().ok_or(Full::Everywhere)?;
-            self.unproved -= reading.bytes;
+    fn evict_for(&mut self, number: u64, bytes_max: u64) -> Result<(), Full> {
+        while self.unauthenticated > bytes_max {
+            let (oldest, reading) = self.reading.pop_first().ok_or(Full::UsedUp)?;
+            self.unauthenticated -= reading.bytes;
             if oldest == number {
                 let is_alone = self.reading.is_empty();
                 return Err(if is_alone {
-                    Full::Everywhere
+                    Full::UsedUp
                 } else {
-                    Full::Displaced
+                    Full::Evicted
                 });
             }
             reading.standing.cut_body();
@@ -122,23 +122,23 @@ impl Share {
 
     /// Takes bytes of the budget for what has arrived of the body.
     pub(super) fn take(&mut self, bytes: u64) -> Result<(), Full> {
-        let mut held = self.room.0.lock();
+        let mut held = self.budget.0.lock();
         match self.account {
-            Account::Proved => {
+            Account::Authenticated => {
                 self.bytes += bytes;
-                held.proved += bytes;
-                if held.proved > self.bounds.web.budget_for(self.bytes) {
-                    return Err(Full::Everywhere);
+                held.authenticated += bytes;
+                if held.authenticated > self.bounds.web.budget_for(self.bytes) {
+                    return Err(Full::UsedUp);
                 }
             }
             Account::Reading(number) => {
-                let reading = held.reading.get_mut(&number).ok_or(Full::Displaced)?;
+                let reading = held.reading.get_mut(&number).ok_or(Full::Evicted)?;
                 reading.bytes += bytes;
                 self.bytes += bytes;
-                held.unproved += bytes;
-                held.displace(number, self.bounds.unproved_bytes_max)?;
+                held.unauthenticated += bytes;
+                held.evict_for(number, self.bounds.unauthenticated_bytes_max)?;
             }
-            Account::Unproved => {}
+            Account::Unauthenticated => {}
         }
         Ok(())
     }
@@ -148,24 +148,24 @@ impl Share {
         let Account::Reading(number) = self.account else {
             return Ok(());
         };
-        let mut held = self.room.0.lock();
-        held.reading.remove(&number).ok_or(Full::Displaced)?;
-        self.account = Account::Unproved;
+        let mut held = self.budget.0.lock();
+        held.reading.remove(&number).ok_or(Full::Evicted)?;
+        self.account = Account::Unauthenticated;
         Ok(())
     }
 
     /// Marks the body as complete and its sender as authenticated by it: it moves to their budget.
-    pub(super) fn prove(&mut self) -> Result<(), Full> {
+    pub(super) fn authenticate(&mut self) -> Result<(), Full> {
         let Account::Reading(number) = self.account else {
             return Ok(());
         };
-        let mut held = self.room.0.lock();
-        held.reading.remove(&number).ok_or(Full::Displaced)?;
-        held.unproved -= self.bytes;
-        held.proved += self.bytes;
-        self.account = Account::Proved;
-        if held.proved > self.bounds.web.budget_for(self.bytes) {
-            return Err(Full::Everywhere);
+        let mut held = self.budget.0.lock();
+        held.reading.remove(&number).ok_or(Full::Evicted)?;
+        held.unauthenticated -= self.bytes;
+        held.authenticated += self.bytes;
+        self.account = Account::Authenticated;
+        if held.authenticated > self.bounds.web.budget_for(self.bytes) {
+            return Err(Full::UsedUp);
         }
         Ok(())
     }
@@ -173,14 +173,14 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut held = self.room.0.lock();
+        let mut held = self.budget.0.lock();
         match self.account {
-            Account::Proved => held.proved -= self.bytes,
-            Account::Unproved => held.unproved -= self.bytes,
+            Account::Authenticated => held.authenticated -= self.bytes,
+            Account::Unauthenticated => held.unauthenticated -= self.bytes,
             // If it is not there, it was cut off and holds nothing.
             Account::Reading(number) => {
                 if let Some(reading) = held.reading.remove(&number) {
-                    held.unproved -= reading.bytes;
+                    held.unauthenticated -= reading.bytes;
                 }
             }
         }
@@ -193,82 +193,84 @@ mod tests {
 
     use super::*;
 
-    fn room_of(bodies_bytes_max: u64, unproved_bytes_max: u64) -> Bounds {
+    fn bounds_of(bodies_bytes_max: u64, unauthenticated_bytes_max: u64) -> Bounds {
         Bounds {
             web: server::Settings {
                 bodies_bytes_max,
                 ..server::Settings::default()
             },
-            unproved_bytes_max,
+            unauthenticated_bytes_max,
         }
     }
 
-    fn held(room: &Room) -> (u64, u64) {
-        let held = room.0.lock();
-        (held.proved, held.unproved)
+    fn held(budget: &BodyBudget) -> (u64, u64) {
+        let held = budget.0.lock();
+        (held.authenticated, held.unauthenticated)
     }
 
     #[test]
-    fn what_a_body_held_is_given_back_however_it_ended() {
-        let (room, bounds) = (Room::default(), room_of(10, 0));
-        let mut first = room.proved(bounds.clone());
+    fn a_body_returns_its_bytes_whether_it_was_complete_or_refused() {
+        let (budget, bounds) = (BodyBudget::default(), bounds_of(10, 0));
+        let mut first = budget.authenticated(bounds.clone());
         first.take(6).unwrap();
-        let mut second = room.proved(bounds.clone());
+        let mut second = budget.authenticated(bounds.clone());
         second.take(4).unwrap();
         second.take(1).unwrap_err();
         drop(second);
         first.take(4).unwrap();
         drop(first);
-        room.proved(bounds).take(10).unwrap();
-        assert_eq!(held(&room), (0, 0));
+        budget.authenticated(bounds).take(10).unwrap();
+        assert_eq!(held(&budget), (0, 0));
     }
 
     #[test]
-    fn large_bodies_leave_room_for_small_ones() {
-        let (room, bounds) = (Room::default(), room_of(32 << 20, 0));
-        let mut large = room.proved(bounds.clone());
+    fn large_bodies_leave_space_for_small_ones() {
+        let (budget, bounds) = (BodyBudget::default(), bounds_of(32 << 20, 0));
+        let mut large = budget.authenticated(bounds.clone());
         large.take(28 << 20).unwrap();
-        let mut another = room.proved(bounds.clone());
+        let mut another = budget.authenticated(bounds.clone());
         another.take(1 << 20).unwrap();
         another.take(1).unwrap_err();
         drop(another);
-        let mut small: Vec<_> = (0..4).map(|_| room.proved(bounds.clone())).collect();
+        let mut small: Vec<_> = (0..4)
+            .map(|_| budget.authenticated(bounds.clone()))
+            .collect();
         for share in &mut small {
             share.take(1 << 20).unwrap();
         }
-        room.proved(bounds).take(1).unwrap_err();
+        budget.authenticated(bounds).take(1).unwrap_err();
     }
 
     #[test]
-    fn the_oldest_body_without_proof_makes_room_for_a_new_one() {
-        let (room, bounds) = (Room::default(), room_of(100, 10));
-        let standings = [(); 3].map(|()| Standing::unwatched());
+    fn the_oldest_body_of_an_unauthenticated_sender_is_cut_off_for_a_new_one() {
+        let (budget, bounds) = (BodyBudget::default(), bounds_of(100, 10));
+        let standings = [(); 3].map(|()| Standing::detached());
         let [mut first, mut second, mut third] = standings.clone().map(|standing| {
             standing.awaits_body();
-            room.unproved(bounds.clone(), standing)
+            budget.unauthenticated(bounds.clone(), standing)
         });
         first.take(5).unwrap();
         second.take(5).unwrap();
         third.take(5).unwrap();
         let is_cut = |n: usize| standings[n].is_cut();
         assert_eq!([0, 1, 2].map(is_cut), [true, false, false]);
-        assert_eq!(first.take(1), Err(Full::Displaced));
-        assert_eq!(first.complete(), Err(Full::Displaced));
+        assert_eq!(first.take(1), Err(Full::Evicted));
+        assert_eq!(first.complete(), Err(Full::Evicted));
         // An authenticated body leaves this budget; a complete one can no longer be cut off.
-        second.prove().unwrap();
-        assert_eq!(held(&room), (5, 5));
+        second.authenticate().unwrap();
+        assert_eq!(held(&budget), (5, 5));
         third.complete().unwrap();
-        let mut fourth = room.unproved(bounds.clone(), Standing::unwatched());
+        let mut fourth = budget.unauthenticated(bounds.clone(), Standing::detached());
         fourth.take(5).unwrap();
-        assert_eq!(fourth.take(1), Err(Full::Everywhere));
+        assert_eq!(fourth.take(1), Err(Full::UsedUp));
         assert!(!is_cut(2));
         drop((first, second, third, fourth));
-        assert_eq!(held(&room), (0, 0));
+        assert_eq!(held(&budget), (0, 0));
         // A single body can use the whole budget, but no more.
-        let mut alone = room.unproved(bounds, Standing::unwatched());
+        let mut alone = budget.unauthenticated(bounds, Standing::detached());
         alone.take(10).unwrap();
-        assert_eq!(alone.take(1), Err(Full::Everywhere));
+        assert_eq!(alone.take(1), Err(Full::UsedUp));
         drop(alone);
-        assert_eq!(held(&room), (0, 0));
+        assert_eq!(held(&budget), (0, 0));
     }
 }

@@ -1,26 +1,26 @@
-//! Reads what an escape stands for: percent, backslash, HTML and quoted-printable escapes, in as many layers as they were
-//! applied.
+//! Decodes percent, backslash, HTML and quoted-printable escapes, also if they were applied in several layers.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// How many escapers may have been applied one over the other: JSON within JSON within a URL.
+/// The most layers of escapes that are decoded, as in JSON within JSON within a URL.
 pub(super) const LAYERS_MAX: u8 = 3;
-/// Readings that are cached, two for each index. Few escapes are longer than what they cover, so nearly every index is read
-/// once.
+/// The size of the cache of readings, which has two entries for each index. Few escapes are longer than the part of the text
+/// that it covers, so nearly every index is decoded only once.
 const KEPT_MAX: usize = 1_024;
 
-/// One reading: a byte or a character.
+/// What a byte or an escape of the text is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Byte(u8),
     Char(char),
 }
 
-/// Called with each reading and the index after it.
+/// Called with each reading and the index after it in the text.
 type Found<'f> = &'f mut dyn FnMut(Unit, usize);
 
-/// A budget of steps, each of a few nanoseconds. Once it is spent nothing more is read, and the result is not complete.
+/// A budget of steps, each of a few nanoseconds, which bounds the time for a text. Once it is spent, decoding stops and the
+/// result is incomplete.
 pub(crate) struct Steps {
     left: Cell<u64>,
     is_spent: Cell<bool>,
@@ -34,7 +34,7 @@ impl Steps {
         }
     }
 
-    /// Returns true if there were too few.
+    /// Returns true if the budget was exceeded.
     pub(crate) fn is_spent(&self) -> bool {
         self.is_spent.get()
     }
@@ -44,7 +44,7 @@ impl Steps {
         self.left.get()
     }
 
-    /// Returns false if there are none left.
+    /// Uses up steps; returns false if there were too few.
     pub(super) fn spend(&self, steps: usize) -> bool {
         match self.left.get().checked_sub(steps as u64) {
             Some(left) => self.left.set(left),
@@ -60,11 +60,11 @@ struct CachedReadings {
     readings: Rc<[(Unit, usize)]>,
 }
 
-/// Reads one text.
+/// Decodes one text.
 pub(crate) struct Reader<'t> {
     pub(super) text: &'t [u8],
     pub(super) steps: &'t Steps,
-    /// The readings of the escapes that begin at the indexes read last, under two layers and three.
+    /// A cache of the readings at the last indexes, for two and three layers.
     cached: RefCell<Vec<Option<CachedReadings>>>,
 }
 
@@ -78,13 +78,13 @@ impl<'t> Reader<'t> {
     }
 }
 
-pub(crate) fn is_lead(byte: u8) -> bool {
+pub(crate) fn is_escape_start(byte: u8) -> bool {
     matches!(byte, b'%' | b'\\' | b'&' | b'=')
 }
 
-/// Returns false if the next byte shows that no escape begins with this lead.
-fn goes_on(lead: u8, next: u8) -> bool {
-    is_lead(next)
+/// Returns true if an escape may begin with these two bytes.
+fn may_be_escape(lead: u8, next: u8) -> bool {
+    is_escape_start(next)
         || match lead {
             b'%' => next.is_ascii_hexdigit() || matches!(next, b'u' | b'U'),
             b'=' => next.is_ascii_hexdigit(),
@@ -94,7 +94,7 @@ fn goes_on(lead: u8, next: u8) -> bool {
 }
 
 impl Reader<'_> {
-    /// Finds every reading of what begins at `at`.
+    /// Calls `found` with every reading of the text at `at`, with at most this many layers of escapes.
     pub(crate) fn read(&self, at: usize, layers: u8, found: Found<'_>) {
         let Some(&byte) = self.text.get(at) else {
             return;
@@ -109,9 +109,9 @@ impl Reader<'_> {
         if byte == b'+' {
             found(Unit::Byte(b' '), at + 1);
         }
-        // The first byte of every escape, escaped or not, is one of these.
+        // The first byte of an escape is one of these, also if that byte is escaped itself.
         let next = self.text.get(at + 1).copied().unwrap_or_default();
-        if !is_lead(byte) || !goes_on(byte, next) {
+        if !is_escape_start(byte) || !may_be_escape(byte, next) {
             return;
         }
         for (unit, to) in self.escapes(at, layers).iter() {
@@ -147,7 +147,7 @@ impl Reader<'_> {
             _ => {}
         });
         let readings: Rc<[_]> = all.into();
-        // Under one layer, reading is as fast as looking it up.
+        // With one layer, decoding is as fast as a lookup.
         if layers > 1 {
             let mut known = self.cached.borrow_mut();
             known.resize_with(kept, || None);
@@ -160,7 +160,7 @@ impl Reader<'_> {
         readings
     }
 
-    /// `%26`, and `%u0026` as JavaScript's `escape` and IIS have it.
+    /// Decodes `%26`, and `%u0026` of JavaScript's `escape` and of IIS.
     fn percent(&self, at: usize, layers: u8, found: Found<'_>) {
         self.pair(at, layers, found);
         self.literal(at, layers, b"u", &mut |to| {
@@ -168,7 +168,7 @@ impl Reader<'_> {
         });
     }
 
-    /// Two hexadecimal digits: a byte to some, a character to others.
+    /// Decodes two hexadecimal digits, which are a byte in some syntaxes and a character in others.
     fn pair(&self, at: usize, layers: u8, found: Found<'_>) {
         self.number(at, layers, Digits::hex(2), &mut |value, to| {
             match u8::try_from(value) {
@@ -181,7 +181,7 @@ impl Reader<'_> {
         });
     }
 
-    /// As JSON, JavaScript, Python, Go, Rust, C and shells write it.
+    /// Decodes the backslash escapes of JSON, JavaScript, Python, Go, Rust, C and shells.
     fn backslash(&self, at: usize, layers: u8, found: Found<'_>) {
         self.read(at, layers, &mut |unit, next| {
             let Unit::Byte(byte) = unit else {
@@ -213,7 +213,7 @@ impl Reader<'_> {
         });
     }
 
-    /// Four digits, and four more if they are the first half of a surrogate pair.
+    /// Decodes four hexadecimal digits, and the second half of a surrogate pair.
     fn utf16(&self, at: usize, layers: u8, prefix: &[u8], found: Found<'_>) {
         self.number(at, layers, Digits::hex(4), &mut |first, to| {
             if !(0xd800..0xdc00).contains(&first) {
@@ -231,7 +231,7 @@ impl Reader<'_> {
         });
     }
 
-    /// `{26}` after `\u`.
+    /// Decodes `{26}` after `\u`.
     fn braced(&self, at: usize, layers: u8, found: Found<'_>) {
         self.literal(at, layers, b"{", &mut |to| {
             self.number(to, layers, Digits::upto(16, 6), &mut |value, to| {
@@ -242,7 +242,7 @@ impl Reader<'_> {
         });
     }
 
-    /// What HTML writes between `&` and `;`.
+    /// Decodes an HTML character reference after its `&`.
     fn reference(&self, at: usize, layers: u8, found: Found<'_>) {
         self.literal(at, layers, b"#", &mut |to| {
             let mut ends = |value, to| {
@@ -258,7 +258,8 @@ impl Reader<'_> {
         self.named(at, layers, (0, u64::MAX), found);
     }
 
-    /// One of the names from its letter `done` on, of those in the set `of`. All at once: each letter is read once.
+    /// Decodes a named reference from its letter `done` on. `of` is the set of names that still match, which are compared at
+    /// once so that each letter is decoded only once.
     fn named(&self, at: usize, layers: u8, (done, of): (usize, u64), found: Found<'_>) {
         self.read(at, layers, &mut |unit, to| {
             let Unit::Byte(byte) = unit else {
@@ -279,7 +280,7 @@ impl Reader<'_> {
         });
     }
 
-    /// Reads `wanted`, in whatever case.
+    /// Reads `wanted`, ignoring case, and calls `then` with the index after it.
     fn literal(&self, at: usize, layers: u8, wanted: &[u8], then: &mut dyn FnMut(usize)) {
         let Some((first, rest)) = wanted.split_first() else {
             then(at);
@@ -292,7 +293,7 @@ impl Reader<'_> {
         });
     }
 
-    /// Reads a number of so many digits, at least and at most.
+    /// Reads a number with an allowed count of digits, and calls `then` with it and the index after it.
     fn number(&self, at: usize, layers: u8, digits: Digits, then: &mut dyn FnMut(u32, usize)) {
         self.digits_from(at, layers, digits, (0, 0), then);
     }
@@ -360,7 +361,7 @@ impl Digits {
     }
 }
 
-/// HTML's names of what ASCII has.
+/// The HTML names of ASCII characters.
 const NAMED: [(&str, u8); 40] = [
     ("amp", b'&'),
     ("lt", b'<'),

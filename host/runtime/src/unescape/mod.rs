@@ -1,24 +1,24 @@
-//! Finds a secret in a text, however its characters are escaped.
+//! Finds a secret in a text that may have been escaped in any way, and undoes escaping.
 //!
-//! Escapers differ in which characters they escape and how: a list of what the known ones make of a secret misses the next
-//! escaper, and every mixture. So the text is read instead: at each index, every reading (the byte itself, or the escape that
-//! begins there) is compared with the next character of the secret.
+//! Escapers differ in which characters they escape and how. Searching for the outputs of known escapers would miss other
+//! ones and mixtures. Instead, the text is decoded: at each index every reading, which is either the byte itself or the
+//! escape that begins there, is compared with the next character of the secret.
 
 mod escapes;
 
 use std::collections::HashSet;
 
 use escapes::LAYERS_MAX;
-pub(crate) use escapes::{Reader, Steps, Unit, is_lead};
+pub(crate) use escapes::{Reader, Steps, Unit, is_escape_start};
 
 impl<'t> Reader<'t> {
-    /// Returns the end of the longest spelling of `secret` that begins at `at`.
-    pub(crate) fn match_at(&self, at: usize, secret: &[u8]) -> Option<usize> {
+    /// Returns the end of the longest escaped form of `secret` that begins at `at`; `None` if none begins there.
+    pub(crate) fn secret_end(&self, at: usize, secret: &[u8]) -> Option<usize> {
         if begins_another_word(self.text, at, secret) {
             return None;
         }
-        // Pairs of an index of the secret and one of the text. There is more than one only if an escape can be read in two
-        // ways; each is followed once, so that no text takes exponential time.
+        // Positions to continue from: an index of the secret and one of the text. There are several only if an escape has
+        // several readings. Each position is followed once, so that no text takes exponential time.
         let mut open = vec![(0, at)];
         let mut seen = HashSet::new();
         let mut end = None;
@@ -55,19 +55,20 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Most bytes that look like a beginning are followed by another byte: this is a quick check for that.
+/// Returns true if the second byte shows that the secret does not begin at `at`. This is a shortcut, since it is the usual
+/// case.
 fn begins_another_word(text: &[u8], at: usize, secret: &[u8]) -> bool {
     let plain =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'"' | b'.' | b',' | b':');
     match (&text[at..], secret) {
         ([first, second, ..], [_, wanted, ..]) => {
-            !is_lead(*first) && plain(*second) && !second.eq_ignore_ascii_case(wanted)
+            !is_escape_start(*first) && plain(*second) && !second.eq_ignore_ascii_case(wanted)
         }
         _ => false,
     }
 }
 
-/// Returns the text with every escape decoded, as often as it was escaped; as far as the steps last.
+/// Returns the text with all layers of escapes decoded. Stops early if the steps are spent.
 pub(crate) fn unescaped(text: &str, steps: &Steps) -> String {
     let text = text.as_bytes();
     let reader = Reader::new(text, steps);
@@ -89,13 +90,14 @@ pub(crate) fn unescaped(text: &str, steps: &Steps) -> String {
     String::from_utf8_lossy(&plain).into_owned()
 }
 
-/// Returns true if a spelling of `secret` may begin with `byte`.
+/// Returns true if an escaped form of `secret` may begin with `byte`.
 pub(crate) fn may_begin(secret: &[u8], byte: u8) -> bool {
     let first = secret.first().copied().unwrap_or_default();
-    byte.eq_ignore_ascii_case(&first) || is_lead(byte) || (byte == b'+' && first == b' ')
+    byte.eq_ignore_ascii_case(&first) || is_escape_start(byte) || (byte == b'+' && first == b' ')
 }
 
-/// Returns how many bytes of `rest` the unit is. Case does not matter: an answer in capitals gives nearly all of it away.
+/// Returns how many bytes of `rest` the unit matches. Case is ignored, because a response in capitals would reveal most of
+/// the secret.
 fn continues(rest: &[u8], unit: Unit) -> Option<usize> {
     match unit {
         Unit::Byte(byte) => rest[0].eq_ignore_ascii_case(&byte).then_some(1),
@@ -108,7 +110,7 @@ fn continues(rest: &[u8], unit: Unit) -> Option<usize> {
     }
 }
 
-/// Skips the bytes between the characters of a wider encoding (UTF-16, UTF-32), and line folds.
+/// Skips line folds, and the zero bytes between ASCII characters in UTF-16 and UTF-32.
 fn skip_filling(text: &[u8], mut at: usize, wanted: u8) -> usize {
     loop {
         at += match &text[at..] {
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn leads_and_escapes_in_any_order_take_few_steps_for_each_byte() {
+    fn escapes_in_any_order_take_few_steps_for_each_byte() {
         let pieces = [
             "&", "\\", "%", "=", "&amp;", "&#38;", "%25", "%5c", "\\u005c", "\\134", "=3D", "amp;",
             "#", "x", "u", "0", "a", ";",
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_before_is_not_read_again() {
+    fn readings_are_cached() {
         let of = |bytes: usize| steps_of(&"&amp;".repeat(bytes / 5)) / bytes as u64;
         assert!(of(100_000) <= of(1_000) + 1);
     }
@@ -163,6 +165,6 @@ mod tests {
         assert!(unescaped(&text, &steps).len() < text.len() / 10);
         assert!(steps.is_spent());
         let reader = Reader::new(b"abc", &steps);
-        assert_eq!(reader.match_at(0, b"abc"), None);
+        assert_eq!(reader.secret_end(0, b"abc"), None);
     }
 }

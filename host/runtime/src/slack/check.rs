@@ -1,4 +1,4 @@
-//! Asks Slack whose the token is and how the channels stand, before an alert needs them. Changes nothing at Slack.
+//! Checks, without posting anything, that the token is valid and that each configured channel accepts the app's messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,19 +13,19 @@ use super::api::{SlackApi, not_sent};
 use super::codes::{Meaning, meaning};
 use super::outcome::SlackFailure;
 
-/// The time of one call; Slack answers within a second if it works.
+/// The longest time of one call. Slack usually answers within a second.
 const CALL_MAX: Duration = Duration::from_secs(10);
-/// Bytes of an answer: a page of channels has some hundred kilobytes.
+/// The largest answer, in bytes. A page of channels has some hundred kilobytes.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
-/// Pages of 1,000 channels that are searched for a name.
+/// The most pages, of 1,000 channels each, that are searched for a name.
 const PAGES_MAX: usize = 10;
 
-/// What Slack says of the token and of the channels.
+/// The result of a check of the token and the channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlackReport {
-    /// Who the token is, or why that is not known.
-    pub bot: Result<Bot, SlackTrouble>,
-    /// What is wrong with each channel, by its name in the configuration; absent if it was not asked.
+    /// The bot that the token belongs to.
+    pub bot: Result<Bot, TokenProblem>,
+    /// The state of each channel, by its name below `slack.channels`. Empty if the bot is not known.
     pub channels: BTreeMap<String, ChannelState>,
 }
 
@@ -36,12 +36,12 @@ pub struct Bot {
     pub user: String,
     /// The workspace's name.
     pub team: String,
-    /// What it may do; absent if Slack does not say.
+    /// The scopes of the token; `None` if Slack's answer does not list them.
     pub scopes: Option<BTreeSet<String>>,
 }
 
 impl Bot {
-    /// Returns true if the token is known to lack a scope.
+    /// Returns true if the token's scopes are known and `scope` is not among them.
     #[must_use]
     pub fn lacks(&self, scope: &str) -> bool {
         let scopes = self.scopes.as_ref();
@@ -54,27 +54,27 @@ impl Bot {
     }
 }
 
-/// Why Slack did not say who the token is.
+/// Why the bot that a token belongs to is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SlackTrouble {
-    /// It does not answer, or its answer says nothing about the token.
+pub enum TokenProblem {
+    /// Slack did not answer, or with an error that is not about the token.
     Unreachable(String),
-    /// It refuses the token: its code, and what to do.
+    /// Slack rejects the token: its error code, and what to do.
     Refused(String),
 }
 
-/// What a channel is to the bot.
+/// Whether the bot can post to a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelState {
-    /// It can be posted to.
+    /// It can.
     Fine,
-    /// The bot has to be invited.
+    /// Not before it is invited.
     NotMember,
-    /// There is none.
+    /// There is no such channel.
     Missing,
-    /// There is one, and nobody can post to it.
+    /// The channel is archived.
     Archived,
-    /// It is not known, and why.
+    /// Not known, for this reason.
     Unchecked(String),
 }
 
@@ -139,14 +139,14 @@ impl ChannelInfo {
     }
 }
 
-/// Why a call has no answer.
-enum Why {
+/// Why a call has no result.
+enum CallError {
     Unreachable(String),
     Code { code: String, needed: String },
 }
 
-impl Why {
-    fn state(self, scopes: &str) -> ChannelState {
+impl CallError {
+    fn into_state(self, scopes: &str) -> ChannelState {
         ChannelState::Unchecked(match self {
             Self::Unreachable(why) => why,
             Self::Code { code, needed } if code == "missing_scope" => {
@@ -159,8 +159,8 @@ impl Why {
 }
 
 impl SlackApi {
-    /// Asks who the token is and, if that is known, what its channels are.
-    pub(crate) async fn ask_all(&self) -> SlackReport {
+    /// Checks the token and, if it is valid, each channel.
+    pub(crate) async fn check(&self) -> SlackReport {
         let bot = self.identify().await;
         let mut channels = BTreeMap::new();
         if let Ok(bot) = &bot {
@@ -169,13 +169,13 @@ impl SlackApi {
                 let state = if is_person(text) {
                     ChannelState::Unchecked("a person's id is not looked up".to_owned())
                 } else if is_id(text) {
-                    self.by_id(bot, text).await
+                    self.state_by_id(bot, text).await
                 } else {
                     if by_name.is_none() {
-                        by_name = Some(self.all(bot).await);
+                        by_name = Some(self.list_channels(bot).await);
                     }
                     let known = by_name.as_ref().map(|known| known.as_ref());
-                    named(bot, known, text.trim_start_matches('#'))
+                    state_by_name(bot, known, text.trim_start_matches('#'))
                 };
                 channels.insert(name.clone(), state);
             }
@@ -183,38 +183,46 @@ impl SlackApi {
         SlackReport { bot, channels }
     }
 
-    async fn identify(&self) -> Result<Bot, SlackTrouble> {
+    async fn identify(&self) -> Result<Bot, TokenProblem> {
         match self.post::<Identity>("auth.test", &[]).await {
             Ok((identity, scopes)) => Ok(Bot {
                 user: identity.user,
                 team: identity.team,
                 scopes,
             }),
-            Err(Why::Unreachable(why)) => Err(SlackTrouble::Unreachable(why)),
-            Err(Why::Code { code, needed }) => Err(match meaning(&code) {
+            Err(CallError::Unreachable(why)) => Err(TokenProblem::Unreachable(why)),
+            Err(CallError::Code { code, needed }) => Err(match meaning(&code) {
                 Meaning::SlackRefused(advice) => {
                     let advice = advice_of(&code, &needed, advice);
-                    SlackTrouble::Refused(format!("{code}: {advice}"))
+                    TokenProblem::Refused(format!("{code}: {advice}"))
                 }
-                // Any other code does not say whether the token is good.
-                _ => SlackTrouble::Unreachable(format!("Slack answered {code}")),
+                // Any other code is not about the token.
+                _ => TokenProblem::Unreachable(format!("Slack answered {code}")),
             }),
         }
     }
 
-    async fn by_id(&self, bot: &Bot, id: &str) -> ChannelState {
+    async fn state_by_id(&self, bot: &Bot, id: &str) -> ChannelState {
         match self
             .post::<Info>("conversations.info", &[("channel", id)])
             .await
         {
             Ok((info, _)) => info.channel.state(bot),
-            Err(Why::Code { code, .. }) if code == "channel_not_found" => missing(bot),
-            Err(why) => why.state("channels:read (groups:read if the channel is private)"),
+            Err(CallError::Code { code, .. }) if code == "channel_not_found" => {
+                state_if_not_found(bot)
+            }
+            Err(why) => why.into_state("channels:read (groups:read if the channel is private)"),
         }
     }
 
-    /// Lists the channels that the token may see.
-    async fn all(&self, bot: &Bot) -> Result<BTreeMap<String, ChannelInfo>, ChannelState> {
+    /// Lists the channels that the token can see, by name.
+    ///
+    /// # Errors
+    /// The state of every channel that is configured by name, if the list is not complete.
+    async fn list_channels(
+        &self,
+        bot: &Bot,
+    ) -> Result<BTreeMap<String, ChannelInfo>, ChannelState> {
         let types = if bot.lacks("groups:read") {
             "public_channel"
         } else if bot.lacks("channels:read") {
@@ -228,7 +236,7 @@ impl SlackApi {
             let form = [("types", types), ("limit", "1000"), ("cursor", &cursor)];
             let page = self.post::<Page>("conversations.list", &form).await;
             let (page, _) = page.map_err(|why| {
-                why.state("channels:read (groups:read if the channel is private)")
+                why.into_state("channels:read (groups:read if the channel is private)")
             })?;
             found.extend(page.channels.into_iter().map(|c| (c.name.clone(), c)));
             cursor = page.response_metadata.next_cursor;
@@ -246,10 +254,10 @@ impl SlackApi {
         &self,
         method: &str,
         form: &[(&str, &str)],
-    ) -> Result<(T, Option<BTreeSet<String>>), Why> {
+    ) -> Result<(T, Option<BTreeSet<String>>), CallError> {
         match tokio::time::timeout(CALL_MAX, self.post_form(method, form)).await {
             Ok(answer) => answer,
-            Err(_) => Err(Why::Unreachable(format!(
+            Err(_) => Err(CallError::Unreachable(format!(
                 "Slack has not answered for {} s",
                 CALL_MAX.as_secs()
             ))),
@@ -260,8 +268,8 @@ impl SlackApi {
         &self,
         method: &str,
         form: &[(&str, &str)],
-    ) -> Result<(T, Option<BTreeSet<String>>), Why> {
-        let unreachable = |why: String| Why::Unreachable(why);
+    ) -> Result<(T, Option<BTreeSet<String>>), CallError> {
+        let unreachable = |why: String| CallError::Unreachable(why);
         let url = self.settings.api_url.join(method);
         let url = url.map_err(|error| unreachable(format!("slack.api_url: {error}")))?;
         let Some(source) = &self.settings.token else {
@@ -319,7 +327,7 @@ impl SlackApi {
                 ..
             } => Ok((answer, scopes)),
             Envelope { ok: true, .. } => Err(unreadable()),
-            Envelope { error, needed, .. } => Err(Why::Code {
+            Envelope { error, needed, .. } => Err(CallError::Code {
                 code: code_of(error),
                 needed: scopes_of(needed),
             }),
@@ -327,7 +335,7 @@ impl SlackApi {
     }
 }
 
-fn named(
+fn state_by_name(
     bot: &Bot,
     known: Option<Result<&BTreeMap<String, ChannelInfo>, &ChannelState>>,
     name: &str,
@@ -335,14 +343,14 @@ fn named(
     match known {
         Some(Ok(known)) => known
             .get(name)
-            .map_or_else(|| missing(bot), |channel| channel.state(bot)),
+            .map_or_else(|| state_if_not_found(bot), |channel| channel.state(bot)),
         Some(Err(state)) => state.clone(),
         None => ChannelState::Unchecked("it was not asked".to_owned()),
     }
 }
 
-/// Returns the state of a channel that was not found: a private one is not shown to a token without the scope for it.
-fn missing(bot: &Bot) -> ChannelState {
+/// Returns the state of a channel that Slack did not find. A token that lacks a scope cannot see the channels of that kind.
+fn state_if_not_found(bot: &Bot) -> ChannelState {
     if bot.lacks("groups:read") {
         return ChannelState::Unchecked(
             "there is no public channel of this name or id; if it is private, the scope groups:read would show it"
@@ -366,7 +374,7 @@ fn is_id(text: &str) -> bool {
             .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 
-/// A direct message needs no invitation.
+/// Returns true for the ID of a user or a direct message, which need no invitation.
 fn is_person(text: &str) -> bool {
     text.len() >= 8
         && text.starts_with(['D', 'U', 'W'])

@@ -1,4 +1,5 @@
-//! What handlers post to: answers every request like Slack and notes when it came, at next to no cost.
+//! A server for the requests that handlers make: answers each one as Slack would and records when it arrived, at almost no
+//! cost.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,61 +11,61 @@ use tokio::sync::Notify;
 
 const ANSWER: &str = r##"{"ok":true,"channel":"C0123456","ts":"1700000000.000100"}"##;
 
-/// A server on loopback.
-pub(crate) struct StandIn {
-    /// Without a slash at the end.
+/// The server, on loopback.
+pub(crate) struct HttpSink {
+    /// Its base URL, without a trailing slash.
     pub(crate) url: String,
-    seen: Arc<Seen>,
+    received: Arc<Received>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct Received {
     requests: Mutex<Vec<(Instant, String)>>,
-    news: Notify,
+    arrived: Notify,
 }
 
-impl StandIn {
+impl HttpSink {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let seen = Arc::<Seen>::default();
-        let shared = Arc::clone(&seen);
+        let received = Arc::<Received>::default();
+        let shared = Arc::clone(&received);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, Arc::clone(&shared)));
             }
         });
-        Ok(Self { url, seen })
+        Ok(Self { url, received })
     }
 
-    /// Returns how many requests came.
+    /// Returns the number of recorded requests.
     pub(crate) fn count(&self) -> usize {
-        self.seen.requests.lock().len()
+        self.received.requests.lock().len()
     }
 
-    /// Waits until more than `count` came.
+    /// Waits until more than `count` requests are recorded.
     pub(crate) async fn wait_for_more_than(&self, count: usize) {
         loop {
-            let news = self.seen.news.notified();
+            let arrived = self.received.arrived.notified();
             if self.count() > count {
                 return;
             }
-            news.await;
+            arrived.await;
         }
     }
 
-    /// Forgets all but the first `count`.
+    /// Drops all records but the first `count`.
     pub(crate) fn keep(&self, count: usize) {
-        self.seen.requests.lock().truncate(count);
+        self.received.requests.lock().truncate(count);
     }
 
-    /// Returns when each came, with its path, and forgets them.
+    /// Returns the arrival time and the path of each request, and drops the records.
     pub(crate) fn take(&self) -> Vec<(Instant, String)> {
-        std::mem::take(&mut *self.seen.requests.lock())
+        std::mem::take(&mut *self.received.requests.lock())
     }
 }
 
-async fn serve(mut stream: TcpStream, seen: Arc<Seen>) -> anyhow::Result<()> {
+async fn serve(mut stream: TcpStream, received: Arc<Received>) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     let answer = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{ANSWER}",
@@ -83,13 +84,13 @@ async fn serve(mut stream: TcpStream, seen: Arc<Seen>) -> anyhow::Result<()> {
             }
         };
         buffer.drain(..length);
-        seen.requests.lock().push((Instant::now(), path));
-        seen.news.notify_waiters();
+        received.requests.lock().push((Instant::now(), path));
+        received.arrived.notify_waiters();
         stream.write_all(answer.as_bytes()).await?;
     }
 }
 
-/// Returns the path and the whole length of a request, once its head is there.
+/// Returns the path and the length of a request with its body, once its head is complete.
 fn request(bytes: &[u8]) -> Option<(String, usize)> {
     let head = bytes.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&bytes[..head]).ok()?;

@@ -4,32 +4,34 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{Phase, Slot};
+use super::{ConnectionState, Phase};
 
 /// Lets the endpoint of a request tell the server what it knows about the sender.
 #[derive(Clone, Debug)]
-pub(crate) struct Standing(Arc<Slot>);
+pub(crate) struct Standing(Arc<ConnectionState>);
 
 impl Standing {
-    pub(in crate::http::server) fn new(slot: Arc<Slot>) -> Self {
-        Self(slot)
+    pub(in crate::http::server) fn new(state: Arc<ConnectionState>) -> Self {
+        Self(state)
     }
 
     /// Returns a standing without a connection of this server.
-    pub(crate) fn unwatched() -> Self {
-        Self(Arc::new(Slot::new(Instant::now())))
+    pub(crate) fn detached() -> Self {
+        Self(Arc::new(ConnectionState::new(Instant::now())))
     }
 
     /// Notes that the sender is authenticated: its connection is evicted last.
-    pub(crate) fn prove(&self) {
-        self.0.prove();
+    pub(crate) fn authenticate(&self) {
+        self.0.authenticate();
         self.0.busy();
     }
 
     /// Notes that the body of an unauthenticated sender is being read: until it is complete it can be cut off.
     pub(crate) fn awaits_body(&self) {
         self.0.cut.store(false, Ordering::Relaxed);
-        self.0.phase.store(Phase::Unproved as u8, Ordering::Relaxed);
+        self.0
+            .phase
+            .store(Phase::UnauthenticatedBody as u8, Ordering::Relaxed);
     }
 
     /// Notes that the body is complete.
@@ -48,12 +50,12 @@ impl Standing {
     }
 
     /// Returns whether the whole connection was evicted, which is counted separately.
-    pub(crate) fn is_displaced(&self) -> bool {
-        self.0.displaced.load(Ordering::Relaxed)
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.0.evicted.load(Ordering::Relaxed)
     }
 
     /// Resolves once the body has to end.
-    pub(crate) async fn cut_off(&self) {
+    pub(crate) async fn must_end_body(&self) {
         // A notification of an earlier request may be left.
         while !self.is_cut() {
             self.0.cut_now.notified().await;
