@@ -187,13 +187,13 @@ impl Scheduler {
         let was_counted = std::mem::replace(&mut own.is_counted, true);
         let is_known = was_counted && before == Some(storm);
         change.belonged.push((id, before, was_counted));
-        if let Some(other) = before.filter(|other| *other != storm) {
-            if let Some(open) = self.storms.open_mut(other) {
-                if change.left.iter().all(|left| left.storm.id != other) {
-                    change.left.push(open.clone());
-                }
-                open.storm.count = open.storm.count.saturating_sub(1);
+        if let Some(other) = before.filter(|other| *other != storm)
+            && let Some(open) = self.storms.open_mut(other)
+        {
+            if change.left.iter().all(|left| left.storm.id != other) {
+                change.left.push(open.clone());
             }
+            open.storm.count = open.storm.count.saturating_sub(1);
         }
         !is_known
     }
