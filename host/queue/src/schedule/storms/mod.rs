@@ -6,20 +6,22 @@
 
 mod at_gate;
 mod generation;
+mod key;
 mod keys;
 mod taken_up;
+mod undo;
 
 use std::sync::Arc;
 
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Status};
 
 use crate::model::clock::Ticks;
-use crate::model::{LATE, Storm, StormKey, StormOptions};
+use crate::model::{Candidate, LATE, Storm, StormKey, StormOptions};
 
 use super::{Phase, Provisional, Scheduler};
-use keys::{Generation, PoolName, ticks};
+use key::ticks;
+use keys::{Generation, PoolName};
 
-pub(crate) use keys::Candidate;
 pub(super) use keys::{InStorm, Storms};
 
 /// How a representative stands.
