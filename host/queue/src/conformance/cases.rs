@@ -331,6 +331,7 @@ suite! {
         a_representative_that_is_parked_keeps_what_it_stands_for,
         if_too_much_waits_at_one_gate_it_runs_as_one_whatever_its_labels,
         as_much_as_may_wait_at_a_gate_passes_one_by_one,
+        what_waits_to_update_a_message_does_so_by_itself,
         at_a_gate_critical_ones_are_apart,
         representatives_that_wait_at_a_gate_bring_what_they_stand_for,
         what_waits_at_a_gate_runs_as_one_only_if_that_is_stored,

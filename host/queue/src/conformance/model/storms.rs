@@ -6,6 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
+use alert_manager_core::gate::Pass;
+
+use super::super::gates::post;
 use super::super::prelude::*;
 use super::cases;
 
@@ -21,6 +24,8 @@ enum Op {
     Settle(usize, End),
     /// The lease at this place has an effect.
     Post(usize),
+    /// The lease at this place has a message for the one channel: it is done, or parked.
+    Gate(usize),
     Advance(u64),
     /// How many may run.
     Caps(u32),
@@ -49,6 +54,7 @@ fn op() -> impl Strategy<Value = Op> {
         14 => (0..PODS, 0..2_u8, any::<bool>()).prop_map(|(p, s, r)| Op::Accept(p, s, r)),
         6 => (any::<usize>(), end).prop_map(|(place, end)| Op::Settle(place, end)),
         1 => any::<usize>().prop_map(Op::Post),
+        5 => any::<usize>().prop_map(Op::Gate),
         2 => (0..200_u64).prop_map(Op::Advance),
         1 => (600..90_000_u64).prop_map(Op::Advance),
         3 => (0..4_u32).prop_map(Op::Caps),
@@ -78,6 +84,10 @@ struct Storms<B: Bench> {
     given: BTreeMap<DeliveryId, Option<StormGiven>>,
     /// Those that another has run in the place of: what is sent again meanwhile comes behind them.
     members: BTreeSet<DeliveryId>,
+    /// Those that have an effect on record.
+    posted: BTreeSet<DeliveryId>,
+    /// Those that were parked without one: they may run as one with others, or with more than before.
+    parked: BTreeSet<DeliveryId>,
 }
 
 impl<B: Bench> Storms<B> {
@@ -94,6 +104,8 @@ impl<B: Bench> Storms<B> {
             held: Vec::new(),
             given: BTreeMap::new(),
             members: BTreeSet::new(),
+            posted: BTreeSet::new(),
+            parked: BTreeSet::new(),
         }
     }
 
@@ -104,6 +116,7 @@ impl<B: Bench> Storms<B> {
             }
             Op::Settle(place, end) => self.settle(place, end),
             Op::Post(place) => self.post(place).await,
+            Op::Gate(place) => self.pass(place),
             Op::Advance(by_s) => self.bench.advance(Duration::from_secs(by_s)),
             Op::Caps(most) => self.bench.set_caps(Caps::all(most)),
             Op::Crash => {
@@ -151,8 +164,23 @@ impl<B: Bench> Storms<B> {
             return;
         }
         let leased = &self.held[place % self.held.len()];
+        self.posted.insert(leased.id);
         let ledger = self.bench.ledger(leased, 1);
         ledger.record(vec![entry(0)]).await.unwrap();
+    }
+
+    fn pass(&mut self, place: usize) {
+        let Some(leased) = self.take(place) else {
+            return;
+        };
+        match self.bench.pass(&leased, &post()) {
+            Pass::Parked(parked) => {
+                let is_clean = !self.posted.contains(&leased.id);
+                self.parked.extend(is_clean.then_some(leased.id));
+                self.bench.park(&leased, parked, is_clean);
+            }
+            Pass::Granted | Pass::Superseded => self.bench.settle(&leased, Next::Done),
+        }
     }
 
     async fn pick(&self, place: usize) -> Option<DeliveryId> {
@@ -224,7 +252,10 @@ impl<B: Bench> Storms<B> {
         let before = self.given.insert(leased.id, given.clone()).flatten();
         match own.storm {
             None => assert_eq!(given, None, "it has left its storm: {own:?}"),
-            Some(_) => assert!(before.is_none() || given == before, "{own:?}"),
+            Some(_) => {
+                let is_new = before.is_none() || self.parked.remove(&own.id);
+                assert!(is_new || given == before, "{own:?}");
+            }
         }
     }
 

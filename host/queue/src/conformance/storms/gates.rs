@@ -1,10 +1,10 @@
 //! Storms at a gate: what is parked without an effect runs as one, too, and so does whatever waits there if it is too much.
 
 use alert_manager_core::alert::Priority;
-use alert_manager_core::gate::GateAsk;
+use alert_manager_core::gate::{GateAsk, GateName};
 
 use super::*;
-use crate::conformance::gates::post;
+use crate::conformance::gates::{ask, post};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -129,6 +129,20 @@ pub(crate) async fn as_much_as_may_wait_at_a_gate_passes_one_by_one<B: Bench>() 
         bench.wait_at_gate(of(&format!("Other{n}"), n), &asks).await;
     }
     for _ in 0..OVER {
+        let turn = bench.turn().await;
+        assert_eq!(turn.progress.storm, None);
+        assert!(bench.post(&turn, &asks).await);
+    }
+}
+
+pub(crate) async fn what_waits_to_update_a_message_does_so_by_itself<B: Bench>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    let asks = [ask(GateName::SlackUpdates, 1.0, 1)];
+    bench.fill_gate(&asks).await;
+    for n in 0..OVER + 2 {
+        bench.wait_at_gate(of(&format!("Other{n}"), n), &asks).await;
+    }
+    for _ in 0..OVER + 2 {
         let turn = bench.turn().await;
         assert_eq!(turn.progress.storm, None);
         assert!(bench.post(&turn, &asks).await);

@@ -1,6 +1,7 @@
-//! The mixed rule: what waits at one gate runs as one, whatever its labels, if too much waits there.
+//! The mixed rule: what waits to post to one channel runs as one, whatever its labels, if too much waits there.
 
 use alert_manager_core::alert::{DeliveryId, Priority, Status};
+use alert_manager_core::gate::GateName;
 
 use crate::model::clock::Ticks;
 use crate::model::{Formed, MEMBERS_MAX, StormKey};
@@ -10,13 +11,15 @@ use super::generation::Gathered;
 use super::keys::PoolName;
 
 impl Scheduler {
-    /// Has everything at a gate that may run as one do so with the delivery whose turn it is, if that is more than may wait.
-    /// Each that waits may stand for others already.
+    /// Has everything that may run as one, and waits to post to one channel, do so with the delivery whose turn it is, if that is
+    /// more than may wait. Each that waits may stand for others already. What waits to update a message has one of its own.
     pub(super) fn form_at_gate(&mut self, next: DeliveryId, now: Ticks) -> Option<Box<Formed>> {
         if !self.storms.is_on() || !self.may_merge(next) {
             return None;
         }
-        let gate = self.items[&next].at_gate.as_ref()?.gate.clone();
+        let names = self.items[&next].at_gate.as_ref()?.names();
+        let is_channel = |name: &&GateName| matches!(name, GateName::SlackChannel(_));
+        let gate = names.iter().find(is_channel)?.clone();
         let waiting = self.gates.waiting_at(&gate).into_iter();
         let waiting = waiting.map(|(_, id)| id);
         let alike: Vec<_> = waiting
