@@ -247,12 +247,6 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let (begins, grant, late) = {
             let mut scheduler = self.shared.scheduler.lock();
             if scheduler.has_room(&pipeline) {
-                let late = match (event.status, &storm) {
-                    (Status::Resolved, Some(_)) => {
-                        scheduler.late_firing(event.fingerprint, &route, event, self.group.ticks)
-                    }
-                    _ => None,
-                };
                 let entrant = Entrant {
                     id,
                     route: Arc::clone(&route),
@@ -272,13 +266,12 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                     alert_bytes: new.json.len(),
                     storm,
                 };
-                let grant = scheduler.admit(entrant, self.group.ticks);
-                if let Some(firing) = late {
-                    scheduler.run_with_resolved(firing, id);
-                }
-                match grant {
-                    Some(grant) => (Begins::Leased, Some(grant), late),
-                    None => (Begins::Waiting, None, late),
+                match scheduler.admit(entrant, self.group.ticks) {
+                    Some(grant) => (Begins::Leased, Some(grant), None),
+                    None => {
+                        let late = scheduler.run_with_late_firing(id, self.group.ticks);
+                        (Begins::Waiting, None, late)
+                    }
                 }
             } else {
                 (Begins::Backlog, None, None)

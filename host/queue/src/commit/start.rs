@@ -13,12 +13,12 @@ use alert_manager_core::gate::GateName;
 use crate::failpoint::Failpoint;
 use crate::model::clock::{Clock, Ticks};
 use crate::model::{
-    Abandoned, Caps, CrashOutcome, Delivery, GATE_CLOSED_MS_MAX, Grant, LastEnd, OpenError,
-    Options, Parking, Reason, Recovered, Row, State, Storm,
+    Abandoned, Candidate, Caps, CrashOutcome, Delivery, GATE_CLOSED_MS_MAX, Grant, LastEnd,
+    OpenError, Options, Parking, Reason, Recovered, Row, State, Storm,
 };
 use crate::rules::crashes;
 use crate::rules::deaths::Reports;
-use crate::schedule::{Candidate, Entrant, Scheduler};
+use crate::schedule::{Entrant, Scheduler};
 use crate::store::{Change, Committed, Found, Reader, Resolved, Store, StoreError, Txn};
 
 use super::committer::Committer;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use alert_manager_core::alert::{Alert, DeliveryId, Event, Labels, Status};
 
 use crate::model::{
-    Contents, Described, Formed, Generation, Grant, Lease, Progress, Reason, Row, StandsFor, State,
-    Storm,
+    Candidate, Contents, Described, Formed, Generation, Grant, Lease, Progress, Reason, Row,
+    StandsFor, State, Storm,
 };
 use crate::rules::revive::Reviver;
 use crate::rules::storm::{self, AfterDeath, Mark};
-use crate::schedule::{Candidate, Entrant, Leaves, Standing};
+use crate::schedule::{Entrant, Leaves, Standing};
 use crate::store::{Change, SettleMembers, StoreError, Txn, Wanted};
 
 use super::group::Work;

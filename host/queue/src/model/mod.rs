@@ -52,7 +52,7 @@ pub(crate) use parcel::NewAlert;
 pub(crate) use pipeline::{join_handlers, split_handlers};
 pub(crate) use row::{AfterLease, CrashOutcome, NewDelivery, Parking, Row, Text};
 pub(crate) use storm::{
-    DESCRIBED_MAX, Described, Formed, Generation, LATE, LIFE, MEMBERS_MAX, QUIET, StandsFor, Storm,
-    StormKey,
+    Candidate, DESCRIBED_MAX, Described, Formed, Generation, LATE, LIFE, MEMBERS_MAX, QUIET,
+    StandsFor, Storm, StormKey,
 };
 pub(crate) use waiting::GATE_CLOSED_MS_MAX;

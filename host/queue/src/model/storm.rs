@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alert_manager_core::alert::{Alert, DeliveryId, HandlerName, Labels, Priority, Timestamp};
+use alert_manager_core::alert::{
+    Alert, DeliveryId, Event, HandlerName, Labels, Priority, Timestamp,
+};
 
 /// A storm without a firing for this long has become quiet: what comes then runs alone, and a storm of which all alerts have
 /// resolved is closed.
@@ -109,4 +111,18 @@ pub(crate) struct Described {
     pub(crate) id: DeliveryId,
     /// Absent if memory had no room for it.
     pub(crate) alert: Option<Arc<Alert>>,
+}
+
+/// A delivery that may run as one with others, or be one of those.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    /// The values by which a storm is recognized.
+    pub(crate) text: Arc<str>,
+    pub(crate) event: Event,
+    /// The storm that it belongs to: its firing does, or it fired in it before.
+    pub(crate) storm: Option<DeliveryId>,
+    /// True if it is counted there already.
+    pub(crate) is_counted: bool,
+    /// True if it has run, and was parked without an effect or a doubt.
+    pub(crate) is_clean: bool,
 }

@@ -6,9 +6,8 @@ use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Pri
 use alert_manager_core::gate::Parked;
 use alert_manager_core::journal::Dependency;
 
-use super::storms::Candidate;
-use crate::model::OtherRoutes;
 use crate::model::clock::Ticks;
+use crate::model::{Candidate, OtherRoutes};
 
 /// A delivery that is added to the schedule: new, retried by a person, or found in the store at startup.
 #[derive(Clone, Debug)]

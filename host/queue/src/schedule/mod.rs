@@ -39,7 +39,7 @@ use turn::Class;
 use wake::{Recoveries, Waiters};
 
 pub(crate) use entry::{Ended, Entrant, Origin, Withdrawn};
-pub(crate) use storms::{Candidate, Leaves, Standing};
+pub(crate) use storms::{Leaves, Standing};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {

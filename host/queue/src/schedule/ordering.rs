@@ -66,13 +66,12 @@ impl FingerprintQueue {
         self.queued.iter().map(|queued| queued.id)
     }
 
-    /// Returns the last on a route.
-    pub(super) fn last_on(&self, route: &str) -> Option<DeliveryId> {
-        let last = self
-            .queued
-            .iter()
-            .rev()
-            .find(|queued| &*queued.route == route);
+    /// Returns the last before a delivery on its route.
+    pub(super) fn before(&self, id: DeliveryId) -> Option<DeliveryId> {
+        let index = self.queued.iter().position(|queued| queued.id == id)?;
+        let route = &self.queued[index].route;
+        let mut before = self.queued.range(..index).rev();
+        let last = before.find(|queued| queued.route == *route);
         last.map(|queued| queued.id)
     }
 

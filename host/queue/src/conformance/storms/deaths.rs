@@ -31,11 +31,11 @@ pub(crate) async fn one_that_dies_without_an_effect_dies_alone_and_the_next_take
 pub(crate) async fn three_take_over_at_most_then_the_rest_is_dead_in_one_dead_letter<B: Bench>() {
     let mut bench = still::<B>().reporting();
     let (ids, mut leased) = bench.storm(0..8).await;
-    for takeover in 1..=3 {
+    for next in &ids[1..=3] {
         bench.settled(&leased, dead()).await;
         bench = bench.crash().reporting();
         leased = bench.representative().await;
-        assert_eq!(leased.id, ids[takeover]);
+        assert_eq!(leased.id, *next);
     }
     bench.settled(&leased, dead()).await;
     bench.are(&ids, State::Dead, Some(Reason::Failed)).await;

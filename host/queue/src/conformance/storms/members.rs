@@ -59,8 +59,8 @@ pub(crate) async fn members_end_in_the_transaction_of_their_representative<B: Be
     let mut bench = still::<B>();
     let (ids, leased) = bench.storm(0..5).await;
     bench.fail_writes(true);
-    bench.settle(&leased, Next::Done);
     let failures = bench.bench.failures();
+    bench.settle(&leased, Next::Done);
     eventually(async || bench.bench.failures() > failures).await;
     bench.are(&ids[1..], State::Queued, None).await;
     bench.fail_writes(false);
@@ -75,8 +75,8 @@ pub(crate) async fn a_generation_that_cannot_be_stored_is_formed_when_it_can<B: 
     let mut bench = still::<B>();
     let ids = bench.all_down(0..5).await;
     bench.fail_writes(true);
-    bench.go();
     let failures = bench.bench.failures();
+    bench.go();
     eventually(async || bench.bench.failures() > failures).await;
     for id in &ids {
         assert_eq!(bench.coalesced_into(*id).await, None);

@@ -197,10 +197,12 @@ pub(crate) async fn a_resolved_that_dies_takes_the_firing_with_it_and_one_that_i
     bench
         .are(&[firing, resolved], State::Dead, Some(Reason::Failed))
         .await;
+    bench.set_caps(Caps::all(0));
     assert_eq!(
         bench.queue.retry(resolved, Force::No).await,
         Ok(Selected::Dead)
     );
+    bench.go();
     let leased = bench.only_lease().await;
     assert_eq!(leased.id, resolved);
     bench.settled(&leased, Next::Done).await;

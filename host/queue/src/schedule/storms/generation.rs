@@ -187,13 +187,13 @@ impl Scheduler {
         let was_counted = std::mem::replace(&mut own.is_counted, true);
         let is_known = was_counted && before == Some(storm);
         change.belonged.push((id, before, was_counted));
-        if let Some(other) = before.filter(|other| *other != storm) {
-            if let Some(open) = self.storms.open_mut(other) {
-                if change.left.iter().all(|left| left.storm.id != other) {
-                    change.left.push(open.clone());
-                }
-                open.storm.count = open.storm.count.saturating_sub(1);
+        if let Some(other) = before.filter(|other| *other != storm)
+            && let Some(open) = self.storms.open_mut(other)
+        {
+            if change.left.iter().all(|left| left.storm.id != other) {
+                change.left.push(open.clone());
             }
+            open.storm.count = open.storm.count.saturating_sub(1);
         }
         !is_known
     }
@@ -318,69 +318,8 @@ impl Scheduler {
         }
     }
 
-    /// Undoes the forming of a generation.
-    pub(in crate::schedule) fn undo_generation(&mut self, representative: DeliveryId, now: Ticks) {
-        let Some(generation) = self.storms.generations.remove(&representative) else {
-            return;
-        };
-        let mut members = generation.members;
-        let mut merged = Vec::new();
-        if let Some(before) = generation.before {
-            if let Some(storm) = generation.storm {
-                self.storms.put_back(storm, before.open);
-            }
-            for open in before.left {
-                self.storms.put_back(open.storm.id, Some(open));
-            }
-            for (id, storm, is_counted) in before.belonged {
-                if let Some(own) = &mut self.item(id).storm {
-                    own.is_counted = is_counted;
-                    own.storm = storm;
-                }
-            }
-            merged = before.merged;
-        }
-        self.free_pools(&generation.pools, now);
-        for (id, generation) in merged {
-            for member in &generation.members {
-                self.item(*member).phase = Phase::Member { of: id };
-                members.remove(member);
-            }
-            for name in &generation.pools {
-                if let Some(pool) = self.storms.pool_mut(*name) {
-                    pool.running = Some(id);
-                }
-            }
-            self.storms.generations.insert(id, generation);
-        }
-        for member in members {
-            self.item(member).phase = Phase::Waiting;
-            self.wait_again(member, now);
-        }
-        self.wait_again(representative, now);
-    }
-
-    /// A firing does not run with its resolved after all.
-    pub(in crate::schedule) fn undo_runs_with(&mut self, firing: DeliveryId, now: Ticks) {
-        let Phase::Member { of } = self.items[&firing].phase else {
-            return;
-        };
-        self.storms.generations.remove(&of);
-        self.move_ahead(firing, of);
-        self.item(firing).phase = Phase::Waiting;
-        self.wait_again(firing, now);
-    }
-
-    /// A member did not come with its representative after all.
-    pub(in crate::schedule) fn undo_adoption(&mut self, member: DeliveryId, now: Ticks) {
-        if let Some(of) = self.representative_of(member) {
-            self.leave_generation(member, of);
-        }
-        self.remove(member, now);
-    }
-
     /// The next generation of each of these pools may be formed.
-    fn free_pools(&mut self, names: &[PoolName], now: Ticks) {
+    pub(super) fn free_pools(&mut self, names: &[PoolName], now: Ticks) {
         for name in names {
             let Some(pool) = self.storms.pool_mut(*name) else {
                 continue;
@@ -451,6 +390,10 @@ impl Scheduler {
             let id = entrant.id;
             self.insert(entrant, now);
             self.item(id).phase = Phase::Member { of };
+            if self.items[&id].fingerprint == self.items[&of].fingerprint {
+                // A firing runs with its resolved, which goes first.
+                self.move_ahead(of, id);
+            }
             self.provisional.push(Provisional::Adopted(id));
             ids.insert(id);
         }

@@ -1,29 +1,15 @@
-//! What is known of each key: how many came lately, what of it may run as one, and which storms are open.
+//! All keys, the storms that are open, and the generations that have not ended.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap};
 
 use alert_manager_core::alert::{DeliveryId, Event};
 
 use crate::model::clock::Ticks;
-use crate::model::{LIFE, QUIET, Storm, StormKey, StormOptions};
+use crate::model::{Candidate, LIFE, QUIET, Storm, StormKey, StormOptions};
 
-/// A delivery that may run as one with others, or be one of those.
-#[derive(Clone, Debug)]
-pub(crate) struct Candidate {
-    /// The values by which a storm is recognized.
-    pub(crate) text: Arc<str>,
-    pub(crate) event: Event,
-    /// The storm that it belongs to: its firing does, or it fired in it before.
-    pub(crate) storm: Option<DeliveryId>,
-    /// True if it is counted there already.
-    pub(crate) is_counted: bool,
-    /// True if it has run, and was parked without an effect or a doubt.
-    pub(crate) is_clean: bool,
-}
+use super::key::{Key, Pool, ticks};
 
-/// The same of what is in the schedule.
+/// A [`Candidate`] that is in the schedule.
 #[derive(Debug)]
 pub(in crate::schedule) struct InStorm {
     pub(super) key: usize,
@@ -39,21 +25,6 @@ impl InStorm {
     }
 }
 
-/// What may run as one now, and what of it does.
-#[derive(Debug, Default)]
-pub(super) struct Pool {
-    /// The representative of the generation that has not ended. One at a time.
-    pub(super) running: Option<DeliveryId>,
-    /// Those that may be part of the next.
-    pub(super) eligible: BTreeSet<DeliveryId>,
-}
-
-impl Pool {
-    fn is_idle(&self) -> bool {
-        self.running.is_none() && self.eligible.is_empty()
-    }
-}
-
 /// Which pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PoolName {
@@ -61,69 +32,6 @@ pub(super) enum PoolName {
     Firings(usize),
     /// What has resolved of a storm.
     Resolves(DeliveryId),
-}
-
-#[derive(Debug)]
-pub(super) struct Key {
-    key: StormKey,
-    /// When the last of it came, one more than make no storm.
-    arrivals: VecDeque<Ticks>,
-    /// When the last came since it is in a storm.
-    stormy: Option<Ticks>,
-    /// The storm that is open.
-    pub(super) storm: Option<DeliveryId>,
-    pub(super) pool: Pool,
-    /// How many in the schedule have this key.
-    items: usize,
-}
-
-impl Key {
-    fn new(key: StormKey) -> Self {
-        Self {
-            key,
-            arrivals: VecDeque::new(),
-            stormy: None,
-            storm: None,
-            pool: Pool::default(),
-            items: 0,
-        }
-    }
-
-    /// Returns true if what waits of it runs as one. What came during the storm does so however long it had to wait.
-    fn is_in_storm(&self, now: Ticks) -> bool {
-        let is_recent = |last: Ticks| now - last <= ticks(QUIET);
-        self.stormy
-            .is_some_and(|last| is_recent(last) || self.pool.eligible.len() > 1)
-    }
-
-    fn arrive(&mut self, at: Ticks, options: StormOptions) {
-        let is_over = |last: Ticks| at - last > ticks(QUIET);
-        if self.stormy.is_some_and(is_over) && self.pool.is_idle() {
-            self.stormy = None;
-        }
-        let most = options.over as usize + 1;
-        self.arrivals.push_back(at);
-        while self.arrivals.len() > most {
-            self.arrivals.pop_front();
-        }
-        let is_many = self.arrivals.len() == most
-            && self
-                .arrivals
-                .front()
-                .is_some_and(|first| at - first <= ticks(options.within));
-        if is_many || self.stormy.is_some() {
-            self.stormy = self.stormy.max(Some(at));
-        }
-    }
-
-    fn is_forgotten(&self, now: Ticks, within: Duration) -> bool {
-        let last = self.arrivals.back();
-        self.items == 0
-            && self.storm.is_none()
-            && self.pool.is_idle()
-            && self.stormy.is_none_or(|last| now - last > ticks(QUIET))
-            && last.is_none_or(|last| now - last > ticks(within))
-    }
 }
 
 /// A storm that is open, by the monotonic clock.
@@ -375,12 +283,10 @@ fn closes_at(open: &Open) -> Ticks {
     }
 }
 
-pub(super) fn ticks(of: Duration) -> Ticks {
-    Ticks::try_from(of.as_millis()).unwrap_or(Ticks::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use alert_manager_core::alert::{HandlerName, Priority};
 
     use super::*;

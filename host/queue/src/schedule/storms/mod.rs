@@ -6,20 +6,22 @@
 
 mod at_gate;
 mod generation;
+mod key;
 mod keys;
 mod taken_up;
+mod undo;
 
 use std::sync::Arc;
 
-use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Status};
+use alert_manager_core::alert::{DeliveryId, Event, Status};
 
 use crate::model::clock::Ticks;
-use crate::model::{LATE, Storm, StormKey, StormOptions};
+use crate::model::{Candidate, LATE, Storm, StormKey, StormOptions};
 
 use super::{Phase, Provisional, Scheduler};
-use keys::{Generation, PoolName, ticks};
+use key::ticks;
+use keys::{Generation, PoolName};
 
-pub(crate) use keys::Candidate;
 pub(super) use keys::{InStorm, Storms};
 
 /// How a representative stands.
@@ -239,35 +241,37 @@ impl Scheduler {
         }
     }
 
-    /// Returns the firing that a resolved which is about to enter ends, if it has waited so long that nobody is to be notified of
-    /// it any more, and nothing of it was done.
-    pub(crate) fn late_firing(
-        &self,
-        fingerprint: Fingerprint,
-        route: &str,
-        resolved: Event,
+    /// Has the firing that a resolved ends run with that, if it has waited so long that nobody is to be notified of it any more,
+    /// and nothing of it was done. Returns it.
+    pub(crate) fn run_with_late_firing(
+        &mut self,
+        resolved: DeliveryId,
         now: Ticks,
     ) -> Option<DeliveryId> {
         if !self.storms.is_on() {
             return None;
         }
-        let firing = self.fingerprints.get(&fingerprint)?.last_on(route)?;
+        let ended = self.items[&resolved].storm.as_ref()?.event;
+        if ended.status != Status::Resolved {
+            return None;
+        }
+        let queue = self.fingerprints.get(&ended.fingerprint)?;
+        let firing = queue.before(resolved)?;
         let item = &self.items[&firing];
         let own = item.storm.as_ref()?;
-        let is_ended = Event {
-            status: Status::Firing,
-            ..resolved
-        } == own.event;
-        let is_eligible = self
+        let is_its_firing = own.event
+            == Event {
+                status: Status::Firing,
+                ..ended
+            };
+        let pool = self
             .pool_name(firing)
-            .and_then(|name| self.storms.pool(name))
-            .is_some_and(|pool| pool.eligible.contains(&firing));
+            .and_then(|name| self.storms.pool(name));
+        let is_eligible = pool.is_some_and(|pool| pool.eligible.contains(&firing));
         let is_late = now - item.since > ticks(LATE);
-        (is_ended && is_eligible && is_late && own.storm.is_none()).then_some(firing)
-    }
-
-    /// Has a firing run with its resolved, which was just taken in.
-    pub(crate) fn run_with_resolved(&mut self, firing: DeliveryId, resolved: DeliveryId) {
+        if !(is_its_firing && is_eligible && is_late && own.storm.is_none()) {
+            return None;
+        }
         self.dequeue(firing);
         self.item(firing).phase = Phase::Member { of: resolved };
         self.move_ahead(resolved, firing);
@@ -279,6 +283,7 @@ impl Scheduler {
         };
         self.storms.generations.insert(resolved, generation);
         self.provisional.push(Provisional::RunsWith(firing));
+        Some(firing)
     }
 
     fn move_ahead(&mut self, id: DeliveryId, of: DeliveryId) {
