@@ -351,4 +351,27 @@ mod tests {
         assert_eq!(left, [("a call that was under way", 6)]);
         assert_eq!(step.begin(7), 6);
     }
+
+    #[test]
+    fn a_delivery_is_clean_until_something_of_it_is_on_record_in_doubt_or_done() {
+        let clean = || Progress::new(&[HandlerName::new("notify")]);
+        let mut parked = clean();
+        assert_eq!(parked.steps[1].begin(1), 1);
+        parked.steps[1].take_back();
+        parked.end_lease(1);
+        assert_eq!(parked.steps[1].begin(2), 1, "the same try");
+        parked.steps[0].status = StepStatus::Done;
+        assert!(parked.is_clean());
+        let changes: [fn(&mut Progress); 4] = [
+            |progress| progress.steps[0].has_effect = true,
+            |progress| progress.steps[1].has_effect = true,
+            |progress| progress.steps[1].status = StepStatus::Done,
+            |progress| progress.interrupt(3),
+        ];
+        for (n, change) in changes.into_iter().enumerate() {
+            let mut progress = clean();
+            change(&mut progress);
+            assert!(!progress.is_clean(), "{n}");
+        }
+    }
 }

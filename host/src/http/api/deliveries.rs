@@ -136,9 +136,13 @@ pub(super) async fn story(
     Path(id): Path<String>,
 ) -> Result<axum::Json<api::Story>, ApiError> {
     let id = parse_id(&id)?;
+    // Before the story is read: what led to the wait is stored already.
+    let waiting = api.queue.waiting(id).map(api::Waiting::from);
     let story = api.queue.story(id).await.map_err(|e| store(&e))?;
     let story = story.ok_or_else(|| unknown(id))?;
-    let waiting = api.queue.waiting(id).map(api::Waiting::from);
+    let state = story.delivery.state;
+    let waits = matches!(state, DeliveryState::Queued | DeliveryState::Retrying);
+    let waiting = waiting.filter(|_| waits);
     Ok(axum::Json(api::Story {
         waiting,
         ..story_of(&api.handlers.load(), story)

@@ -1,7 +1,7 @@
 //! What becomes of a step after one try, as tables.
 
 use super::*;
-use crate::alert::HandlerName;
+use crate::alert::{HandlerName, Priority};
 
 fn actor() -> Step {
     Progress::new(&[HandlerName::new("a")])
@@ -318,4 +318,56 @@ fn a_delivery_waits_for_the_actor_that_is_due_first_and_is_dead_if_any_is() {
         Next::Done,
         "an enrichment's failure only informs"
     );
+}
+
+#[test]
+fn what_waited_for_its_turn_for_too_long_ends_and_what_waits_for_less_does_not() {
+    let gate = || Some((at(0).now, "slack channel alerts".to_owned()));
+    let age = policy().age_max;
+    let mut step = actor();
+    assert!(
+        !expired_in_turn(&mut step, &policy(), age),
+        "it did not wait"
+    );
+    step.parked = gate();
+    let sooner = age.saturating_sub(Duration::from_millis(1));
+    assert!(!expired_in_turn(&mut step, &policy(), sooner));
+    assert_eq!(step.status, StepStatus::Pending);
+    assert!(expired_in_turn(&mut step, &policy(), age));
+    assert!(step.expired && step.status == StepStatus::Failed);
+}
+
+#[test]
+fn a_delivery_expires_only_if_none_of_its_actors_failed_for_another_reason() {
+    let failed = |expired| Step {
+        status: StepStatus::Failed,
+        expired,
+        last_error: Some("why".to_owned()),
+        ..actor()
+    };
+    for (first, second, expires) in [
+        (true, true, true),
+        (true, false, false),
+        (false, true, false),
+    ] {
+        let progress = Progress {
+            steps: vec![failed(first), failed(second)],
+            ..Progress::default()
+        };
+        let ended = next(&progress);
+        assert_eq!(matches!(ended, Next::Expired(_)), expires, "{ended:?}");
+        assert!(expires || matches!(ended, Next::Dead(_)), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_critical_alert_is_enriched_in_half_of_the_time() {
+    let budget = EnrichBudget::default();
+    for (priority, part) in [
+        (Priority::Critical, 2),
+        (Priority::Warning, 1),
+        (Priority::Normal, 1),
+    ] {
+        assert_eq!(budget.of(priority).within * part, budget.within);
+    }
 }
