@@ -1,4 +1,4 @@
-//! Python environments with packages of PyPI, made once below `target/`.
+//! Python environments with packages of `PyPI`, made once below `target/`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
