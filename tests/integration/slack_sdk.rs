@@ -15,10 +15,9 @@ fn interpreter() -> Option<PathBuf> {
     match tokio::task::block_in_place(|| python::environment("slack-sdk", &[PACKAGE])) {
         Ok(python) => Some(python),
         Err(error) if std::env::var_os("CI").is_none() => {
-            use std::io::Write as _;
-            // Not captured: what is skipped is to be seen.
-            let skipped = "SKIPPED: Slack's own client did not judge the fake of Slack";
-            let _ = writeln!(std::io::stderr(), "{skipped}: {error:#}");
+            tests::skipped(&format!(
+                "SKIPPED: Slack's own client did not judge the fake of Slack: {error:#}"
+            ));
             None
         }
         Err(error) => panic!("{error:#}"),

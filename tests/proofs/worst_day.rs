@@ -30,7 +30,8 @@ fn day() -> WorstDay {
     match is_long {
         true => WorstDay::whole(1),
         false => WorstDay {
-            alerts: 4_000,
+            alerts: 2_000,
+            alertnames: 12,
             criticals: 20,
             speed: 6,
         },

@@ -3,8 +3,6 @@
 
 use serde_json::{Value, json};
 
-/// Alertnames; a quarter of them goes to the handler that asks Kubernetes.
-const ALERTNAMES: usize = 40;
 const NAMESPACES: usize = 200;
 /// Alerts of one group.
 const GROUP: usize = 50;
@@ -16,6 +14,8 @@ pub const CHANNELS: [&str; 3] = ["alerts", "oncall", "general"];
 pub struct WorstDay {
     /// All alerts, the critical ones among them.
     pub alerts: usize,
+    /// Alertnames of the others; a quarter of them goes to the handler that asks Kubernetes.
+    pub alertnames: usize,
     /// Critical ones, each in a group of its own.
     pub criticals: usize,
     /// Its times, and those of the configuration, are so many times shorter than on a real day.
@@ -39,6 +39,7 @@ impl WorstDay {
     pub fn whole(speed: u32) -> Self {
         Self {
             alerts: 10_000,
+            alertnames: 40,
             criticals: 20,
             speed,
         }
@@ -97,8 +98,8 @@ impl WorstDay {
         let mut bodies: Vec<_> = (0..groups)
             .map(|group| {
                 let alerts = group * GROUP..others.min((group + 1) * GROUP);
-                let alertname = name_of(group % ALERTNAMES);
-                let team = CHANNELS[group % ALERTNAMES % CHANNELS.len()];
+                let alertname = name_of(group % self.alertnames);
+                let team = CHANNELS[group % self.alertnames % CHANNELS.len()];
                 let alerts = alerts.map(|n| alert(&alertname, n, "warning", team, status));
                 Body {
                     json: body(&alertname, alerts.collect(), status),
@@ -188,7 +189,7 @@ mod tests {
             let values: BTreeSet<_> = alerts().map(|a| a["labels"][label].to_string()).collect();
             values.len()
         };
-        assert_eq!(distinct("alertname"), ALERTNAMES + 20);
+        assert_eq!(distinct("alertname"), 40 + 20);
         assert_eq!((distinct("namespace"), distinct("team")), (NAMESPACES, 3));
         assert_eq!(distinct("pod"), 10_000);
         let critical = alerts()
