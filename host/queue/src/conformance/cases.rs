@@ -333,6 +333,7 @@ suite! {
         as_much_as_may_wait_at_a_gate_passes_one_by_one,
         what_waits_to_update_a_message_does_so_by_itself,
         at_a_gate_critical_ones_are_apart,
+        a_member_that_is_cancelled_when_its_gate_has_a_turn_is_not_part_of_that,
         representatives_that_wait_at_a_gate_bring_what_they_stand_for,
         what_waits_at_a_gate_runs_as_one_only_if_that_is_stored,
     ]

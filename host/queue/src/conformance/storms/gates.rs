@@ -173,10 +173,12 @@ pub(crate) async fn at_a_gate_critical_ones_are_apart<B: Bench>() {
     assert_eq!(fact(&turn, "storm.count"), "4", "the others");
 }
 
-pub(crate) async fn representatives_that_wait_at_a_gate_bring_what_they_stand_for<B: Bench>() {
-    let mut bench = Harness::<B>::with(options(), Caps::all(8));
-    let asks = post();
-    bench.fill_gate(&asks).await;
+/// Has several generations wait at one gate; returns their deliveries.
+async fn generations_at_a_gate<B: Bench>(
+    bench: &mut Harness<B>,
+    asks: &[GateAsk],
+) -> Vec<Vec<DeliveryId>> {
+    bench.fill_gate(asks).await;
     let mut ids = Vec::new();
     for n in 0..OVER + 1 {
         bench.set_caps(Caps::all(0));
@@ -187,9 +189,39 @@ pub(crate) async fn representatives_that_wait_at_a_gate_bring_what_they_stand_fo
         bench.go();
         let leased = bench.only_lease().await;
         assert_eq!(leased.id, own[0]);
-        assert!(!bench.post(&leased, &asks).await);
+        assert!(!bench.post(&leased, asks).await);
         ids.push(own);
     }
+    ids
+}
+
+pub(crate) async fn a_member_that_is_cancelled_when_its_gate_has_a_turn_is_not_part_of_that<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    let ids = generations_at_a_gate(&mut bench, &post()).await;
+    // The next transaction cancels it, and has the turn.
+    bench.clock.advance(SECOND);
+    let member = ids[2][2];
+    bench.queue.cancel(member).await.unwrap();
+    let turn = bench.only_lease().await;
+    assert_eq!((turn.id, fact(&turn, "storm.count")), (ids[0][0], "15"));
+    assert_eq!(bench.story(turn.id).await.members.unwrap().count, 14);
+    assert_eq!(bench.coalesced_into(member).await, None);
+    bench.settled(&turn, Next::Dead("why".into())).await;
+    let next = bench.only_lease().await;
+    assert_eq!((next.id, fact(&next, "storm.count")), (ids[0][1], "14"));
+    bench.settled(&next, Next::Done).await;
+    bench
+        .are(&[member], State::Dead, Some(Reason::Cancelled))
+        .await;
+    let counts = bench.queue.counts();
+    assert_eq!((counts.depth, counts.losses.storm), (0, 13));
+}
+
+pub(crate) async fn representatives_that_wait_at_a_gate_bring_what_they_stand_for<B: Bench>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    let ids = generations_at_a_gate(&mut bench, &post()).await;
     let turn = bench.turn().await;
     assert_eq!(turn.id, ids[0][0]);
     assert_eq!(fact(&turn, "storm.count"), "16");

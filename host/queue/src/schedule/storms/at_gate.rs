@@ -55,7 +55,10 @@ impl Scheduler {
                 gathered.members.push(id);
             }
             if let Some(generation) = self.storms.generations.remove(&id) {
-                gathered.members.extend(&generation.members);
+                // One that was cancelled in this transaction goes.
+                let members = generation.members.iter().copied();
+                let members = members.filter(|member| self.representative_of(*member) == Some(id));
+                gathered.members.extend(members);
                 gathered.pools.extend(&generation.pools);
                 gathered.merged.push((id, generation));
             }

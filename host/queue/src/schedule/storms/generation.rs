@@ -298,8 +298,12 @@ impl Scheduler {
         let generation = self.storms.generations.get(&representative)?;
         let storm = self.open_storm(generation.storm?)?.clone();
         let members = generation.members.iter().copied();
-        let mut all: Vec<_> = [representative].into_iter().chain(members).collect();
-        all.sort_by_key(|id| (self.items[id].priority, *id));
+        let all = [representative].into_iter().chain(members);
+        let mut all: Vec<_> = all
+            .filter_map(|id| Some((self.items.get(&id)?.priority, id)))
+            .collect();
+        all.sort_unstable();
+        let all = all.into_iter().map(|(_, id)| id).collect();
         Some((storm, self.described(all)))
     }
 

@@ -224,9 +224,9 @@ impl Scheduler {
     /// Returns how a representative stands; nothing if it runs for itself alone.
     pub(crate) fn standing(&self, id: DeliveryId) -> Option<Standing> {
         let generation = self.storms.generations.get(&id)?;
-        let is_member = |id: &&DeliveryId| matches!(self.items[*id].phase, Phase::Member { .. });
+        let is_member = |member: &&DeliveryId| self.representative_of(**member) == Some(id);
         Some(Standing {
-            storm: generation.storm.and_then(|id| self.open_storm(id)).cloned(),
+            storm: generation.storm.and_then(|storm| self.open_storm(storm)).cloned(),
             next: generation.members.iter().find(is_member).copied(),
             members: generation.members.iter().filter(is_member).count() as u64,
             status: self.status_of(id),

@@ -27,7 +27,8 @@ pub(super) fn coalesce(
 ) -> rusqlite::Result<()> {
     let storm = storm.map(DeliveryId::as_raw);
     let mut member = conn.prepare_cached(
-        "UPDATE deliveries SET representative = ?2, storm = coalesce(?3, storm) WHERE id = ?1",
+        "UPDATE deliveries SET representative = ?2, storm = coalesce(?3, storm)
+         WHERE id = ?1 AND state < 3",
     )?;
     for id in members {
         member.execute(params![id.as_raw(), representative.as_raw(), storm])?;
