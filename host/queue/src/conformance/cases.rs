@@ -336,6 +336,7 @@ suite! {
         a_member_that_is_cancelled_when_its_gate_has_a_turn_is_not_part_of_that,
         representatives_that_wait_at_a_gate_bring_what_they_stand_for,
         what_waits_at_a_gate_runs_as_one_only_if_that_is_stored,
+        what_waits_behind_a_generation_at_a_gate_does_so_if_a_turn_cannot_be_stored,
     ]
     storm_members: [
         members_are_done_with_their_representative_and_say_so,

@@ -260,3 +260,21 @@ pub(crate) async fn what_waits_at_a_gate_runs_as_one_only_if_that_is_stored<B: B
     assert!(bench.post(&turn, &asks).await);
     assert_eq!(bench.queue.counts().depth, 0);
 }
+
+pub(crate) async fn what_waits_behind_a_generation_at_a_gate_does_so_if_a_turn_cannot_be_stored<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    let ids = generations_at_a_gate(&mut bench, &post()).await;
+    let later = bench.accept_new(of("Other1", 9)).await;
+    assert!(bench.is_idle().await, "one generation at a time");
+    bench.fail_writes(true);
+    let failures = bench.bench.failures();
+    bench.advance(SECOND);
+    eventually(async || bench.bench.failures() > failures).await;
+    bench.fail_writes(false);
+    let turn = bench.only_lease().await;
+    assert_eq!((turn.id, fact(&turn, "storm.count")), (ids[0][0], "16"));
+    bench.settled(&turn, Next::Done).await;
+    assert_eq!(bench.only_lease().await.id, later);
+}
