@@ -380,6 +380,8 @@ suite! {
         a_resolved_that_dies_takes_the_firing_with_it_and_one_that_is_cancelled_does_not,
         a_firing_that_is_coalesced_into_its_resolved_is_so_only_if_that_is_stored,
         a_reminder_of_what_fired_in_a_storm_belongs_to_it_and_counts_once,
+        what_fires_in_a_storm_runs_as_one_however_late_its_resolved_comes,
+        what_waits_with_many_at_a_gate_runs_as_one_however_late_its_resolved_comes,
     ]
     storm_restarts: [
         a_storm_goes_on_after_a_kill_at_each_step,
