@@ -49,7 +49,9 @@ pub(super) struct Group {
     pub(super) handed_over: Vec<(DeliveryId, DeliveryId)>,
     /// Representatives that were cancelled, and what they stand for has ended.
     pub(super) dissolved: Vec<DeliveryId>,
-    /// Storms that are closed.
+    /// Storms that were over when the transaction began.
+    pub(super) over: Vec<DeliveryId>,
+    /// Those of them that are closed.
     pub(super) closed: Vec<DeliveryId>,
     /// Settled deliveries, if they are to be reported.
     pub(super) settled: Vec<Delivery>,

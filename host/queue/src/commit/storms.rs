@@ -347,8 +347,12 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         Ok(storm.filter(|storm| scheduler.open_storm(*storm).is_some()))
     }
 
-    /// Closes storms that are over.
+    /// Closes the storms that were over when the transaction began, and are so still.
     pub(super) fn close_storms(&mut self) {
+        let over = self.group.over.clone();
+        let mut scheduler = self.shared.scheduler.lock();
+        self.group.closed = scheduler.still_over(over, self.group.ticks);
+        drop(scheduler);
         for id in self.group.closed.clone() {
             self.push(Change::CloseStorm { id, at: self.now });
         }

@@ -375,6 +375,7 @@ suite! {
         one_generation_of_what_has_resolved_runs_at_a_time,
         a_storm_is_closed_after_ten_quiet_minutes_once_all_have_resolved,
         a_storm_of_which_something_fires_stays_open_for_a_day,
+        a_storm_is_not_closed_while_what_belongs_to_it_waits_or_runs,
         a_firing_that_waited_for_two_minutes_runs_with_its_resolved,
         one_that_waited_less_or_has_run_does_not,
         a_resolved_that_dies_takes_the_firing_with_it_and_one_that_is_cancelled_does_not,

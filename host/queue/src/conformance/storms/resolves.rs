@@ -282,3 +282,27 @@ pub(crate) async fn what_waits_with_many_at_a_gate_runs_as_one_however_late_its_
     let turn = bench.only_lease().await;
     assert_eq!((turn.id, fact(&turn, "storm.count")), (ids[0], "4"));
 }
+
+pub(crate) async fn a_storm_is_not_closed_while_what_belongs_to_it_waits_or_runs<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..4).await;
+    bench.settled(&leased, Next::Done).await;
+    bench.advance(24 * 60 * MINUTE - Duration::from_millis(1));
+    bench.set_caps(Caps::all(0));
+    let again = bench.all_down(0..2).await;
+    // The next transaction is after the end of the storm, and has permits.
+    bench.clock.advance(Duration::from_millis(1));
+    bench.go();
+    let leased = bench.only_lease().await;
+    let storm = ids[0].to_string();
+    assert_eq!((leased.id, fact(&leased, "storm.id")), (again[0], &*storm));
+    bench.settled(&leased, retry_in_a_minute(&bench)).await;
+    let later = bench.accept_new(down(2)).await;
+    assert!(bench.is_idle().await, "one generation at a time");
+    bench.advance(MINUTE);
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, again[0]);
+    bench.settled(&leased, Next::Done).await;
+    let leased = bench.only_lease().await;
+    assert_eq!((leased.id, fact(&leased, "storm.id")), (later, &*storm));
+}

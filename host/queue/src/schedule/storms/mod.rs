@@ -209,6 +209,12 @@ impl Scheduler {
         }
     }
 
+    /// Returns those that are over still: no generation of them was formed meanwhile.
+    pub(crate) fn still_over(&mut self, mut over: Vec<DeliveryId>, now: Ticks) -> Vec<DeliveryId> {
+        over.retain(|id| self.storms.is_still_over(*id, now));
+        over
+    }
+
     /// Closes storms.
     pub(crate) fn close_storms(&mut self, ids: &[DeliveryId]) {
         for id in ids {
