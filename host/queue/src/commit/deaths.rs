@@ -85,7 +85,7 @@ impl<T: Txn> Work<'_, '_, T> {
         let Some(dead) = self.delivery(id)? else {
             return Ok(None);
         };
-        let reason = Reason::Died;
+        let reason = dead.reason.unwrap_or(Reason::Died);
         if should_follow(reason, &dead) {
             self.follow_later(id);
         } else if should_report(reason, &dead) {

@@ -364,6 +364,9 @@ suite! {
         a_dead_member_that_its_sender_sends_again_revives_all,
         to_cancel_a_representative_passes_its_role_on,
         to_cancel_one_with_an_effect_ends_what_it_stands_for,
+        to_cancel_one_in_doubt_leaves_one_dead_letter_for_what_it_stood_for,
+        what_a_lookup_has_changed_tells_nobody,
+        one_that_was_cancelled_as_the_server_died_leaves_what_it_stood_for_dead,
         a_member_that_is_cancelled_leaves_the_others,
         an_open_member_is_not_sent_again,
     ]

@@ -143,6 +143,86 @@ pub(crate) async fn to_cancel_one_with_an_effect_ends_what_it_stands_for<B: Benc
     }
 }
 
+pub(crate) async fn to_cancel_one_in_doubt_leaves_one_dead_letter_for_what_it_stood_for<
+    B: Bench,
+>() {
+    for is_leased in [true, false] {
+        let mut bench = still::<B>().reporting();
+        let (ids, leased) = bench.storm(0..5).await;
+        let next = match is_leased {
+            true => Next::Done,
+            false => retry_in_a_minute(&bench),
+        };
+        let mut doubtful = settlement(&leased, next);
+        doubtful.progress.steps[1].interrupted = true;
+        if is_leased {
+            bench.queue.cancel(ids[0]).await.unwrap();
+            bench.are(&ids[1..], State::Queued, None).await;
+        }
+        bench.queue.release_permit(&leased.handler);
+        bench.queue.settle(doubtful);
+        bench.flush().await;
+        if !is_leased {
+            bench.queue.cancel(ids[0]).await.unwrap();
+        }
+        bench
+            .are(&ids[..1], State::Dead, Some(Reason::Cancelled))
+            .await;
+        bench
+            .are(&ids[1..], State::Dead, Some(Reason::Failed))
+            .await;
+        assert_eq!(bench.reported().await, [format!("one {}", ids[1])]);
+        let counts = bench.queue.counts();
+        assert_eq!((counts.dead, counts.losses.storm), (4, 0));
+        assert_eq!(
+            bench.queue.retry(ids[1], Force::No).await,
+            Ok(Selected::Dead)
+        );
+        let again = bench.representative().await;
+        assert_eq!((again.id, fact(&again, "storm.count")), (ids[1], "4"));
+        bench.settled(&again, Next::Done).await;
+        bench
+            .are(&ids[2..], State::Done, Some(Reason::Coalesced))
+            .await;
+        assert_eq!(bench.queue.counts().dead, 0);
+    }
+}
+
+pub(crate) async fn what_a_lookup_has_changed_tells_nobody<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..5).await;
+    let ledger = bench.ledger(&leased, 0);
+    ledger.record(vec![entry(0)]).await.unwrap();
+    bench.settled(&leased, retry_in_a_minute(&bench)).await;
+    bench.queue.cancel(ids[0]).await.unwrap();
+    let next = bench.only_lease().await;
+    assert_eq!((next.id, fact(&next, "storm.count")), (ids[1], "4"));
+}
+
+pub(crate) async fn one_that_was_cancelled_as_the_server_died_leaves_what_it_stood_for_dead<
+    B: Bench,
+>() {
+    let mut bench = still::<B>();
+    let (ids, _) = bench.storm(0..5).await;
+    bench.queue.cancel(ids[0]).await.unwrap();
+    let mut bench = bench.crash();
+    bench
+        .are(&ids[1..], State::Dead, Some(Reason::Failed))
+        .await;
+    assert_eq!(
+        (bench.queue.counts().dead, bench.queue.counts().depth),
+        (4, 0)
+    );
+    assert!(bench.is_idle().await);
+    // Its storm is closed meanwhile.
+    bench.advance(Duration::from_secs(25 * 60 * 60));
+    bench.flush().await;
+    bench.queue.retry(ids[1], Force::No).await.unwrap();
+    let again = bench.only_lease().await;
+    assert_eq!((again.id, fact(&again, "storm.count")), (ids[1], "4"));
+    assert_eq!(bench.coalesced_into(ids[4]).await, Some(ids[1]));
+}
+
 pub(crate) async fn a_member_that_is_cancelled_leaves_the_others<B: Bench>() {
     let mut bench = still::<B>();
     let (ids, leased) = bench.storm(0..5).await;

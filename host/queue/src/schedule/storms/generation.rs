@@ -1,6 +1,7 @@
 //! How a generation is formed, ends, and gets another representative.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use alert_manager_core::alert::{DeliveryId, Status, Timestamp};
 
@@ -293,17 +294,37 @@ impl Scheduler {
             .collect()
     }
 
+    fn own_key(&self, id: DeliveryId) -> Option<StormKey> {
+        let item = self.items.get(&id)?;
+        Some(StormKey {
+            route: Arc::clone(&self.routes[item.route]),
+            pipeline: Arc::clone(&item.pipeline),
+            text: "".into(),
+            priority: item.priority,
+        })
+    }
+
     /// Returns what a representative stands for that has taken over, and is to be described anew.
     pub(crate) fn describe(&self, representative: DeliveryId) -> Option<(Storm, Vec<Described>)> {
         let generation = self.storms.generations.get(&representative)?;
-        let storm = self.open_storm(generation.storm?)?.clone();
+        let storm = generation.storm?;
         let members = generation.members.iter().copied();
         let all = [representative].into_iter().chain(members);
         let mut all: Vec<_> = all
             .filter_map(|id| Some((self.items.get(&id)?.priority, id)))
             .collect();
         all.sort_unstable();
-        let all = all.into_iter().map(|(_, id)| id).collect();
+        let all: Vec<_> = all.into_iter().map(|(_, id)| id).collect();
+        let storm = match self.open_storm(storm) {
+            Some(open) => open.clone(),
+            // It is closed: what is left of it is all that there is to tell.
+            None => Storm {
+                id: storm,
+                ..self
+                    .opened(representative, self.own_key(representative)?, &all)
+                    .0
+            },
+        };
         Some((storm, self.described(all)))
     }
 
