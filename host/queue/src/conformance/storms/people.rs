@@ -73,6 +73,33 @@ pub(crate) async fn all_that_is_dead_is_sent_again_as_one<B: Bench>() {
     assert_eq!(leased.id, ids[0]);
 }
 
+pub(crate) async fn what_is_older_than_what_stood_for_it_is_sent_again_with_that<B: Bench>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    let asks = crate::conformance::gates::post();
+    bench.fill_gate(&asks).await;
+    let mut ids = Vec::new();
+    for pod in 0..OVER + 1 {
+        let mut each = down(pod);
+        if pod == OVER {
+            // It has its turn before the others.
+            each.plans[0].storm = Some("other".into());
+            each.plans[0].priority = alert_manager_core::alert::Priority::Warning;
+        }
+        ids.push(bench.parked(each, &asks).await);
+    }
+    bench.advance(Duration::from_secs(1));
+    let turn = bench.only_lease().await;
+    assert_eq!(turn.id, ids[OVER]);
+    assert_eq!(bench.story(turn.id).await.members.unwrap().ids, ids[..OVER]);
+    bench.record_post(&turn).await;
+    bench.settled(&turn, Next::Dead("why".into())).await;
+    assert_eq!(bench.queue.counts().dead, 4);
+    let retried = bench.retry_all(None).await;
+    assert_eq!(retried.retried, ids);
+    let again = bench.only_lease().await;
+    assert_eq!((again.id, fact(&again, "storm.count")), (turn.id, "4"));
+}
+
 pub(crate) async fn a_dead_member_that_its_sender_sends_again_revives_all<B: Bench>() {
     let mut bench = still::<B>();
     let (ids, leased) = bench.storm(0..5).await;
