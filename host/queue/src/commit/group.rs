@@ -15,6 +15,7 @@ use crate::rules::rerun::Rows;
 use crate::schedule::Ended;
 use crate::store::{Applied, Change, StoreError, Txn, Wanted};
 
+use super::deaths::Urgency;
 use super::shared::Shared;
 use super::watched::Watched;
 
@@ -67,6 +68,7 @@ pub(super) struct CommitterState {
     pub(super) last_id: i64,
     pub(super) texts: Texts,
     pub(super) reports: Reports,
+    pub(super) urgency: Urgency,
     pub(super) watched: Watched,
 }
 

@@ -22,6 +22,7 @@ use crate::schedule::{Entrant, Scheduler};
 use crate::store::{Change, Committed, Found, Reader, Resolved, Store, StoreError, Txn};
 
 use super::committer::Committer;
+use super::deaths::Urgency;
 use super::group::{CommitterState, Group, Texts, Work};
 use super::shared::Shared;
 use super::watched::Watched;
@@ -129,6 +130,7 @@ fn committer_state(found: &Found, texts: Texts) -> CommitterState {
         last_id: found.last_id,
         texts,
         reports: Reports::new(found.is_unreported),
+        urgency: Urgency::new(found.is_unreported),
         watched,
     }
 }

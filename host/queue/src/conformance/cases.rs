@@ -273,6 +273,7 @@ suite! {
         one_that_is_sent_again_before_its_report_is_reported_when_it_dies_again,
         a_failure_after_a_death_by_backlog_is_reported_and_may_be_sent_again,
         a_notice_has_the_priority_of_the_delivery_that_it_is_about,
+        a_notice_about_many_is_as_urgent_as_the_most_urgent_of_them,
     ]
     dead_letter_ways: [
         a_notice_that_dies_takes_each_other_way_once_and_then_the_log,
