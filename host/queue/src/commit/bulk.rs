@@ -84,8 +84,9 @@ impl<T: Txn> Work<'_, '_, T> {
         }
         let with = self.representative_to_revive(&row)?;
         let row = with.unwrap_or(row);
+        let count = self.revived_with(row.id)?;
         let scheduler = self.shared.scheduler.lock();
-        if !scheduler.has_room_for_many(&row.pipeline) {
+        if !scheduler.has_room_for_many(&row.pipeline, count) {
             return Ok(Tried::NoRoom);
         }
         drop(scheduler);

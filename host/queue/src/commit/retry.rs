@@ -39,13 +39,12 @@ impl<T: Txn> Work<'_, '_, T> {
         if !force && self.is_overtaken(&row, later)? {
             return Ok(Err(RetryError::Overtaken));
         }
-        {
-            let scheduler = self.shared.scheduler.lock();
-            if scheduler.depth() >= self.shared.options.queue_depth_max
-                || !scheduler.has_room(&row.pipeline)
-            {
-                return Ok(Err(RetryError::Unavailable("the queue is full".into())));
-            }
+        let count = self.revived_with(id)?;
+        let scheduler = self.shared.scheduler.lock();
+        let has_room = scheduler.has_room_for_all(&row.pipeline, count);
+        drop(scheduler);
+        if !has_room {
+            return Ok(Err(RetryError::Unavailable("the queue is full".into())));
         }
         self.revive(&row, Reviver::Person)?;
         Ok(Ok(Selected::Dead))

@@ -322,6 +322,12 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         Ok(row.filter(|row| row.state == State::Dead && row.reason == member.reason))
     }
 
+    /// Returns how many enter the queue if a dead delivery is sent again.
+    pub(super) fn revived_with(&mut self, id: DeliveryId) -> Result<usize, StoreError> {
+        self.flush()?;
+        Ok(1 + self.txn.dead_members(id)?.len())
+    }
+
     /// What a dead delivery stood for is sent again with it.
     pub(super) fn revive_members(&mut self, of: &Row, by: Reviver) -> Result<(), StoreError> {
         let id = of.id;

@@ -362,6 +362,7 @@ suite! {
         to_send_a_dead_representative_again_revives_all_with_journal_and_facts,
         a_dead_member_that_is_sent_again_runs_alone,
         all_that_is_dead_is_sent_again_as_one,
+        what_is_sent_again_as_one_has_room_for_all_of_it,
         what_is_older_than_what_stood_for_it_is_sent_again_with_that,
         a_dead_member_that_its_sender_sends_again_revives_all,
         to_cancel_a_representative_passes_its_role_on,

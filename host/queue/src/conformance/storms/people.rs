@@ -100,6 +100,36 @@ pub(crate) async fn what_is_older_than_what_stood_for_it_is_sent_again_with_that
     assert_eq!((again.id, fact(&again, "storm.count")), (turn.id, "4"));
 }
 
+pub(crate) async fn what_is_sent_again_as_one_has_room_for_all_of_it<B: Bench>() {
+    let small = Options {
+        queue_depth_max: 16,
+        ..options()
+    };
+    let mut bench = Harness::<B>::with(small, Caps::all(0));
+    let (ids, leased) = bench.storm(0..5).await;
+    bench.record_post(&leased).await;
+    bench.settled(&leased, Next::Dead("why".into())).await;
+    bench.set_caps(Caps::all(0));
+    for n in 0..4 {
+        bench.accept_new(of(&format!("Other{n}"), n)).await;
+    }
+    let full = bench.queue.retry(ids[0], Force::No).await;
+    assert!(matches!(full, Err(RetryError::Unavailable(_))), "{full:?}");
+    assert_eq!(bench.accept(down(3)).await, DUPLICATE);
+    assert_eq!(bench.retry_all(None).await.retried, []);
+    bench.go();
+    for leased in bench.all_leased().await {
+        bench.settle(&leased, Next::Done);
+    }
+    bench.flush().await;
+    let retried = bench.retry_all(None).await;
+    assert_eq!(
+        retried.retried, ids,
+        "more than its share fits if there is nothing else"
+    );
+    assert_eq!(bench.only_lease().await.id, ids[0]);
+}
+
 pub(crate) async fn a_dead_member_that_its_sender_sends_again_revives_all<B: Bench>() {
     let mut bench = still::<B>();
     let (ids, leased) = bench.storm(0..5).await;
