@@ -26,7 +26,7 @@ impl InStorm {
 }
 
 /// Which pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum PoolName {
     /// Firings of a key.
     Firings(usize),
@@ -168,6 +168,10 @@ impl Storms {
 
     pub(super) fn key_of_storm(&self, id: DeliveryId) -> &StormKey {
         &self.open[&id].storm.key
+    }
+
+    pub(super) fn key_of_open(&self, storm: DeliveryId) -> Option<usize> {
+        self.open.get(&storm).map(|open| open.key)
     }
 
     /// Returns the open storm of a key.
