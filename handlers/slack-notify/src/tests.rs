@@ -452,6 +452,27 @@ fn a_storms_end_says_how_many_have_resolved_and_after_how_long() {
 }
 
 #[test]
+fn a_storm_is_posted_unless_all_of_it_is_not_for_people() {
+    let of = |name: &str, severity: &str| Alert::new(name).with_label("severity", severity);
+    let posts_of = |alerts: [Alert; 2]| {
+        let host = host().storm(Storm::of(&alerts));
+        let run = host.run::<SlackNotify>(&alerts[0]);
+        let why = run.facts().get("not-posted").map(str::to_owned);
+        (host.posts().len(), why)
+    };
+    assert_eq!(posts_of([of("A", "none"), of("B", "critical")]), (1, None));
+    assert_eq!(
+        posts_of([of("Watchdog", "warning"), of("B", "warning")]),
+        (1, None)
+    );
+    let (posts, why) = posts_of([of("A", "None"), of("B", "None")]);
+    assert_eq!((posts, why.as_deref()), (0, Some("severity is `none`")));
+    let (posts, why) = posts_of([of("Watchdog", "warning"), of("Watchdog", "critical")]);
+    assert_eq!(posts, 0);
+    assert!(why.unwrap().starts_with("Watchdog is plumbing"));
+}
+
+#[test]
 fn the_message_of_a_storm_keeps_to_its_bounds() {
     for wide in ["<&>wide ", "ウィンドウ", "👩‍👩‍👧"] {
         let alerts: Vec<Alert> = (0..60)
