@@ -207,9 +207,14 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// Has the group's next alert post another shared message.
+    /// Has the group's next alert post another shared message, unless another one was posted already.
     pub(super) fn forget(&self, place: &Place) {
-        if let Err(error) = self.cx.kv().remove(&self.class_key(place.is_critical)) {
+        let key = self.class_key(place.is_critical);
+        if kept::read::<Place>(self.cx, &key, PROBLEM).is_none_or(|current| current.at != place.at)
+        {
+            return;
+        }
+        if let Err(error) = self.cx.kv().remove(&key) {
             kept::warn(self.cx, PROBLEM, &error.into());
         }
     }

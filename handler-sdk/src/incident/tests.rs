@@ -473,6 +473,22 @@ fn a_shared_message_that_is_gone_is_replaced() {
 }
 
 #[test]
+fn a_shared_message_that_is_gone_does_not_take_the_next_one_with_it() {
+    let host = by_group();
+    told(&host, &grouped("a", "warning"));
+    let gone = host.clone().delivery("d-2").slack_error(Error::NotFound);
+    told(&gone, &grouped("b", "warning"));
+    told(&host.clone().delivery("d-3"), &grouped("c", "warning"));
+    // The reply is updated, the shared message of the first alert is gone.
+    let ends = host.clone().delivery("d-4");
+    let ends = ends.slack_error_after(1, Error::NotFound);
+    told(&ends, &ended(grouped("a", "warning")));
+    told(&host.clone().delivery("d-5"), &grouped("d", "warning"));
+    let posts = host.posts();
+    assert_eq!(of_thread(&host, &posts[3]), ["[FIRING] c", "[FIRING] d"]);
+}
+
+#[test]
 fn a_storm_and_an_alert_without_a_group_are_in_no_group() {
     let host = by_group().storm(storm_of(40));
     told(&host, &grouped("a", "warning"));
