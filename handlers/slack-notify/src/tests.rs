@@ -452,6 +452,52 @@ fn a_storms_end_says_how_many_have_resolved_and_after_how_long() {
 }
 
 #[test]
+fn a_storm_of_several_names_is_not_called_by_one_and_has_no_links_of_one() {
+    let mut alerts: Vec<Alert> = (0..30).map(not_ready).collect();
+    for (n, alert) in alerts.iter_mut().enumerate().skip(10) {
+        let name = ["KubePodCrashLooping", "KubeJobFailed"][n % 2];
+        let label = ("alertname".to_owned(), name.to_owned());
+        name.clone_into(&mut alert.name);
+        alert.labels.retain(|(known, _)| known != "alertname");
+        alert.labels.push(label);
+    }
+    let host = host().storm(Storm::of(&alerts));
+    host.run::<SlackNotify>(&alerts[0]);
+    let post = &host.posts()[0];
+    assert_eq!(
+        post.text,
+        "[FIRING] critical 30 alerts of 3 names: 12 namespaces, cluster-main, since 07:31 UTC"
+    );
+    let visible = post.visible();
+    for part in [
+        "30 alerts of 3 names · cluster-main\n",
+        "One of them, KubePodNotReady payments-1/api-7d9f8b6c5-00000: Pod has been",
+        "\nalertname  3       KubeJobFailed (10), KubePodCrashLooping (10),…\n",
+        "• KubePodNotReady payments-1/api-7d9f8b6c5-00000\n",
+    ] {
+        assert!(visible.contains(part), "no {part:?} in\n{visible}");
+    }
+    for link in ["|Silence>", "|Runbook>", "|Query>"] {
+        assert!(!visible.contains(link), "{link} in\n{visible}");
+    }
+}
+
+#[test]
+fn a_storm_has_no_link_to_a_silence_for_one_of_its_alerts() {
+    let mut alert = not_ready(0);
+    let silence = "https://grafana.example.com/alerting/silence/new?matcher=pod%3Dapi".to_owned();
+    alert.origin.extra = vec![("silenceURL".to_owned(), silence)];
+    let alone = host();
+    alone.run::<SlackNotify>(&alert);
+    assert!(alone.posts()[0].visible().contains("|Silence>"));
+    let storm = storm_host();
+    storm.run::<SlackNotify>(&alert);
+    let visible = storm.posts()[0].visible();
+    assert!(visible.contains("|Runbook>"), "{visible}");
+    assert!(!visible.contains("|Silence>"), "{visible}");
+}
+
+#[test]
 fn a_storm_is_posted_unless_all_of_it_is_not_for_people() {
     let of = |name: &str, severity: &str| Alert::new(name).with_label("severity", severity);
     let posts_of = |alerts: [Alert; 2]| {
