@@ -98,7 +98,7 @@ impl<'a> Notice<'a> {
         if self.has_one_name(storm) {
             return format!("{} × {}", storm.count, clip(self.name(), 100));
         }
-        match storm.values_of("alertname") {
+        match storm.number_of("alertname") {
             Some(names) => format!("{} alerts of {names} names", storm.count),
             None => format!("{} alerts of several names", storm.count),
         }
@@ -155,7 +155,8 @@ impl<'a> Notice<'a> {
                 Some(_) => exported.as_str(),
                 None => label,
             };
-            let values = storm.values_of(raw).filter(|values| *values > 1)?;
+            storm.values_of(raw).filter(|values| *values > 1)?;
+            let values = storm.number_of(raw)?;
             self.subject.describes(raw).then_some((*label, values))
         })?;
         Some(format!("{values} {label}s"))
