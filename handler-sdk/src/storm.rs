@@ -23,11 +23,11 @@ pub struct Storm<'a> {
     pub resolved: u32,
     /// The id of the first delivery that represented the storm.
     pub first: &'a str,
-    /// When the first of its alerts began.
+    /// When the first of its alerts was accepted.
     pub since: Option<Timestamp>,
     /// The labels that all alerts have in common, as names and values.
     pub shared: Vec<(&'a str, &'a str)>,
-    /// The names of some of the alerts, the worst first: `namespace/pod`, or the labels that distinguish them.
+    /// The names of some of the alerts, the most urgent first, and among equals those that fire longest: `namespace/pod`, or the labels that distinguish them.
     pub names: Vec<&'a str>,
     /// The labels that differ: the name of each, the number of its values, and the most frequent ones.
     pub differs: Option<&'a Table>,
