@@ -183,7 +183,7 @@ impl Host {
         })
     }
 
-    /// Gives the reason why messages are late from now on, as the host does; for example `it waited for its turn in #alerts`.
+    /// Gives the reason why messages are late from now on, as the host does; for example `it waited for the rate limit of #alerts`.
     /// The messages themselves are late if [`Host::now`] is more than two minutes after the alert was received.
     #[must_use]
     pub fn late(self, why: &str) -> Self {

@@ -100,7 +100,7 @@ fn the_message_of_every_scenario() {
     shows("resolved", &ended);
     let late = Host::new()
         .now(Timestamp::from_seconds(STARTED).plus(10 * MINUTE))
-        .late("it waited for its turn in #alerts")
+        .late("it waited for the rate limit of #alerts")
         .attempt(3);
     let found = Enrichment::new()
         .with_fact("owner", "team-storage")
@@ -669,11 +669,13 @@ fn a_late_message_says_by_how_much_and_why() {
     let known = Host::new()
         .now(late)
         .attempt(3)
-        .late("it waited for its turn in #alerts");
+        .late("it waited for the rate limit of #alerts");
     known.run::<SlackNotify>(&disk_alert());
     let visible = known.posts()[0].visible();
     assert!(
-        visible.contains("posted 9m 30s after it was received: it waited for its turn in #alerts"),
+        visible.contains(
+            "posted 9m 30s after it was received: it waited for the rate limit of #alerts"
+        ),
         "{visible}"
     );
     let in_time = host().late("it waited for a free slot");
