@@ -23,7 +23,7 @@ pub struct Storm<'a> {
     pub resolved: u32,
     /// The id of the first delivery that represented the storm.
     pub first: &'a str,
-    /// When the first of its alerts was accepted.
+    /// When the first of its alerts began.
     pub since: Option<Timestamp>,
     /// The labels that all alerts have in common, as names and values.
     pub shared: Vec<(&'a str, &'a str)>,

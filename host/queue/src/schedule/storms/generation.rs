@@ -283,17 +283,20 @@ impl Scheduler {
     }
 
     /// Returns those that describe a generation: the most urgent ones first, and among equals those that fire longest.
-    fn described(&self, mut ids: Vec<DeliveryId>) -> Vec<Described> {
-        ids.sort_by_key(|id| {
-            let item = &self.items[id];
+    fn described(&self, ids: Vec<DeliveryId>) -> Vec<Described> {
+        let ranked = ids.into_iter().map(|id| {
+            let item = &self.items[&id];
             let event = item.storm.as_ref().map(|own| own.event);
             let since = event.map_or(item.accepted_at, |event| event.starts_at);
-            (item.priority, since, *id)
+            (item.priority, since, id)
         });
-        let described = ids.into_iter().take(DESCRIBED_MAX);
+        let mut ranked: Vec<_> = ranked.collect();
+        ranked.sort_unstable();
+        let described = ranked.into_iter().take(DESCRIBED_MAX);
         described
-            .map(|id| Described {
+            .map(|(_, since, id)| Described {
                 alert: self.items.get(&id).and_then(|item| item.alert.clone()),
+                since,
                 id,
             })
             .collect()
@@ -477,5 +480,6 @@ mod tests {
         };
         let ids: Vec<_> = formed.described.iter().map(|one| one.id.as_raw()).collect();
         assert_eq!(ids, [2, 4, 1, 3]);
+        assert_eq!(formed.described[0].since, from_millis(100));
     }
 }
