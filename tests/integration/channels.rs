@@ -367,7 +367,7 @@ async fn what_has_become_too_old_when_its_turn_comes_ends_as_expired() {
             assert_eq!(story["reason"], "expired", "{story:#}");
             let why = story["last_error"].as_str().unwrap();
             assert!(
-                why.contains("it waited for its turn (slack channel alerts)"),
+                why.contains("it waited for a rate limit (slack channel alerts)"),
                 "{why}"
             );
         }
