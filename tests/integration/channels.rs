@@ -263,6 +263,37 @@ async fn what_was_read_before_the_turn_came_stays_as_it_was_read() {
     assert_eq!(sink.received().len(), 1, "it was read once");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_failed_before_the_turn_came_is_made_again_by_a_retry_alone() {
+    let (slack, sink) = (Slack::start().await, Sink::start().await);
+    let probe = format!(
+        "  probe:\n    allow: {{ http: ['{}'], slack: [alerts] }}",
+        sink.url()
+    );
+    let server = setup(&slack, "per_second: 1, burst: 1")
+        .config(&probe)
+        .module("probe")
+        .start()
+        .await;
+    for n in 0..3 {
+        server.accept(&alert("Busy", n, "critical")).await;
+    }
+    wait_for_channel(&server, "alerts", |c| c.gate.waiting.critical > 0).await;
+    // Whether it was made is not known.
+    sink.faults().until_cleared(ANY, Fault::status(500));
+    let script = format!("post {} x\nslack alerts hello\nfail-once again", sink.url());
+    let id = server.accept(&scripted("Fails", &script)).await;
+    wait_for_channel(&server, "alerts", |c| c.gate.waiting.warning == 1).await;
+    assert_eq!(sink.received().len(), 1);
+    let has_failed = |story: &Value| act(story)["attempts"] == 1;
+    server.wait_for_story(&id[0], has_failed).await;
+    assert_eq!(slack.count_calls(POST), 4, "it was posted");
+    let made = sink.received().len();
+    let story = server.wait_settled(&id[0]).await;
+    assert_eq!(story["state"], "done", "{story:#}");
+    assert_eq!((made, sink.received().len()), (1, 2), "{story:#}");
+}
+
 /// Starts the server's own program in the folder of a server that was stopped.
 fn start_process(dir: &TempDir, slack: &Slack) -> Process {
     tokio::task::block_in_place(|| {

@@ -281,7 +281,7 @@ fn state<C: HostCall>(call: &C, reply: &str, origin: &str, obstacles: &[Obstacle
         limits,
         deadline: Instant::now() + Duration::from_secs(60),
         clock: clock.clone(),
-        replay: Replay::new(record),
+        replay: Replay::new(record, false),
         recorded_elsewhere: RecordUse::default(),
         ledger: Arc::new(FaultyLedger {
             ready: !has(Store),
@@ -373,6 +373,7 @@ fn entry(seq: u32, kind: CallKind, name: CallName, effect: bool, reply: &str) ->
         effect,
         in_doubt: false,
         parked: false,
+        failed: false,
         request: String::new(),
         result: String::new(),
         reply: reply.to_owned(),
