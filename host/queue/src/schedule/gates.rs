@@ -102,10 +102,13 @@ impl Gates {
     pub(super) fn pass(&mut self, rank: Rank, asks: &[GateAsk], now: Ticks) -> Pass {
         self.expire(now);
         self.arriving.remove(&rank.1);
-        if let Some(kept) = self.reserved.remove(&rank.1) {
-            let is_kept = |ask: &GateAsk| kept.names.contains(&ask.name);
+        // Another call of it may come first: that one has no part in what is reserved, and asks like any other.
+        let is_kept = |kept: &Kept| asks.iter().all(|ask| kept.names.contains(&ask.name));
+        if self.reserved.get(&rank.1).is_some_and(is_kept)
+            && let Some(kept) = self.reserved.remove(&rank.1)
+        {
             let is_open = |ask: &GateAsk| self.gates[&ask.name].closed_until <= now;
-            if asks.iter().all(|ask| is_kept(ask) && is_open(ask)) {
+            if asks.iter().all(is_open) {
                 let is_asked = |name: &&GateName| asks.iter().any(|ask| ask.name == **name);
                 self.give_back(kept.names.iter().filter(|name| !is_asked(name)));
                 return Pass::Granted;

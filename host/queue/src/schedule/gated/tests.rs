@@ -294,6 +294,31 @@ fn a_token_that_is_not_used_for_two_seconds_goes_to_the_next_in_line() {
 }
 
 #[test]
+fn another_call_before_the_one_whose_turn_it_is_leaves_the_token_reserved() {
+    let mut bed = Bed::new(8);
+    let asks = [channel()];
+    let updates = [ask(GateName::SlackUpdates, 0.001, 1)];
+    bed.admit(1, Priority::Normal);
+    assert!(bed.run(1, &asks));
+    bed.park_all(&asks, &[(2, Priority::Normal)]);
+    bed.now += 1_000;
+    assert_eq!(bed.leased(), [2]);
+    bed.park_all(&asks, &[(3, Priority::Critical)]);
+    assert_eq!(bed.pass(2, &updates), Pass::Granted);
+    assert!(matches!(bed.pass(2, &updates), Pass::Parked(_)));
+    assert_eq!(bed.pass(2, &asks), Pass::Granted, "3 is not before it");
+    assert!(matches!(bed.pass(2, &asks), Pass::Parked(_)), "it was one");
+    // It is given back with the lease.
+    bed.finish(2);
+    bed.now += 1_000;
+    assert_eq!(bed.leased(), [3]);
+    assert!(matches!(bed.pass(3, &updates), Pass::Parked(_)));
+    bed.finish(3);
+    bed.admit(4, Priority::Normal);
+    assert!(bed.run(4, &asks));
+}
+
+#[test]
 fn a_turn_that_is_not_stored_is_given_back() {
     let mut bed = Bed::new(8);
     let asks = [channel(), workspace(9)];
