@@ -124,7 +124,7 @@ async fn a_message_that_waits_for_its_turn_uses_no_attempt_and_is_seen_waiting()
         );
         assert_eq!(step["last_error"], Value::Null);
         let waiting = &story["waiting"];
-        assert_eq!(waiting["for"], "turn", "{story:#}");
+        assert_eq!(waiting["for"], "gate", "{story:#}");
         assert_eq!(waiting["gate"], "alerts");
         assert_eq!(waiting["priority"], priority);
         assert_eq!(waiting["ahead"], ahead);
