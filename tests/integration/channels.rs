@@ -230,6 +230,41 @@ async fn what_slack_says_about_waiting_closes_the_channel_for_all_and_over_a_res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_is_closed_for_long_makes_no_message_to_another_late() {
+    let slack = Slack::start().await;
+    let both = "
+  - matchers: ['to=\"both\"']
+    handlers: [slack-notify, probe]
+";
+    let config = config("per_second: 1, burst: 1").replace("routes:", &format!("routes:{both}"));
+    let server = Setup::new()
+        .slack(&slack)
+        .module("slack-notify")
+        .module("probe")
+        .config(&config)
+        .config("  probe: { allow: { slack: [oncall] } }")
+        .start()
+        .await;
+    slack.faults().next(POST, Fault::rate_limited(1_800));
+    server.accept(&alert("Limited", 0, "warning")).await;
+    wait_for_channel(&server, "alerts", |c| c.gate.closed_until.is_some()).await;
+    for n in 0..3 {
+        let mut busy = alert("Busy", n, "critical");
+        busy["labels"]["to"] = json!("oncall");
+        server.accept(&busy).await;
+    }
+    wait_for_channel(&server, "oncall", |c| c.gate.waiting.critical > 0).await;
+    let mut late = scripted("Both", "slack oncall not late");
+    late["labels"]["to"] = json!("both");
+    let id = server.accept(&late).await;
+    slack.wait_for(|message| message.contains("not late")).await;
+    // What is left waits where it has to.
+    let waits = |story: &Value| story["waiting"]["gate"] == "alerts";
+    let story = server.wait_for_story(&id[0], waits).await;
+    assert_eq!(story["story"][0]["outcome"], "parked", "{story:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_read_before_the_turn_came_stays_as_it_was_read() {
     let (slack, sink) = (Slack::start().await, Sink::start().await);
     let probe = format!(

@@ -75,6 +75,11 @@ impl Scheduler {
         true
     }
 
+    /// Returns when each of these gates is open and has a token, as far as it is known now.
+    pub(crate) fn opens_at(&self, asks: &[GateAsk], now: Ticks) -> Ticks {
+        self.gates.opens_at(&names(asks), now)
+    }
+
     /// Closes a gate for all, for so many milliseconds.
     pub(crate) fn close_gate(&mut self, gate: &GateAsk, wait_ms: Ticks, now: Ticks) {
         self.gates.close(gate, now.saturating_add(wait_ms), now);

@@ -179,7 +179,7 @@ impl Gates {
             })
     }
 
-    fn opens_at(&self, names: &[GateName], now: Ticks) -> Ticks {
+    pub(super) fn opens_at(&self, names: &[GateName], now: Ticks) -> Ticks {
         let known = names.iter().filter_map(|name| self.gates.get(name));
         known.map(|gate| gate.opens_at(now)).max().unwrap_or(now)
     }
