@@ -234,7 +234,7 @@ fn waiting(out: &mut String, story: &Story, paint: Paint) {
     // What waits for its time has that in `not_before`.
     if let Some(waiting) = story.waiting.as_ref().filter(|w| w.waits_for != "time") {
         let what = match (waiting.waits_for.as_str(), &waiting.gate) {
-            ("turn", Some(gate)) => format!("the rate limit of {}", one_line(gate)),
+            ("gate", Some(gate)) => format!("the rate limit of {}", one_line(gate)),
             ("slot", _) => "a free slot of its handler (limits.concurrency)".to_owned(),
             ("order", _) => "an earlier delivery of its alert".to_owned(),
             (other, _) => one_line(other),
@@ -325,7 +325,7 @@ mod tests {
         let mut waits = story("x");
         for (ahead, expected) in [(0, "it is next"), (7, "7 go before it")] {
             waits.waiting = Some(crate::api::Waiting {
-                waits_for: "turn".to_owned(),
+                waits_for: "gate".to_owned(),
                 gate: Some("alerts".to_owned()),
                 priority: crate::alert::Priority::Warning.into(),
                 since: crate::alert::Timestamp::UNIX_EPOCH,

@@ -136,6 +136,7 @@ mod tests {
             effect: true,
             in_doubt: false,
             parked: false,
+            failed: false,
             request: String::new(),
             result: String::new(),
             reply: String::new(),
