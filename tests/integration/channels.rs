@@ -20,6 +20,7 @@ fn config(rate: &str) -> String {
     format!(
         r##"
 dead_letter: {{ handlers: [] }}
+storm: {{ over: 0 }}
 slack: {{ channels: {{ alerts: "#alerts", oncall: "#oncall" }}, rate: {{ {rate} }} }}
 routes:
   - matchers: ['to="oncall"']
