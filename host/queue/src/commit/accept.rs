@@ -173,12 +173,17 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             match again {
                 Again::Duplicate => return Ok(None),
                 Again::Revive(row) => {
-                    if !self.shared.scheduler.lock().has_room(&row.pipeline) {
-                        return Ok(None);
-                    }
                     let row = row.clone();
                     let with = self.representative_to_revive(&row)?;
-                    self.revive(with.as_ref().unwrap_or(&row), Reviver::Resend)?;
+                    let first = with.as_ref().unwrap_or(&row);
+                    let count = self.revived_with(first.id)?;
+                    let scheduler = self.shared.scheduler.lock();
+                    let has_room = scheduler.has_room_for_all(&first.pipeline, count);
+                    drop(scheduler);
+                    if !has_room {
+                        return Ok(None);
+                    }
+                    self.revive(first, Reviver::Resend)?;
                     let accepted = Accepted {
                         id: row.id,
                         handlers: row.pipeline,

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use alert_manager_core::alert::DeliveryId;
+
 use crate::model::{Position, RetryBatch, RetryError, Selected, State};
 use crate::rules::overtaken::LaterByKey;
 use crate::rules::revive::Reviver;
@@ -64,14 +66,7 @@ impl<T: Txn> Work<'_, '_, T> {
             Ok(false) => {}
             Err(why) => return Ok(Tried::Skipped(why)),
         }
-        // It came with its representative.
-        if self
-            .shared
-            .scheduler
-            .lock()
-            .representative_of(position.id)
-            .is_some()
-        {
+        if self.came_with_another(position.id, state) {
             return Ok(Tried::Retried);
         }
         // If it was selected because it waited, and has died since, `later` has nothing about it.
@@ -87,12 +82,22 @@ impl<T: Txn> Work<'_, '_, T> {
         if later.is_overtaken::<StoreError>(position, state_of)? {
             return Ok(Tried::Skipped(RetryError::Overtaken));
         }
+        let with = self.representative_to_revive(&row)?;
+        let row = with.unwrap_or(row);
+        let count = self.revived_with(row.id)?;
         let scheduler = self.shared.scheduler.lock();
-        if !scheduler.has_room_for_many(&row.pipeline) {
+        if !scheduler.has_room_for_many(&row.pipeline, count) {
             return Ok(Tried::NoRoom);
         }
         drop(scheduler);
         self.revive(&row, Reviver::Person)?;
         Ok(Tried::Retried)
+    }
+
+    /// Returns true if a delivery was sent again with its representative, or with one that it stands for.
+    fn came_with_another(&self, id: DeliveryId, state: Selected) -> bool {
+        let scheduler = self.shared.scheduler.lock();
+        let stands = state == Selected::Dead && scheduler.standing(id).is_some();
+        stands || scheduler.representative_of(id).is_some()
     }
 }

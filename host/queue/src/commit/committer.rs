@@ -179,12 +179,12 @@ impl<S: Store> Committer<S> {
     ) -> Result<(), StoreError> {
         let ticks = group.ticks;
         let reports_due = self.state.reports.due().filter(|_| self.has_notices());
-        group.closed = self.shared.scheduler.lock().storms_over(ticks);
+        group.over = self.shared.scheduler.lock().storms_over(ticks);
         let is_asked = !taken.urgent.is_empty()
             || !taken.accepts.is_empty()
             || !self.retries.is_empty()
             || reports_due.is_some_and(|due| due <= ticks)
-            || !group.closed.is_empty()
+            || !group.over.is_empty()
             || self.store.is_transaction_due();
         let mut grants = Vec::new();
         if !is_asked {
@@ -195,7 +195,6 @@ impl<S: Store> Committer<S> {
         }
         let txn = self.store.begin()?;
         let mut work = Work::new(txn, &self.shared, &mut self.state, group);
-        work.close_storms();
         let settled_too = settled_too(&taken.urgent);
         decided.answers.reserve(taken.urgent.len());
         for message in &taken.urgent {
@@ -215,6 +214,7 @@ impl<S: Store> Committer<S> {
         if let Some(job) = self.retries.front_mut() {
             decided.slice = Some(work.retry_slice(job)?);
         }
+        work.close_storms();
         decided.is_stored = true;
         let txn = work.into_txn()?;
         if !group.fenced.is_empty() {

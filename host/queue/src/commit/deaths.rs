@@ -1,6 +1,7 @@
 //! Deaths: in the transaction in which a delivery dies, its death is counted and reported, or stored to be reported with others
 //! (`rules/deaths.rs`).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use alert_manager_core::alert::{
@@ -38,6 +39,42 @@ pub(super) struct Together<'a> {
     pub(super) waited_for: Option<&'a str>,
 }
 
+/// The highest priority of the unreported deaths of each class.
+#[derive(Debug, Default)]
+pub(super) struct Urgency {
+    of_class: HashMap<String, Priority>,
+    /// True if some are from before this process started: any of them may be critical.
+    has_earlier: bool,
+}
+
+impl Urgency {
+    pub(super) fn new(has_earlier: bool) -> Self {
+        Self {
+            of_class: HashMap::new(),
+            has_earlier,
+        }
+    }
+
+    fn note(&mut self, class: &str, priority: Priority) {
+        let known = self.of_class.entry(class.to_owned()).or_insert(priority);
+        *known = priority.min(*known);
+    }
+
+    fn of(&self, class: &str) -> Priority {
+        let known = self.of_class.get(class).filter(|_| !self.has_earlier);
+        known.copied().unwrap_or(Priority::Critical)
+    }
+
+    fn forget(&mut self, class: &str) {
+        self.of_class.remove(class);
+    }
+
+    fn all_reported(&mut self) {
+        self.of_class.clear();
+        self.has_earlier = false;
+    }
+}
+
 impl<T: Txn> Work<'_, '_, T> {
     /// Counts and reports the death of a delivery, which was decided before.
     pub(super) fn die(&mut self, id: DeliveryId, reason: Reason) -> Result<(), StoreError> {
@@ -69,14 +106,13 @@ impl<T: Txn> Work<'_, '_, T> {
         }
         let class = class_of(reason, together.waited_for, &dead.handlers);
         if !is_never_alone(reason) && self.state.reports.try_count(&class, self.group.ticks) {
-            if self.report(&DeadLetter::One(&dead))? {
+            if self.report(&DeadLetter::One(&dead), &class)? {
                 self.group.noticed.push(class);
                 return Ok(());
             }
             self.state.reports.uncount(&class);
         }
-        self.report_later(class, &dead, 1 + together.with);
-        Ok(())
+        self.report_later(class, &dead, 1 + together.with)
     }
 
     /// Stores the death of a delivery that a crash has killed, to be reported once there is somebody to report to. Returns the
@@ -85,17 +121,24 @@ impl<T: Txn> Work<'_, '_, T> {
         let Some(dead) = self.delivery(id)? else {
             return Ok(None);
         };
-        let reason = Reason::Died;
+        let reason = dead.reason.unwrap_or(Reason::Died);
         if should_follow(reason, &dead) {
             self.follow_later(id);
         } else if should_report(reason, &dead) {
-            self.report_later(class_of(reason, None, &dead.handlers), &dead, 1);
+            self.report_later(class_of(reason, None, &dead.handlers), &dead, 1)?;
         }
         Ok(Some(dead))
     }
 
     /// Stores a death that is to be reported with others of its class.
-    fn report_later(&mut self, class: String, dead: &Delivery, count: u64) {
+    fn report_later(
+        &mut self,
+        class: String,
+        dead: &Delivery,
+        count: u64,
+    ) -> Result<(), StoreError> {
+        let priority = self.priority_of(dead.id)?;
+        self.state.urgency.note(&class, priority);
         self.push(Change::Unreported {
             class,
             count,
@@ -103,6 +146,7 @@ impl<T: Txn> Work<'_, '_, T> {
             died_at: dead.settled_at.unwrap_or(dead.received_at),
         });
         self.state.reports.gathered(self.group.ticks);
+        Ok(())
     }
 
     /// Stores that a notice has ended whose next way, or whose resolved, cannot be stored now.
@@ -134,6 +178,9 @@ impl<T: Txn> Work<'_, '_, T> {
                 self.push(Change::Reported { class: class.class });
             }
         }
+        if !are_left {
+            self.state.urgency.all_reported();
+        }
         let due = are_left.then_some(now + WINDOW_MS);
         self.state.reports.set_due(due);
         Ok(())
@@ -155,7 +202,10 @@ impl<T: Txn> Work<'_, '_, T> {
                 count: class.count,
                 since: class.since,
             };
-            let reported = self.report(&DeadLetter::Many(many))?;
+            let reported = self.report(&DeadLetter::Many(many), &class.class)?;
+            if reported {
+                self.state.urgency.forget(&class.class);
+            }
             self.group.coalesced += if reported { class.count } else { 0 };
             return Ok(reported.then_some(1));
         }
@@ -169,7 +219,9 @@ impl<T: Txn> Work<'_, '_, T> {
                     !matches!(notice.state, State::Done | State::Dead)
                         || self.follow(&notice)? == Followed::Now
                 }
-                Some(dead) if dead.state == State::Dead => self.report(&DeadLetter::One(&dead))?,
+                Some(dead) if dead.state == State::Dead => {
+                    self.report(&DeadLetter::One(&dead), &class.class)?
+                }
                 _ => {
                     self.push(Change::ForgetDeath(*id));
                     continue;
@@ -185,15 +237,14 @@ impl<T: Txn> Work<'_, '_, T> {
     }
 
     /// Stores a notice; returns false if there is nobody to report to, or no room for it in the queue.
-    fn report(&mut self, about: &DeadLetter<'_>) -> Result<bool, StoreError> {
+    fn report(&mut self, about: &DeadLetter<'_>, class: &str) -> Result<bool, StoreError> {
         let Some(notices) = self.notices() else {
             return Ok(false);
         };
         let notice = notices.notice(about, self.now);
         let priority = match about {
             DeadLetter::One(dead) => self.priority_of(dead.id)?,
-            // Some of the many may be critical.
-            DeadLetter::Many(_) => Priority::Critical,
+            DeadLetter::Many(_) => self.state.urgency.of(class),
         };
         let raised = self.notify(&*notices, notice, priority)?;
         Ok(matches!(raised, Raised::Stored | Raised::Known))
@@ -224,7 +275,7 @@ impl<T: Txn> Work<'_, '_, T> {
             // The fingerprint that notices had then.
             notice.fingerprint = Fingerprint::of(&notice.labels);
             if self.known(notice.event())?.firing.is_none() {
-                self.report_later(class_of(reason, None, &dead.handlers), dead, 1);
+                self.report_later(class_of(reason, None, &dead.handlers), dead, 1)?;
             }
         }
         let seen = earlier.deliveries.last().map(|dead| dead.id);

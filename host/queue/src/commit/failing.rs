@@ -15,7 +15,7 @@ impl<S: Store> Committer<S> {
         {
             let mut scheduler = self.shared.scheduler.lock();
             scheduler.rollback(group.ticks);
-            if !group.closed.is_empty() {
+            if !group.over.is_empty() {
                 scheduler.look_at_storms(group.ticks);
             }
         }

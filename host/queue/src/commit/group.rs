@@ -15,6 +15,7 @@ use crate::rules::rerun::Rows;
 use crate::schedule::Ended;
 use crate::store::{Applied, Change, StoreError, Txn, Wanted};
 
+use super::deaths::Urgency;
 use super::shared::Shared;
 use super::watched::Watched;
 
@@ -49,7 +50,9 @@ pub(super) struct Group {
     pub(super) handed_over: Vec<(DeliveryId, DeliveryId)>,
     /// Representatives that were cancelled, and what they stand for has ended.
     pub(super) dissolved: Vec<DeliveryId>,
-    /// Storms that are closed.
+    /// Storms that were over when the transaction began.
+    pub(super) over: Vec<DeliveryId>,
+    /// Those of them that are closed.
     pub(super) closed: Vec<DeliveryId>,
     /// Settled deliveries, if they are to be reported.
     pub(super) settled: Vec<Delivery>,
@@ -65,6 +68,7 @@ pub(super) struct CommitterState {
     pub(super) last_id: i64,
     pub(super) texts: Texts,
     pub(super) reports: Reports,
+    pub(super) urgency: Urgency,
     pub(super) watched: Watched,
 }
 

@@ -3,7 +3,7 @@
 use alert_manager_core::alert::DeliveryId;
 
 use crate::model::{
-    CancelError, Position, Progress, Reason, RetryError, Row, Selected, State, has_run,
+    CancelError, Position, Progress, Reason, RetryError, Row, Selected, StandsFor, State, has_run,
 };
 use crate::rules::overtaken::Later;
 use crate::rules::revive::{self, Reviver};
@@ -39,13 +39,12 @@ impl<T: Txn> Work<'_, '_, T> {
         if !force && self.is_overtaken(&row, later)? {
             return Ok(Err(RetryError::Overtaken));
         }
-        {
-            let scheduler = self.shared.scheduler.lock();
-            if scheduler.depth() >= self.shared.options.queue_depth_max
-                || !scheduler.has_room(&row.pipeline)
-            {
-                return Ok(Err(RetryError::Unavailable("the queue is full".into())));
-            }
+        let count = self.revived_with(id)?;
+        let scheduler = self.shared.scheduler.lock();
+        let has_room = scheduler.has_room_for_all(&row.pipeline, count);
+        drop(scheduler);
+        if !has_room {
+            return Ok(Err(RetryError::Unavailable("the queue is full".into())));
         }
         self.revive(&row, Reviver::Person)?;
         Ok(Ok(Selected::Dead))
@@ -142,12 +141,7 @@ impl<T: Txn> Work<'_, '_, T> {
         let grant = scheduler.admit(entrant, self.group.ticks);
         drop(scheduler);
         let lease = grant.as_ref().map(|grant| grant.lease);
-        if let Some(mut grant) = grant {
-            let wanted = [Wanted::by(&grant)];
-            grant.stored = self.txn.contents(&wanted)?.pop().unwrap_or_default();
-            grant.stored.progress.clone_from(&progress);
-            self.group.grants.push(grant);
-        }
+        let own_progress = progress.clone();
         self.push_of(
             id,
             Change::Revive(Revive {
@@ -161,7 +155,18 @@ impl<T: Txn> Work<'_, '_, T> {
         );
         self.group.revived += u64::from(row.reason.is_some_and(Reason::is_dead_letter));
         self.watch(id, &row.route);
-        self.revive_members(row, by)
+        self.revive_members(row, by)?;
+        if let Some(mut grant) = grant {
+            self.flush()?;
+            let wanted = [Wanted::by(&grant)];
+            grant.stored = self.txn.contents(&wanted)?.pop().unwrap_or_default();
+            grant.stored.progress = own_progress;
+            let stands_for = self.shared.scheduler.lock().standing(id);
+            grant.stands_for = stands_for.map(|_| StandsFor::Known);
+            self.stand_for(&mut grant)?;
+            self.group.grants.push(grant);
+        }
+        Ok(())
     }
 
     /// Cancels a delivery that is not settled.
@@ -189,7 +194,8 @@ impl<T: Txn> Work<'_, '_, T> {
         self.push_of(id, Change::Cancel { id, at: self.now });
         match &member {
             Some(member) => self.leave(member),
-            None => self.cancel_standing(id)?,
+            None if withdrawn == Withdrawn::Leased => self.cancel_running(id)?,
+            None => self.cancel_standing(id, None)?,
         }
         self.die(id, Reason::Cancelled)?;
         if self.state.watched.contains(id) {

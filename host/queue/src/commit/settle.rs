@@ -125,8 +125,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
     fn settle(&mut self, settle: &'m inbox::Settle) -> Result<(), StoreError> {
         let lease = settle.lease;
         if !self.holds(lease) {
-            self.settle_revoked(settle);
-            return Ok(());
+            return self.settle_revoked(settle);
         }
         let after = after_lease(&settle.outcome, self.now);
         self.push_of(
@@ -218,7 +217,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
 
     /// Ends a lease that was revoked because its delivery was cancelled: stores the story, if the delivery is still stored. Later
     /// deliveries of its ordering key can run now.
-    fn settle_revoked(&mut self, settle: &'m inbox::Settle) {
+    fn settle_revoked(&mut self, settle: &'m inbox::Settle) -> Result<(), StoreError> {
         let lease = settle.lease;
         if self.shared.scheduler.lock().has_revoked(lease) {
             self.push(Change::Lose {
@@ -226,8 +225,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 progress: &settle.progress,
                 story: settle.story.as_deref(),
             });
+            self.cancel_standing(lease.id, Some(&settle.progress))?;
             self.group.ended.push((lease, Ended::Settled));
         }
+        Ok(())
     }
 
     fn change_kv(

@@ -1,13 +1,13 @@
 //! Recovery at startup: schedules the deliveries that are not settled, and decides about those that were under lease when the
 //! last process ended.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
-use alert_manager_core::alert::{Fingerprint, Timestamp};
+use alert_manager_core::alert::{DeliveryId, Fingerprint, Timestamp};
 use alert_manager_core::gate::GateName;
 
 use crate::failpoint::Failpoint;
@@ -22,6 +22,7 @@ use crate::schedule::{Entrant, Scheduler};
 use crate::store::{Change, Committed, Found, Reader, Resolved, Store, StoreError, Txn};
 
 use super::committer::Committer;
+use super::deaths::Urgency;
 use super::group::{CommitterState, Group, Texts, Work};
 use super::shared::Shared;
 use super::watched::Watched;
@@ -65,7 +66,7 @@ pub(crate) fn start<S: Store>(
     open.restore_gates(&found.closed_gates);
     let outcomes = crashes::outcomes(&under_lease, clock.now());
     open.restore_crashed(&under_lease, &outcomes);
-    open.restore_storms(&found.storms, members, &outcomes);
+    let orphans = open.restore_storms(&found.storms, members, &outcomes);
     let Unsettled {
         scheduler,
         texts,
@@ -86,7 +87,7 @@ pub(crate) fn start<S: Store>(
         failing: None,
         unreported_settled: 0,
     };
-    let died = match committer.store_crash_outcomes(&outcomes) {
+    let died = match committer.store_crash_outcomes(&outcomes, &orphans) {
         Ok(died) => died,
         Err(error) => return Err(committer.store.refused(error)),
     };
@@ -129,9 +130,13 @@ fn committer_state(found: &Found, texts: Texts) -> CommitterState {
         last_id: found.last_id,
         texts,
         reports: Reports::new(found.is_unreported),
+        urgency: Urgency::new(found.is_unreported),
         watched,
     }
 }
+
+/// The first member of each representative that was cancelled while it ran.
+type Orphans = BTreeMap<DeliveryId, DeliveryId>;
 
 /// The deliveries that are not settled, gathered while the store is read.
 struct Unsettled {
@@ -179,8 +184,14 @@ impl Unsettled {
         }
     }
 
-    /// Takes in the storms that are open, and members whose representative goes on.
-    fn restore_storms(&mut self, storms: &[Storm], members: Vec<Row>, outcomes: &[CrashOutcome]) {
+    /// Takes in the storms that are open, and members whose representative goes on. Returns the representatives that were
+    /// cancelled while they ran, and of which nobody knows how far they came, each with the first of its members.
+    fn restore_storms(
+        &mut self,
+        storms: &[Storm],
+        members: Vec<Row>,
+        outcomes: &[CrashOutcome],
+    ) -> Orphans {
         for storm in storms {
             let [opened, firing, last] =
                 [storm.opened_at, storm.last_firing_at, storm.last_at].map(|at| self.ticks_at(at));
@@ -192,13 +203,19 @@ impl Unsettled {
             .filter(|outcome| outcome.died.is_some())
             .map(|outcome| outcome.id)
             .collect();
+        let mut orphans = Orphans::new();
         for row in members {
-            // What died with its representative is settled with it.
-            if row.representative.is_none_or(|of| !dead.contains(&of)) {
-                self.restore(row);
+            match row.representative {
+                // What died with its representative is settled with it.
+                Some(of) if dead.contains(&of) => {}
+                Some(of) if !self.scheduler.contains(of) => {
+                    orphans.entry(of).or_insert(row.id);
+                }
+                _ => self.restore(row),
             }
         }
         self.scheduler.restored(self.ticks);
+        orphans
     }
 
     /// Returns when something was, on the monotonic clock.
@@ -277,8 +294,12 @@ struct Died {
 
 impl<S: Store> Committer<S> {
     /// Stores the outcomes of a crash; returns the deliveries that are dead because of it.
-    fn store_crash_outcomes(&mut self, outcomes: &[CrashOutcome]) -> Result<Died, StoreError> {
-        if outcomes.is_empty() {
+    fn store_crash_outcomes(
+        &mut self,
+        outcomes: &[CrashOutcome],
+        orphans: &Orphans,
+    ) -> Result<Died, StoreError> {
+        if outcomes.is_empty() && orphans.is_empty() {
             return Ok(Died::default());
         }
         let mut group = Group {
@@ -294,6 +315,14 @@ impl<S: Store> Committer<S> {
         for outcome in outcomes.iter().filter(|outcome| outcome.died.is_some()) {
             work.settle_members(outcome.id, None, Reason::Died);
             died.extend(work.found_dead(outcome.id)?);
+        }
+        for (of, next) in orphans {
+            if work.has_told(*of)? {
+                work.settle_members(*of, None, Reason::Coalesced);
+            } else {
+                work.leave_in_doubt(*of, *next);
+                died.extend(work.found_dead(*next)?);
+            }
         }
         let committed = work.into_txn()?.commit();
         let died = Died {

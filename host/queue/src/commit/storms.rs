@@ -14,6 +14,7 @@ use crate::rules::storm::{self, AfterDeath, Mark};
 use crate::schedule::{Entrant, Leaves, Standing};
 use crate::store::{Change, SettleMembers, StoreError, Txn, Wanted};
 
+use super::deaths::Together;
 use super::group::Work;
 
 /// What is said of a member that is done.
@@ -171,6 +172,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
     ) {
         self.push(Change::SettleMembers(SettleMembers {
             representative,
+            itself: false,
             lease,
             reason,
             at: self.now,
@@ -199,18 +201,83 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         })
     }
 
-    /// A delivery is cancelled: what it stands for is told already, or stood for by the next.
-    pub(super) fn cancel_standing(&mut self, id: DeliveryId) -> Result<(), StoreError> {
+    /// A delivery is cancelled, and no lease of it is under way: decides what becomes of the others that it stands for. They are
+    /// done if an actor has told somebody, and dead if that is in doubt; else the next stands for them. `progress` is how far
+    /// it is, if that is not stored.
+    pub(super) fn cancel_standing(
+        &mut self,
+        id: DeliveryId,
+        progress: Option<&str>,
+    ) -> Result<(), StoreError> {
         let Some(standing) = self.shared.scheduler.lock().standing(id) else {
             return Ok(());
         };
-        if self.mark_of(id, None)? == Mark::Left {
+        let Some(next) = standing.next else {
+            return Ok(());
+        };
+        if self.has_told(id)? {
             self.settle_members(id, None, Reason::Coalesced);
             self.group.dissolved.push(id);
-        } else if let Some(next) = standing.next {
+        } else if self.is_in_doubt(id, progress)? {
+            self.group.dissolved.push(id);
+            self.leave_in_doubt(id, next);
+            if let Some(storm) = &standing.storm {
+                self.leave_storm(storm.id, Leaves::Alive, standing.status);
+            }
+            let with = standing.members.saturating_sub(1);
+            let waited_for = None;
+            self.die_with(next, Reason::Failed, Together { with, waited_for })?;
+        } else {
             self.pass_on(id, next, &standing, Leaves::Alive);
         }
         Ok(())
+    }
+
+    /// A delivery is cancelled while it runs: what it stands for is told already, or waits until its lease has ended.
+    pub(super) fn cancel_running(&mut self, id: DeliveryId) -> Result<(), StoreError> {
+        let has_others = self.shared.scheduler.lock().standing(id).is_some();
+        if has_others && self.has_told(id)? {
+            self.settle_members(id, None, Reason::Coalesced);
+            self.group.dissolved.push(id);
+        }
+        Ok(())
+    }
+
+    /// Returns true if an actor of a delivery has an effect outside the server on record.
+    pub(super) fn has_told(&mut self, id: DeliveryId) -> Result<bool, StoreError> {
+        let Some(row) = self.row(id)? else {
+            return Ok(false);
+        };
+        let first_actor = u32::try_from(row.pipeline.len()).unwrap_or(u32::MAX);
+        self.flush()?;
+        self.txn.has_effect(id, first_actor)
+    }
+
+    fn is_in_doubt(&mut self, id: DeliveryId, progress: Option<&str>) -> Result<bool, StoreError> {
+        let progress = match progress {
+            Some(json) => Some(json.to_owned()),
+            None => self.progress_of(id)?,
+        };
+        let progress = progress.and_then(|json| serde_json::from_str::<Progress>(&json).ok());
+        Ok(progress.is_some_and(|progress| storm::may_have_told(&progress)))
+    }
+
+    /// Nobody knows whether a cancelled delivery has told of what it stood for: all of that is dead, and the next of it stands
+    /// for the others if it is sent again.
+    pub(super) fn leave_in_doubt(&mut self, from: DeliveryId, next: DeliveryId) {
+        self.rows.remove(&next);
+        self.push_of(from, Change::HandOver { from, to: next });
+        self.settle_members(next, None, Reason::Failed);
+        self.push(Change::SettleMembers(SettleMembers {
+            representative: next,
+            itself: true,
+            lease: None,
+            reason: Reason::Failed,
+            at: self.now,
+            last_error: format!(
+                "{from} stood for it, and was cancelled when its message may have been sent"
+            ),
+        }));
     }
 
     /// Returns true if what becomes of a member is being decided in this very transaction.
@@ -257,6 +324,12 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         };
         let row = self.row(of)?;
         Ok(row.filter(|row| row.state == State::Dead && row.reason == member.reason))
+    }
+
+    /// Returns how many enter the queue if a dead delivery is sent again.
+    pub(super) fn revived_with(&mut self, id: DeliveryId) -> Result<usize, StoreError> {
+        self.flush()?;
+        Ok(1 + self.txn.dead_members(id)?.len())
     }
 
     /// What a dead delivery stood for is sent again with it.
@@ -351,8 +424,12 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         Ok(storm.filter(|storm| scheduler.open_storm(*storm).is_some()))
     }
 
-    /// Closes storms that are over.
+    /// Closes the storms that were over when the transaction began, and are so still.
     pub(super) fn close_storms(&mut self) {
+        let over = self.group.over.clone();
+        let mut scheduler = self.shared.scheduler.lock();
+        self.group.closed = scheduler.still_over(over, self.group.ticks);
+        drop(scheduler);
         for id in self.group.closed.clone() {
             self.push(Change::CloseStorm { id, at: self.now });
         }

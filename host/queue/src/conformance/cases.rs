@@ -273,6 +273,7 @@ suite! {
         one_that_is_sent_again_before_its_report_is_reported_when_it_dies_again,
         a_failure_after_a_death_by_backlog_is_reported_and_may_be_sent_again,
         a_notice_has_the_priority_of_the_delivery_that_it_is_about,
+        a_notice_about_many_is_as_urgent_as_the_most_urgent_of_them,
     ]
     dead_letter_ways: [
         a_notice_that_dies_takes_each_other_way_once_and_then_the_log,
@@ -334,8 +335,10 @@ suite! {
         as_much_as_may_wait_at_a_gate_passes_one_by_one,
         what_waits_to_update_a_message_does_so_by_itself,
         at_a_gate_critical_ones_are_apart,
+        a_member_that_is_cancelled_when_its_gate_has_a_turn_is_not_part_of_that,
         representatives_that_wait_at_a_gate_bring_what_they_stand_for,
         what_waits_at_a_gate_runs_as_one_only_if_that_is_stored,
+        what_waits_behind_a_generation_at_a_gate_does_so_if_a_turn_cannot_be_stored,
     ]
     storm_members: [
         members_are_done_with_their_representative_and_say_so,
@@ -360,9 +363,14 @@ suite! {
         to_send_a_dead_representative_again_revives_all_with_journal_and_facts,
         a_dead_member_that_is_sent_again_runs_alone,
         all_that_is_dead_is_sent_again_as_one,
+        what_is_sent_again_as_one_has_room_for_all_of_it,
+        what_is_older_than_what_stood_for_it_is_sent_again_with_that,
         a_dead_member_that_its_sender_sends_again_revives_all,
         to_cancel_a_representative_passes_its_role_on,
         to_cancel_one_with_an_effect_ends_what_it_stands_for,
+        to_cancel_one_in_doubt_leaves_one_dead_letter_for_what_it_stood_for,
+        what_a_lookup_has_changed_tells_nobody,
+        one_that_was_cancelled_as_the_server_died_leaves_what_it_stood_for_dead,
         a_member_that_is_cancelled_leaves_the_others,
         an_open_member_is_not_sent_again,
     ]
@@ -374,11 +382,14 @@ suite! {
         one_generation_of_what_has_resolved_runs_at_a_time,
         a_storm_is_closed_after_ten_quiet_minutes_once_all_have_resolved,
         a_storm_of_which_something_fires_stays_open_for_a_day,
+        a_storm_is_not_closed_while_what_belongs_to_it_waits_or_runs,
         a_firing_that_waited_for_two_minutes_runs_with_its_resolved,
         one_that_waited_less_or_has_run_does_not,
         a_resolved_that_dies_takes_the_firing_with_it_and_one_that_is_cancelled_does_not,
         a_firing_that_is_coalesced_into_its_resolved_is_so_only_if_that_is_stored,
         a_reminder_of_what_fired_in_a_storm_belongs_to_it_and_counts_once,
+        what_fires_in_a_storm_runs_as_one_however_late_its_resolved_comes,
+        what_waits_with_many_at_a_gate_runs_as_one_however_late_its_resolved_comes,
     ]
     storm_restarts: [
         a_storm_goes_on_after_a_kill_at_each_step,

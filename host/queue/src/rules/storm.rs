@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use alert_manager_core::alert::{Block, Labels};
+use alert_manager_core::alert::{Block, Labels, StepKind};
 
-use crate::model::{Generation, Progress, Reason, Row, StormGiven};
+use crate::model::{Generation, Progress, Reason, Row, Step, StormGiven};
 
 /// Members that take over, one after the other, from representatives that died without an effect.
 pub(crate) const TAKEOVERS_MAX: u32 = 3;
@@ -52,6 +52,12 @@ pub(crate) fn after_death(reason: Reason, mark: Mark, takeovers: u32) -> AfterDe
 pub(crate) fn is_in_doubt(progress: &Progress) -> bool {
     let mut steps = progress.steps.iter();
     steps.any(|step| step.interrupted || !step.doubts.is_empty() || step.begun.is_some())
+}
+
+/// Returns true if an actor may have told somebody without a record.
+pub(crate) fn may_have_told(progress: &Progress) -> bool {
+    let has_effect = |step: &Step| step.kind == StepKind::Act && step.has_effect;
+    is_in_doubt(progress) || progress.steps.iter().any(has_effect)
 }
 
 /// Takes from a delivery that is sent again what it was given about a storm, unless it still stands for that.

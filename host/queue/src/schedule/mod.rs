@@ -111,6 +111,12 @@ impl Item {
     }
 }
 
+/// Returns true if so many more fit beside what there is. More than may be there at all fit once there is nothing.
+fn fits(there: usize, count: usize, most: usize) -> bool {
+    let most = most.max(1);
+    there + count.min(most) <= most
+}
+
 /// How long a delivery waits for a permit of one handler before it waits for one of the next handler in its pipeline instead, in
 /// milliseconds. A busy handler must not delay the steps of the others.
 const PATIENCE_MS: Ticks = 10_000;
@@ -183,23 +189,27 @@ impl Scheduler {
 
     /// Returns true if a new delivery fits: no handler of the pipeline has half of the queue already.
     pub(crate) fn has_room(&self, pipeline: &[HandlerName]) -> bool {
-        let each_max = (self.depth_max / 2).max(1);
-        pipeline.iter().all(|handler| {
-            self.handler_keys
-                .get(handler)
-                .is_none_or(|key| self.handlers[*key].depth < each_max)
-        })
+        self.has_room_of_each(pipeline, 1, self.depth_max / 2)
     }
 
-    /// Returns true if a delivery fits that a request retries with many others: half of the queue, and of each handler's share, is
-    /// kept for new alerts.
-    pub(crate) fn has_room_for_many(&self, pipeline: &[HandlerName]) -> bool {
-        let each_max = (self.depth_max / 4).max(1);
-        let has_room = |handler: &HandlerName| {
+    /// The same for so many that are sent again as one.
+    pub(crate) fn has_room_for_all(&self, pipeline: &[HandlerName], count: usize) -> bool {
+        fits(self.depth(), count, self.depth_max)
+            && self.has_room_of_each(pipeline, count, self.depth_max / 2)
+    }
+
+    /// Returns true if so many fit, as one, that a request retries with many others: half of the queue, and of each handler's
+    /// share, is kept for new alerts.
+    pub(crate) fn has_room_for_many(&self, pipeline: &[HandlerName], count: usize) -> bool {
+        fits(self.depth(), count, self.depth_max / 2)
+            && self.has_room_of_each(pipeline, count, self.depth_max / 4)
+    }
+
+    fn has_room_of_each(&self, pipeline: &[HandlerName], count: usize, most: usize) -> bool {
+        pipeline.iter().all(|handler| {
             let key = self.handler_keys.get(handler);
-            key.is_none_or(|key| self.handlers[*key].depth < each_max)
-        };
-        self.depth() < (self.depth_max / 2).max(1) && pipeline.iter().all(has_room)
+            key.is_none_or(|key| fits(self.handlers[*key].depth, count, most))
+        })
     }
 
     /// Adds a delivery. Leases it at once if it is next on its ordering key, and no other delivery waits for the permit.

@@ -140,6 +140,8 @@ pub(crate) struct Settle<'m> {
 #[derive(Clone, Debug)]
 pub(crate) struct SettleMembers {
     pub(crate) representative: DeliveryId,
+    /// True if this delivery itself ends, and not its members.
+    pub(crate) itself: bool,
     /// The lease of the representative that ends with it, if one does.
     pub(crate) lease: Option<Lease>,
     pub(crate) reason: Reason,

@@ -204,3 +204,37 @@ pub(in crate::conformance) async fn a_notice_has_the_priority_of_the_delivery_th
         bench.settle(&notice, Next::Done);
     }
 }
+
+pub(in crate::conformance) async fn a_notice_about_many_is_as_urgent_as_the_most_urgent_of_them<
+    B: Bench,
+>() {
+    use alert_manager_core::alert::Priority;
+    let mut bench = Harness::<B>::new().reporting();
+    for priorities in [
+        [Priority::Normal, Priority::Normal],
+        [Priority::Warning, Priority::Normal],
+        [Priority::Normal, Priority::Critical],
+    ] {
+        for priority in priorities {
+            let mut submission = firing(&format!("{priorities:?} {priority:?}"));
+            submission.plans[0].priority = priority;
+            submission.alert.labels = submission
+                .alert
+                .labels
+                .merged(&Labels::from_iter([("at", bench.clock.now().to_string())]));
+            submission.alert.fingerprint = Fingerprint::of(&submission.alert.labels);
+            bench.clock.advance(Duration::from_millis(1));
+            bench.accept_new(submission).await;
+            bench.run(Next::Expired("too old".into())).await;
+        }
+        bench.advance(WINDOW);
+        let notice = bench.lease().await;
+        let most_urgent = priorities.into_iter().min().unwrap();
+        assert_eq!(
+            (&*notice.route, notice.priority),
+            (DEAD_LETTER_ROUTE, most_urgent)
+        );
+        bench.settle(&notice, Next::Done);
+        bench.flush().await;
+    }
+}

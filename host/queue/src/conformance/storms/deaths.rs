@@ -149,7 +149,7 @@ pub(crate) async fn what_passes_its_age_is_reported_by_what_it_waited_for<B: Ben
 
 impl<B: Bench> Harness<B> {
     /// Returns the next of the storm that is leased; notices of deaths are done.
-    async fn representative(&mut self) -> Leased {
+    pub(super) async fn representative(&mut self) -> Leased {
         loop {
             let leased = self.lease().await;
             if leased.alert.name() == "Down" {

@@ -212,10 +212,12 @@ pub(crate) async fn at_a_gate_critical_ones_are_apart<B: Bench>() {
     assert_eq!(fact(&turn, "storm.count"), "4", "the others");
 }
 
-pub(crate) async fn representatives_that_wait_at_a_gate_bring_what_they_stand_for<B: Bench>() {
-    let mut bench = Harness::<B>::with(options(), Caps::all(8));
-    let asks = post();
-    bench.fill_gate(&asks).await;
+/// Has several generations wait at one gate; returns their deliveries.
+async fn generations_at_a_gate<B: Bench>(
+    bench: &mut Harness<B>,
+    asks: &[GateAsk],
+) -> Vec<Vec<DeliveryId>> {
+    bench.fill_gate(asks).await;
     let mut ids = Vec::new();
     for n in 0..OVER + 1 {
         bench.set_caps(Caps::all(0));
@@ -226,9 +228,39 @@ pub(crate) async fn representatives_that_wait_at_a_gate_bring_what_they_stand_fo
         bench.go();
         let leased = bench.only_lease().await;
         assert_eq!(leased.id, own[0]);
-        assert!(!bench.post(&leased, &asks).await);
+        assert!(!bench.post(&leased, asks).await);
         ids.push(own);
     }
+    ids
+}
+
+pub(crate) async fn a_member_that_is_cancelled_when_its_gate_has_a_turn_is_not_part_of_that<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    let ids = generations_at_a_gate(&mut bench, &post()).await;
+    // The next transaction cancels it, and has the turn.
+    bench.clock.advance(SECOND);
+    let member = ids[2][2];
+    bench.queue.cancel(member).await.unwrap();
+    let turn = bench.only_lease().await;
+    assert_eq!((turn.id, fact(&turn, "storm.count")), (ids[0][0], "15"));
+    assert_eq!(bench.story(turn.id).await.members.unwrap().count, 14);
+    assert_eq!(bench.coalesced_into(member).await, None);
+    bench.settled(&turn, Next::Dead("why".into())).await;
+    let next = bench.only_lease().await;
+    assert_eq!((next.id, fact(&next, "storm.count")), (ids[0][1], "14"));
+    bench.settled(&next, Next::Done).await;
+    bench
+        .are(&[member], State::Dead, Some(Reason::Cancelled))
+        .await;
+    let counts = bench.queue.counts();
+    assert_eq!((counts.depth, counts.losses.storm), (0, 13));
+}
+
+pub(crate) async fn representatives_that_wait_at_a_gate_bring_what_they_stand_for<B: Bench>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    let ids = generations_at_a_gate(&mut bench, &post()).await;
     let turn = bench.turn().await;
     assert_eq!(turn.id, ids[0][0]);
     assert_eq!(fact(&turn, "storm.count"), "16");
@@ -238,6 +270,9 @@ pub(crate) async fn representatives_that_wait_at_a_gate_bring_what_they_stand_fo
     let mut bench = bench.crash();
     let turn = bench.only_lease().await;
     assert_eq!((turn.id, fact(&turn, "storm.count")), (ids[0][0], "16"));
+    let later = bench.accept_new(of("Other1", 9)).await;
+    assert!(bench.is_idle().await, "one generation at a time");
+    bench.queue.cancel(later).await.unwrap();
     bench.settled(&turn, Next::Dead("why".into())).await;
     let next = bench.only_lease().await;
     assert_eq!((next.id, fact(&next, "storm.count")), (ids[0][1], "15"));
@@ -266,4 +301,22 @@ pub(crate) async fn what_waits_at_a_gate_runs_as_one_only_if_that_is_stored<B: B
     assert_eq!(bench.story(turn.id).await.members.unwrap().ids, ids[1..]);
     assert!(bench.post(&turn, &asks).await);
     assert_eq!(bench.queue.counts().depth, 0);
+}
+
+pub(crate) async fn what_waits_behind_a_generation_at_a_gate_does_so_if_a_turn_cannot_be_stored<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    let ids = generations_at_a_gate(&mut bench, &post()).await;
+    let later = bench.accept_new(of("Other1", 9)).await;
+    assert!(bench.is_idle().await, "one generation at a time");
+    bench.fail_writes(true);
+    let failures = bench.bench.failures();
+    bench.advance(SECOND);
+    eventually(async || bench.bench.failures() > failures).await;
+    bench.fail_writes(false);
+    let turn = bench.only_lease().await;
+    assert_eq!((turn.id, fact(&turn, "storm.count")), (ids[0][0], "16"));
+    bench.settled(&turn, Next::Done).await;
+    assert_eq!(bench.only_lease().await.id, later);
 }

@@ -73,6 +73,63 @@ pub(crate) async fn all_that_is_dead_is_sent_again_as_one<B: Bench>() {
     assert_eq!(leased.id, ids[0]);
 }
 
+pub(crate) async fn what_is_older_than_what_stood_for_it_is_sent_again_with_that<B: Bench>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    let asks = crate::conformance::gates::post();
+    bench.fill_gate(&asks).await;
+    let mut ids = Vec::new();
+    for pod in 0..OVER + 1 {
+        let mut each = down(pod);
+        if pod == OVER {
+            // It has its turn before the others.
+            each.plans[0].storm = Some("other".into());
+            each.plans[0].priority = alert_manager_core::alert::Priority::Warning;
+        }
+        ids.push(bench.parked(each, &asks).await);
+    }
+    bench.advance(Duration::from_secs(1));
+    let turn = bench.only_lease().await;
+    assert_eq!(turn.id, ids[OVER]);
+    assert_eq!(bench.story(turn.id).await.members.unwrap().ids, ids[..OVER]);
+    bench.record_post(&turn).await;
+    bench.settled(&turn, Next::Dead("why".into())).await;
+    assert_eq!(bench.queue.counts().dead, 4);
+    let retried = bench.retry_all(None).await;
+    assert_eq!(retried.retried, ids);
+    let again = bench.only_lease().await;
+    assert_eq!((again.id, fact(&again, "storm.count")), (turn.id, "4"));
+}
+
+pub(crate) async fn what_is_sent_again_as_one_has_room_for_all_of_it<B: Bench>() {
+    let small = Options {
+        queue_depth_max: 16,
+        ..options()
+    };
+    let mut bench = Harness::<B>::with(small, Caps::all(0));
+    let (ids, leased) = bench.storm(0..5).await;
+    bench.record_post(&leased).await;
+    bench.settled(&leased, Next::Dead("why".into())).await;
+    bench.set_caps(Caps::all(0));
+    for n in 0..4 {
+        bench.accept_new(of(&format!("Other{n}"), n)).await;
+    }
+    let full = bench.queue.retry(ids[0], Force::No).await;
+    assert!(matches!(full, Err(RetryError::Unavailable(_))), "{full:?}");
+    assert_eq!(bench.accept(down(3)).await, DUPLICATE);
+    assert_eq!(bench.retry_all(None).await.retried, []);
+    bench.go();
+    for leased in bench.all_leased().await {
+        bench.settle(&leased, Next::Done);
+    }
+    bench.flush().await;
+    let retried = bench.retry_all(None).await;
+    assert_eq!(
+        retried.retried, ids,
+        "more than its share fits if there is nothing else"
+    );
+    assert_eq!(bench.only_lease().await.id, ids[0]);
+}
+
 pub(crate) async fn a_dead_member_that_its_sender_sends_again_revives_all<B: Bench>() {
     let mut bench = still::<B>();
     let (ids, leased) = bench.storm(0..5).await;
@@ -141,6 +198,86 @@ pub(crate) async fn to_cancel_one_with_an_effect_ends_what_it_stands_for<B: Benc
         let resolved = bench.only_lease().await;
         assert_eq!(fact(&resolved, "storm.resolved"), "2");
     }
+}
+
+pub(crate) async fn to_cancel_one_in_doubt_leaves_one_dead_letter_for_what_it_stood_for<
+    B: Bench,
+>() {
+    for is_leased in [true, false] {
+        let mut bench = still::<B>().reporting();
+        let (ids, leased) = bench.storm(0..5).await;
+        let next = match is_leased {
+            true => Next::Done,
+            false => retry_in_a_minute(&bench),
+        };
+        let mut doubtful = settlement(&leased, next);
+        doubtful.progress.steps[1].interrupted = true;
+        if is_leased {
+            bench.queue.cancel(ids[0]).await.unwrap();
+            bench.are(&ids[1..], State::Queued, None).await;
+        }
+        bench.queue.release_permit(&leased.handler);
+        bench.queue.settle(doubtful);
+        bench.flush().await;
+        if !is_leased {
+            bench.queue.cancel(ids[0]).await.unwrap();
+        }
+        bench
+            .are(&ids[..1], State::Dead, Some(Reason::Cancelled))
+            .await;
+        bench
+            .are(&ids[1..], State::Dead, Some(Reason::Failed))
+            .await;
+        assert_eq!(bench.reported().await, [format!("one {}", ids[1])]);
+        let counts = bench.queue.counts();
+        assert_eq!((counts.dead, counts.losses.storm), (4, 0));
+        assert_eq!(
+            bench.queue.retry(ids[1], Force::No).await,
+            Ok(Selected::Dead)
+        );
+        let again = bench.representative().await;
+        assert_eq!((again.id, fact(&again, "storm.count")), (ids[1], "4"));
+        bench.settled(&again, Next::Done).await;
+        bench
+            .are(&ids[2..], State::Done, Some(Reason::Coalesced))
+            .await;
+        assert_eq!(bench.queue.counts().dead, 0);
+    }
+}
+
+pub(crate) async fn what_a_lookup_has_changed_tells_nobody<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..5).await;
+    let ledger = bench.ledger(&leased, 0);
+    ledger.record(vec![entry(0)]).await.unwrap();
+    bench.settled(&leased, retry_in_a_minute(&bench)).await;
+    bench.queue.cancel(ids[0]).await.unwrap();
+    let next = bench.only_lease().await;
+    assert_eq!((next.id, fact(&next, "storm.count")), (ids[1], "4"));
+}
+
+pub(crate) async fn one_that_was_cancelled_as_the_server_died_leaves_what_it_stood_for_dead<
+    B: Bench,
+>() {
+    let mut bench = still::<B>();
+    let (ids, _) = bench.storm(0..5).await;
+    bench.queue.cancel(ids[0]).await.unwrap();
+    let mut bench = bench.crash();
+    bench
+        .are(&ids[1..], State::Dead, Some(Reason::Failed))
+        .await;
+    assert_eq!(
+        (bench.queue.counts().dead, bench.queue.counts().depth),
+        (4, 0)
+    );
+    assert!(bench.is_idle().await);
+    // Its storm is closed meanwhile.
+    bench.advance(Duration::from_secs(25 * 60 * 60));
+    bench.flush().await;
+    bench.queue.retry(ids[1], Force::No).await.unwrap();
+    let again = bench.only_lease().await;
+    assert_eq!((again.id, fact(&again, "storm.count")), (ids[1], "4"));
+    assert_eq!(bench.coalesced_into(ids[4]).await, Some(ids[1]));
 }
 
 pub(crate) async fn a_member_that_is_cancelled_leaves_the_others<B: Bench>() {

@@ -243,3 +243,66 @@ pub(crate) async fn a_reminder_of_what_fired_in_a_storm_belongs_to_it_and_counts
     assert_eq!(fact(&leased, "storm.id"), ids[0].to_string());
     assert_eq!(fact(&leased, "storm.count"), "5");
 }
+
+pub(crate) async fn what_fires_in_a_storm_runs_as_one_however_late_its_resolved_comes<B: Bench>() {
+    let mut bench = still::<B>();
+    let ids = bench.all_down(0..5).await;
+    bench.advance(3 * MINUTE);
+    let ups = bench.all_up(0..5).await;
+    assert_eq!(bench.coalesced_into(ids[1]).await, None);
+    bench.go();
+    let leased = bench.only_lease().await;
+    assert_eq!((leased.id, fact(&leased, "storm.count")), (ids[0], "5"));
+    bench.settled(&leased, Next::Done).await;
+    let resolved = bench.only_lease().await;
+    assert_eq!(
+        (resolved.id, fact(&resolved, "storm.resolved")),
+        (ups[0], "5")
+    );
+}
+
+pub(crate) async fn what_waits_with_many_at_a_gate_runs_as_one_however_late_its_resolved_comes<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    let asks = crate::conformance::gates::post();
+    bench.fill_gate(&asks).await;
+    let mut ids = Vec::new();
+    for n in 0..OVER + 1 {
+        ids.push(bench.parked(of(&format!("Other{n}"), n), &asks).await);
+    }
+    bench.set_caps(Caps::all(0));
+    bench.advance(3 * MINUTE);
+    for n in 0..OVER + 1 {
+        let mut ended = of(&format!("Other{n}"), n);
+        ended.alert.status = Status::Resolved;
+        bench.accept_new(ended).await;
+    }
+    bench.go();
+    let turn = bench.only_lease().await;
+    assert_eq!((turn.id, fact(&turn, "storm.count")), (ids[0], "4"));
+}
+
+pub(crate) async fn a_storm_is_not_closed_while_what_belongs_to_it_waits_or_runs<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..4).await;
+    bench.settled(&leased, Next::Done).await;
+    bench.advance(24 * 60 * MINUTE - Duration::from_millis(1));
+    bench.set_caps(Caps::all(0));
+    let again = bench.all_down(0..2).await;
+    // The next transaction is after the end of the storm, and has permits.
+    bench.clock.advance(Duration::from_millis(1));
+    bench.go();
+    let leased = bench.only_lease().await;
+    let storm = ids[0].to_string();
+    assert_eq!((leased.id, fact(&leased, "storm.id")), (again[0], &*storm));
+    bench.settled(&leased, retry_in_a_minute(&bench)).await;
+    let later = bench.accept_new(down(2)).await;
+    assert!(bench.is_idle().await, "one generation at a time");
+    bench.advance(MINUTE);
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, again[0]);
+    bench.settled(&leased, Next::Done).await;
+    let leased = bench.only_lease().await;
+    assert_eq!((leased.id, fact(&leased, "storm.id")), (later, &*storm));
+}

@@ -17,14 +17,8 @@ impl Scheduler {
         if !self.storms.is_on() || !self.may_merge(next) {
             return None;
         }
-        let names = self.items[&next].at_gate.as_ref()?.names();
-        let is_channel = |name: &&GateName| matches!(name, GateName::SlackChannel(_));
-        let gate = names.iter().find(is_channel)?.clone();
-        let waiting = self.gates.waiting_at(&gate).into_iter();
-        let waiting = waiting.map(|(_, id)| id);
-        let alike: Vec<_> = waiting
-            .filter(|id| *id != next && self.may_merge(*id) && self.are_alike(*id, next))
-            .collect();
+        let (gate, alike) = self.alike_at_channel(next)?;
+        let alike: Vec<_> = alike.collect();
         if alike.len() < self.storms.options.over as usize {
             return None;
         }
@@ -38,6 +32,28 @@ impl Scheduler {
         let gathered = self.merge(next, alike, pool);
         let storm = self.storms.of_key(place);
         Some(self.put_generation(next, storm, key, gathered))
+    }
+
+    /// Returns the channel that a delivery waits to post to, and what else may run as one there.
+    fn alike_at_channel(
+        &self,
+        of: DeliveryId,
+    ) -> Option<(GateName, impl Iterator<Item = DeliveryId>)> {
+        let names = self.items.get(&of)?.at_gate.as_ref()?.names();
+        let is_channel = |name: &&GateName| matches!(name, GateName::SlackChannel(_));
+        let gate = names.iter().find(is_channel)?.clone();
+        let waiting = self.gates.waiting_at(&gate).into_iter();
+        let waiting = waiting.map(|(_, id)| id);
+        let alike =
+            waiting.filter(move |id| *id != of && self.may_merge(*id) && self.are_alike(*id, of));
+        Some((gate, alike))
+    }
+
+    /// Returns true if a delivery waits to post to a channel with so many others that they will run as one.
+    pub(super) fn waits_with_many(&self, id: DeliveryId) -> bool {
+        let over = self.storms.options.over as usize;
+        let others = self.alike_at_channel(id);
+        others.is_some_and(|(_, alike)| alike.take(over).count() >= over)
     }
 
     /// Takes together what runs as one: each of these, and what it stands for.
@@ -55,7 +71,10 @@ impl Scheduler {
                 gathered.members.push(id);
             }
             if let Some(generation) = self.storms.generations.remove(&id) {
-                gathered.members.extend(&generation.members);
+                // One that was cancelled in this transaction goes.
+                let members = generation.members.iter().copied();
+                let members = members.filter(|member| self.representative_of(*member) == Some(id));
+                gathered.members.extend(members);
                 gathered.pools.extend(&generation.pools);
                 gathered.merged.push((id, generation));
             }

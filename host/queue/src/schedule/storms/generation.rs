@@ -1,6 +1,7 @@
 //! How a generation is formed, ends, and gets another representative.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use alert_manager_core::alert::{DeliveryId, Status, Timestamp};
 
@@ -302,12 +303,33 @@ impl Scheduler {
             .collect()
     }
 
+    fn own_key(&self, id: DeliveryId) -> Option<StormKey> {
+        let item = self.items.get(&id)?;
+        Some(StormKey {
+            route: Arc::clone(&self.routes[item.route]),
+            pipeline: Arc::clone(&item.pipeline),
+            text: "".into(),
+            priority: item.priority,
+        })
+    }
+
     /// Returns what a representative stands for that has taken over, and is to be described anew.
     pub(crate) fn describe(&self, representative: DeliveryId) -> Option<(Storm, Vec<Described>)> {
         let generation = self.storms.generations.get(&representative)?;
-        let storm = self.open_storm(generation.storm?)?.clone();
+        let storm = generation.storm?;
         let members = generation.members.iter().copied();
-        let all = [representative].into_iter().chain(members).collect();
+        let all = [representative].into_iter().chain(members);
+        let all: Vec<_> = all.filter(|id| self.items.contains_key(id)).collect();
+        let storm = match self.open_storm(storm) {
+            Some(open) => open.clone(),
+            // It is closed: what is left of it is all that there is to tell.
+            None => Storm {
+                id: storm,
+                ..self
+                    .opened(representative, self.own_key(representative)?, &all)
+                    .0
+            },
+        };
         Some((storm, self.described(all)))
     }
 

@@ -26,7 +26,7 @@ impl InStorm {
 }
 
 /// Which pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum PoolName {
     /// Firings of a key.
     Firings(usize),
@@ -170,6 +170,10 @@ impl Storms {
         &self.open[&id].storm.key
     }
 
+    pub(super) fn key_of_open(&self, storm: DeliveryId) -> Option<usize> {
+        self.open.get(&storm).map(|open| open.key)
+    }
+
     /// Returns the open storm of a key.
     pub(super) fn of_key(&self, key: usize) -> Option<DeliveryId> {
         self.keys[key].storm
@@ -253,9 +257,7 @@ impl Storms {
         let mut next = None;
         for (id, open) in &self.open {
             let at = closes_at(open);
-            let is_idle = self.keys[open.key].pool.running.is_none()
-                && self.resolves.get(id).is_none_or(Pool::is_idle);
-            if at <= now && is_idle {
+            if at <= now && self.is_idle(*id) {
                 over.push(*id);
                 continue;
             }
@@ -264,6 +266,24 @@ impl Storms {
         }
         self.look_at = next;
         over
+    }
+
+    /// Returns true if nothing of a storm runs, or is about to.
+    fn is_idle(&self, id: DeliveryId) -> bool {
+        let open = self.open.get(&id);
+        open.is_none_or(|open| self.keys[open.key].pool.is_idle())
+            && self.resolves.get(&id).is_none_or(Pool::is_idle)
+            && self.generations.values().all(|of| of.storm != Some(id))
+    }
+
+    /// Returns true if a storm that was over is so still; looks at it again later if not.
+    pub(super) fn is_still_over(&mut self, id: DeliveryId, now: Ticks) -> bool {
+        let open = self.open.get(&id);
+        let is_over = open.is_none_or(|open| closes_at(open) <= now) && self.is_idle(id);
+        if !is_over {
+            self.look(now + AGAIN);
+        }
+        is_over
     }
 
     pub(super) fn look(&mut self, at: Ticks) {

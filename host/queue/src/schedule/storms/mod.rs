@@ -209,6 +209,12 @@ impl Scheduler {
         }
     }
 
+    /// Returns those that are over still: no generation of them was formed meanwhile.
+    pub(crate) fn still_over(&mut self, mut over: Vec<DeliveryId>, now: Ticks) -> Vec<DeliveryId> {
+        over.retain(|id| self.storms.is_still_over(*id, now));
+        over
+    }
+
     /// Closes storms.
     pub(crate) fn close_storms(&mut self, ids: &[DeliveryId]) {
         for id in ids {
@@ -224,9 +230,12 @@ impl Scheduler {
     /// Returns how a representative stands; nothing if it runs for itself alone.
     pub(crate) fn standing(&self, id: DeliveryId) -> Option<Standing> {
         let generation = self.storms.generations.get(&id)?;
-        let is_member = |id: &&DeliveryId| matches!(self.items[*id].phase, Phase::Member { .. });
+        let is_member = |member: &&DeliveryId| self.representative_of(**member) == Some(id);
         Some(Standing {
-            storm: generation.storm.and_then(|id| self.open_storm(id)).cloned(),
+            storm: generation
+                .storm
+                .and_then(|storm| self.open_storm(storm))
+                .cloned(),
             next: generation.members.iter().find(is_member).copied(),
             members: generation.members.iter().filter(is_member).count() as u64,
             status: self.status_of(id),
@@ -242,7 +251,8 @@ impl Scheduler {
     }
 
     /// Has the firing that a resolved ends run with that, if it has waited so long that nobody is to be notified of it any more,
-    /// and nothing of it was done. Returns it.
+    /// and nothing of it was done. Returns it. One that is to run as one with others does that: each resolved alone would be a
+    /// message more.
     pub(crate) fn run_with_late_firing(
         &mut self,
         resolved: DeliveryId,
@@ -267,9 +277,12 @@ impl Scheduler {
         let pool = self
             .pool_name(firing)
             .and_then(|name| self.storms.pool(name));
-        let is_eligible = pool.is_some_and(|pool| pool.eligible.contains(&firing));
+        let is_eligible =
+            pool.is_some_and(|pool| pool.running.is_none() && pool.eligible.contains(&firing));
+        let is_stormy = own.storm.is_some() || self.storms.is_in_storm(own.key, now);
         let is_late = now - item.since > ticks(LATE);
-        if !(is_its_firing && is_eligible && is_late && own.storm.is_none()) {
+        if !(is_its_firing && is_eligible && is_late && !is_stormy) || self.waits_with_many(firing)
+        {
             return None;
         }
         self.dequeue(firing);

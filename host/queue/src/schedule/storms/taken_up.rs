@@ -8,7 +8,7 @@ use crate::model::Storm;
 use crate::model::clock::Ticks;
 
 use super::super::{Entrant, Phase, Scheduler};
-use super::keys::Generation;
+use super::keys::{Generation, PoolName};
 
 impl Scheduler {
     /// Takes in a member that the store had before this process started.
@@ -74,14 +74,27 @@ impl Scheduler {
         let own = item.storm.as_ref().and_then(|own| own.storm);
         // A firing that runs with its resolved belongs to no storm by that.
         let pool = self.pool_name(representative).filter(|_| own.is_some());
-        if let Some(pool) = pool.and_then(|name| self.storms.pool_mut(name)) {
-            pool.running = Some(representative);
+        let mut pools: Vec<_> = pool.into_iter().collect();
+        // Generations that were merged may have had other keys, and so has their storm.
+        if let Some(PoolName::Firings(_)) = pool {
+            let members = self.storms.generations.get(&representative);
+            let members = members.into_iter().flat_map(|of| of.members.iter());
+            pools.extend(members.filter_map(|member| self.pool_name(*member)));
+            let key = own.and_then(|storm| self.storms.key_of_open(storm));
+            pools.extend(key.map(PoolName::Firings));
+            pools.sort_unstable();
+            pools.dedup();
+        }
+        for name in &pools {
+            if let Some(pool) = self.storms.pool_mut(*name) {
+                pool.running = Some(representative);
+            }
         }
         let Some(generation) = self.storms.generations.get_mut(&representative) else {
             return;
         };
         generation.storm = own;
-        generation.pools = pool.into_iter().collect();
+        generation.pools = pools;
         let first = generation.members.first().copied();
         let is_before = |first: &DeliveryId| {
             *first < representative && self.items[first].fingerprint == fingerprint

@@ -29,12 +29,14 @@ impl Scheduler {
             }
             merged = before.merged;
         }
-        self.free_pools(&generation.pools, now);
+        // What waits in their pools goes on waiting for them.
+        let mut pools = generation.pools;
         for (id, generation) in merged {
             for member in &generation.members {
                 self.item(*member).phase = Phase::Member { of: id };
                 members.remove(member);
             }
+            pools.retain(|pool| !generation.pools.contains(pool));
             for name in &generation.pools {
                 if let Some(pool) = self.storms.pool_mut(*name) {
                     pool.running = Some(id);
@@ -42,6 +44,7 @@ impl Scheduler {
             }
             self.storms.generations.insert(id, generation);
         }
+        self.free_pools(&pools, now);
         for member in members {
             self.item(member).phase = Phase::Waiting;
             self.wait_again(member, now);

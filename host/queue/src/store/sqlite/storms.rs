@@ -27,7 +27,8 @@ pub(super) fn coalesce(
 ) -> rusqlite::Result<()> {
     let storm = storm.map(DeliveryId::as_raw);
     let mut member = conn.prepare_cached(
-        "UPDATE deliveries SET representative = ?2, storm = coalesce(?3, storm) WHERE id = ?1",
+        "UPDATE deliveries SET representative = ?2, storm = coalesce(?3, storm)
+         WHERE id = ?1 AND state < 3",
     )?;
     for id in members {
         member.execute(params![id.as_raw(), representative.as_raw(), storm])?;
@@ -65,12 +66,17 @@ pub(super) fn settle_members(
         }
     }
     let state = settle.reason.state();
+    let of = if settle.itself {
+        "id"
+    } else {
+        "representative"
+    };
     let count = conn
-        .prepare_cached(
+        .prepare_cached(&format!(
             "UPDATE deliveries SET state = ?2, settled_at = ?3, reason = ?4, last_error = ?5, parked = 0,
                  first_died_at = CASE ?2 WHEN 4 THEN coalesce(first_died_at, ?3) ELSE first_died_at END
-             WHERE representative = ?1 AND state < 3",
-        )?
+             WHERE {of} = ?1 AND state < 3",
+        ))?
         .execute(params![
             representative,
             state_code(state),
@@ -80,11 +86,11 @@ pub(super) fn settle_members(
         ])?;
     if state == State::Dead {
         conn.prepare_cached(&format!(
-            "UPDATE deliveries SET dead_bytes = {STORED_BYTES_SQL} WHERE representative = ?1 AND state = 4"
+            "UPDATE deliveries SET dead_bytes = {STORED_BYTES_SQL} WHERE {of} = ?1 AND state = 4"
         ))?
         .execute([representative])?;
     }
-    Ok(Some(count as u64))
+    Ok(Some(if settle.itself { 0 } else { count as u64 }))
 }
 
 /// Has another delivery stand for the members of one.
