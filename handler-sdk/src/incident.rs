@@ -212,6 +212,7 @@ impl<'a> Incident<'a> {
             }
             Err(error) => return Err(error.into()),
         };
+        group.count_firing(&place);
         self.keep(Kept {
             group: Some(place.clone()),
             ..self.kept_of(&at)
@@ -247,7 +248,7 @@ impl<'a> Incident<'a> {
             let Some(group) = self.group() else {
                 return Ok(facts);
             };
-            if is_over && !kept.is_over {
+            if is_over {
                 group.count_resolved(place);
             }
             group.refresh(place)?;

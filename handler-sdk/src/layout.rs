@@ -365,8 +365,12 @@ impl<'a> Notice<'a> {
     }
 
     /// Returns the links that a person needs next, as many as fit. `workload` is the kind and name of a pod's workload, if
-    /// known. A resolved alert gets no link to a silence.
+    /// known. A resolved alert gets no link to a silence. A storm of alerts with several names gets none at all: those of one
+    /// alert would lead to what says nothing about the others, and a silence for what is left in common could silence all.
     pub fn links(&self, workload: Option<(&str, &str)>) -> Vec<(&'static str, String)> {
+        if self.storm().is_some_and(|storm| !self.has_one_name(storm)) {
+            return Vec::new();
+        }
         let owned = |url: Option<&str>| url.map(str::to_owned);
         let runbook = self.alert.runbook_url().map(str::to_owned).or_else(|| {
             let base = self.cx.setting(&RUNBOOK_BASE)?;

@@ -5,6 +5,8 @@ use crate::{Alert, Timestamp};
 
 /// The title of the table in which the host lists the labels that differ.
 pub(crate) const DIFFERS: &str = "What differs";
+/// What precedes the number of a label's values if there may be more.
+pub(crate) const AT_LEAST: &str = "at least ";
 
 /// A storm: many alerts of one kind, of which the handler runs for one, the representative.
 ///
@@ -25,7 +27,7 @@ pub struct Storm<'a> {
     pub since: Option<Timestamp>,
     /// The labels that all alerts have in common, as names and values.
     pub shared: Vec<(&'a str, &'a str)>,
-    /// The names of some of the alerts, the worst first: `namespace/pod`, or the labels that distinguish them.
+    /// The names of some of the alerts, the most urgent first, and among equals those that fire longest: `namespace/pod`, or the labels that distinguish them.
     pub names: Vec<&'a str>,
     /// The labels that differ: the name of each, the number of its values, and the most frequent ones.
     pub differs: Option<&'a Table>,
@@ -50,11 +52,25 @@ impl Storm<'_> {
             .map(|(_, value)| *value)
     }
 
-    /// Returns how many values a label has among the alerts, if it differs.
+    /// Returns how many values a label has among the alerts, if it differs; at least so many, if the storm had several
+    /// deliveries.
     pub fn values_of(&self, label: &str) -> Option<u32> {
         let mut rows = self.differs?.rows.iter();
         let row = rows.find(|row| row.first().is_some_and(|name| name == label))?;
-        row.get(1)?.trim().parse().ok()
+        let number = row.get(1)?.trim();
+        number.strip_prefix(AT_LEAST).unwrap_or(number).parse().ok()
+    }
+
+    /// Returns the number of a label's values in words: `12`, or `at least 12`.
+    pub(crate) fn number_of(&self, label: &str) -> Option<String> {
+        let number = self.values_of(label)?;
+        let mut rows = self.differs?.rows.iter();
+        let row = rows.find(|row| row.first().is_some_and(|name| name == label))?;
+        let is_exact = !row.get(1)?.trim().starts_with(AT_LEAST);
+        Some(match is_exact {
+            true => number.to_string(),
+            false => format!("{AT_LEAST}{number}"),
+        })
     }
 }
 

@@ -330,7 +330,7 @@ async fn what_waits_for_its_turn(api: &mut Api) {
     slack.faults().next("chat.postMessage", limited);
     let (_, taken) = asker.post("/webhook", &alerts::firing("A", &[])).await;
     let id = ids(&taken).remove(0);
-    let waits = |story: &Value| story["waiting"]["for"] == "turn";
+    let waits = |story: &Value| story["waiting"]["for"] == "gate";
     server.wait_for_story(&id, waits).await;
     asker.get(ONE, &format!("{LIST}/{id}")).await;
     asker.get("/api/v1/handlers", "/api/v1/handlers").await;

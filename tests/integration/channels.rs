@@ -20,6 +20,7 @@ fn config(rate: &str) -> String {
     format!(
         r##"
 dead_letter: {{ handlers: [] }}
+storm: {{ over: 0 }}
 slack: {{ channels: {{ alerts: "#alerts", oncall: "#oncall" }}, rate: {{ {rate} }} }}
 routes:
   - matchers: ['to="oncall"']
@@ -124,7 +125,7 @@ async fn a_message_that_waits_for_its_turn_uses_no_attempt_and_is_seen_waiting()
         );
         assert_eq!(step["last_error"], Value::Null);
         let waiting = &story["waiting"];
-        assert_eq!(waiting["for"], "turn", "{story:#}");
+        assert_eq!(waiting["for"], "gate", "{story:#}");
         assert_eq!(waiting["gate"], "alerts");
         assert_eq!(waiting["priority"], priority);
         assert_eq!(waiting["ahead"], ahead);
@@ -230,6 +231,41 @@ async fn what_slack_says_about_waiting_closes_the_channel_for_all_and_over_a_res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_is_closed_for_long_makes_no_message_to_another_late() {
+    let slack = Slack::start().await;
+    let both = "
+  - matchers: ['to=\"both\"']
+    handlers: [slack-notify, probe]
+";
+    let config = config("per_second: 1, burst: 1").replace("routes:", &format!("routes:{both}"));
+    let server = Setup::new()
+        .slack(&slack)
+        .module("slack-notify")
+        .module("probe")
+        .config(&config)
+        .config("  probe: { allow: { slack: [oncall] } }")
+        .start()
+        .await;
+    slack.faults().next(POST, Fault::rate_limited(1_800));
+    server.accept(&alert("Limited", 0, "warning")).await;
+    wait_for_channel(&server, "alerts", |c| c.gate.closed_until.is_some()).await;
+    for n in 0..3 {
+        let mut busy = alert("Busy", n, "critical");
+        busy["labels"]["to"] = json!("oncall");
+        server.accept(&busy).await;
+    }
+    wait_for_channel(&server, "oncall", |c| c.gate.waiting.critical > 0).await;
+    let mut late = scripted("Both", "slack oncall not late");
+    late["labels"]["to"] = json!("both");
+    let id = server.accept(&late).await;
+    slack.wait_for(|message| message.contains("not late")).await;
+    // What is left waits where it has to.
+    let waits = |story: &Value| story["waiting"]["gate"] == "alerts";
+    let story = server.wait_for_story(&id[0], waits).await;
+    assert_eq!(story["story"][0]["outcome"], "parked", "{story:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_read_before_the_turn_came_stays_as_it_was_read() {
     let (slack, sink) = (Slack::start().await, Sink::start().await);
     let probe = format!(
@@ -261,6 +297,37 @@ async fn what_was_read_before_the_turn_came_stays_as_it_was_read() {
     assert_eq!(facts["1"], "warning");
     assert_eq!((&facts["2"], &facts["3"]), (&json!("posted"), &json!("1")));
     assert_eq!(sink.received().len(), 1, "it was read once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_failed_before_the_turn_came_is_made_again_by_a_retry_alone() {
+    let (slack, sink) = (Slack::start().await, Sink::start().await);
+    let probe = format!(
+        "  probe:\n    allow: {{ http: ['{}'], slack: [alerts] }}",
+        sink.url()
+    );
+    let server = setup(&slack, "per_second: 1, burst: 1")
+        .config(&probe)
+        .module("probe")
+        .start()
+        .await;
+    for n in 0..3 {
+        server.accept(&alert("Busy", n, "critical")).await;
+    }
+    wait_for_channel(&server, "alerts", |c| c.gate.waiting.critical > 0).await;
+    // Whether it was made is not known.
+    sink.faults().until_cleared(ANY, Fault::status(500));
+    let script = format!("post {} x\nslack alerts hello\nfail-once again", sink.url());
+    let id = server.accept(&scripted("Fails", &script)).await;
+    wait_for_channel(&server, "alerts", |c| c.gate.waiting.warning == 1).await;
+    assert_eq!(sink.received().len(), 1);
+    let has_failed = |story: &Value| act(story)["attempts"] == 1;
+    server.wait_for_story(&id[0], has_failed).await;
+    assert_eq!(slack.count_calls(POST), 4, "it was posted");
+    let made = sink.received().len();
+    let story = server.wait_settled(&id[0]).await;
+    assert_eq!(story["state"], "done", "{story:#}");
+    assert_eq!((made, sink.received().len()), (1, 2), "{story:#}");
 }
 
 /// Starts the server's own program in the folder of a server that was stopped.
@@ -367,7 +434,7 @@ async fn what_has_become_too_old_when_its_turn_comes_ends_as_expired() {
             assert_eq!(story["reason"], "expired", "{story:#}");
             let why = story["last_error"].as_str().unwrap();
             assert!(
-                why.contains("it waited for its turn (slack channel alerts)"),
+                why.contains("it waited for a rate limit (slack channel alerts)"),
                 "{why}"
             );
         }

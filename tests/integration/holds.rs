@@ -12,6 +12,7 @@ const POST: &str = "chat.postMessage";
 
 /// A backoff of an hour: a retry that comes earlier was woken.
 const CONFIG: &str = r##"
+storm: { over: 0 }
 # The messages of alarms are counted elsewhere.
 dead_letter: { handlers: [] }
 slack: { channels: { alerts: "#alerts", oncall: "#oncall" }, rate: { per_second: 0 } }

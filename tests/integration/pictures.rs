@@ -76,7 +76,7 @@ const SCENARIOS: [(&str, &str, &str); 23] = [
     (
         "slack-notify/src/snapshots/late-retried",
         "Any alert, late",
-        "Tried again, after it waited for its turn in the channel.",
+        "Tried again, after it waited for the rate limit of the channel.",
     ),
     (
         "slack-notify/src/snapshots/long",

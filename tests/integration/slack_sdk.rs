@@ -10,17 +10,17 @@ use tests::python;
 
 const PACKAGE: &str = "slack_sdk==3.48.0";
 
-/// Returns the interpreter, or says what is skipped.
+/// Returns the interpreter, or says what is skipped. Where there is a network for certain, nothing is.
 fn interpreter() -> Option<PathBuf> {
     match tokio::task::block_in_place(|| python::environment("slack-sdk", &[PACKAGE])) {
         Ok(python) => Some(python),
-        Err(error) if std::env::var_os("CI").is_none() => {
+        Err(error) if std::env::var_os("GITHUB_ACTIONS").is_some() => panic!("{error:#}"),
+        Err(error) => {
             tests::skipped(&format!(
                 "SKIPPED: Slack's own client did not judge the fake of Slack: {error:#}"
             ));
             None
         }
-        Err(error) => panic!("{error:#}"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 
 use crate::modules::workspace;
 
@@ -13,6 +14,9 @@ use crate::modules::workspace;
 /// # Errors
 /// What is missing, and which package of Debian brings it.
 pub fn environment(name: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
+    // Tests of one program ask for the same environment at once.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock();
     let dir = workspace().join("target").join(name);
     let python = dir.join("bin/python");
     let wanted = packages.join("\n");

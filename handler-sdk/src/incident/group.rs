@@ -67,13 +67,12 @@ impl<'a> Group<'a> {
         })
     }
 
-    /// Counts the firing alert in, and returns where its message belongs.
+    /// Returns where the message of the firing alert belongs. [`count_firing`](Self::count_firing) counts it once it is there.
     ///
     /// # Errors
     /// Returns a failure that asks for a retry while another alert posts the shared message, and that of posting it.
     pub(super) fn join(&self) -> Result<Joined, Failure> {
         if let Some(place) = self.place() {
-            self.count_firing(&place.key);
             return Ok(Joined::Thread(place));
         }
         let claim = format!("{}/claim", self.class_key(self.is_critical()));
@@ -105,14 +104,11 @@ impl<'a> Group<'a> {
     /// Posts the shared message, unless it was posted just before.
     fn lead(&self) -> Result<Joined, Failure> {
         if let Some(place) = self.place() {
-            self.count_firing(&place.key);
             return Ok(Joined::Thread(place));
         }
-        let key = format!("{}/{}", self.key, self.cx.call().delivery_id);
-        self.count_firing(&key);
         let mut place = Place {
             at: String::new(),
-            key,
+            key: format!("{}/{}", self.key, self.cx.call().delivery_id),
             began_at: self.alert.starts_at.seconds,
             is_critical: self.is_critical(),
         };
@@ -126,7 +122,7 @@ impl<'a> Group<'a> {
         Ok(Joined::Thread(place))
     }
 
-    /// Returns the shared message, if there is one for alerts as urgent as this one and one of its alerts fires.
+    /// Returns the shared message, if there is one for alerts as urgent as this one and not all of its alerts have resolved.
     fn place(&self) -> Option<Place> {
         let critical = [true, false];
         let classes = if self.is_critical() {
@@ -136,18 +132,32 @@ impl<'a> Group<'a> {
         };
         classes.iter().find_map(|is_critical| {
             let place: Place = kept::read(self.cx, &self.class_key(*is_critical), PROBLEM)?;
-            (self.counts(&place).0 > 0).then_some(place)
+            let (firing, resolved) = self.counts(&place);
+            // Before its first alert is counted, it has neither.
+            (firing > 0 || resolved == 0).then_some(place)
         })
     }
 
-    fn count_firing(&self, key: &str) {
-        kept::add(self.cx, &format!("{key}/firing"), 1, PROBLEM);
+    /// Counts the alert as firing, once.
+    pub(super) fn count_firing(&self, place: &Place) {
+        if self.is_first(place, "fired") {
+            kept::add(self.cx, &format!("{}/firing", place.key), 1, PROBLEM);
+        }
     }
 
-    /// Counts the alert as resolved.
+    /// Counts the alert as resolved, once.
     pub(super) fn count_resolved(&self, place: &Place) {
-        kept::add(self.cx, &format!("{}/firing", place.key), -1, PROBLEM);
-        kept::add(self.cx, &format!("{}/resolved", place.key), 1, PROBLEM);
+        if self.is_first(place, "ended") {
+            kept::add(self.cx, &format!("{}/firing", place.key), -1, PROBLEM);
+            kept::add(self.cx, &format!("{}/resolved", place.key), 1, PROBLEM);
+        }
+    }
+
+    /// Returns true the first time that it is asked about the alert and a shared message.
+    fn is_first(&self, place: &Place, what: &str) -> bool {
+        let alert = digest(self.alert.incident_key().bytes());
+        let key = format!("{}/{what}/{alert}", place.key);
+        kept::mark(self.cx, &key, PROBLEM)
     }
 
     /// Updates the shared message if its counts have changed, and says in its thread if all alerts have resolved.
@@ -207,9 +217,14 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// Has the group's next alert post another shared message.
+    /// Has the group's next alert post another shared message, unless another one was posted already.
     pub(super) fn forget(&self, place: &Place) {
-        if let Err(error) = self.cx.kv().remove(&self.class_key(place.is_critical)) {
+        let key = self.class_key(place.is_critical);
+        if kept::read::<Place>(self.cx, &key, PROBLEM).is_none_or(|current| current.at != place.at)
+        {
+            return;
+        }
+        if let Err(error) = self.cx.kv().remove(&key) {
             kept::warn(self.cx, PROBLEM, &error.into());
         }
     }

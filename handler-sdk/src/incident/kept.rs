@@ -91,6 +91,15 @@ pub(super) fn add(cx: &Cx, key: &str, by: i32, problem: &str) -> Option<i64> {
     sum.map_err(|error| warn(cx, problem, &error.into())).ok()
 }
 
+/// Sets a mark; returns false if it was set before, or the store fails.
+pub(super) fn mark(cx: &Cx, key: &str, problem: &str) -> bool {
+    let added = cx.kv().set_if_absent(key, "", Some(DAY * KEPT_DAYS));
+    added.unwrap_or_else(|error| {
+        warn(cx, problem, &error.into());
+        false
+    })
+}
+
 /// Returns a counter; 0 if it is absent or the store fails.
 pub(super) fn count(cx: &Cx, key: &str, problem: &str) -> i64 {
     read(cx, key, problem).unwrap_or(0)

@@ -437,7 +437,10 @@ fn a_shared_message_that_comes_too_late_becomes_the_message_of_its_alert() {
     assert!(host.run::<Pods>(&grouped("a", "warning")).result.is_err());
     let later = host.clone().delivery("d-2").now(BEGAN.plus(11 * MINUTE));
     told(&later, &grouped("b", "warning"));
+    // Its delivery does not learn of the other message before it has posted its own.
+    let down = || crate::kv::Error::Unavailable("down".to_owned());
     let first = host.clone().delivery("d-1").attempt(2);
+    let first = first.kv_error(down()).kv_error(down());
     told(&first, &grouped("a", "warning"));
     let posts = host.posts();
     assert_eq!(of_thread(&host, &posts[0]), ["[FIRING] b"]);
@@ -459,6 +462,23 @@ fn a_shared_message_that_comes_too_late_becomes_the_message_of_its_alert() {
 }
 
 #[test]
+fn a_retry_uses_the_shared_message_that_another_alert_has_posted() {
+    let away = Error::Unavailable("away".to_owned());
+    let host = by_group().slack_error(away);
+    assert!(host.run::<Pods>(&grouped("a", "warning")).result.is_err());
+    let later = host.clone().delivery("d-2").now(BEGAN.plus(11 * MINUTE));
+    told(&later, &grouped("b", "warning"));
+    let first = host.clone().delivery("d-1").attempt(2);
+    told(&first, &grouped("a", "warning"));
+    let posts = host.posts();
+    assert_eq!(of_thread(&host, &posts[0]), ["[FIRING] b", "[FIRING] a"]);
+    assert_eq!(
+        last_update(&host).text,
+        "[FIRING] warning Down shop: 2 firing"
+    );
+}
+
+#[test]
 fn a_shared_message_that_is_gone_is_replaced() {
     let host = by_group();
     told(&host, &grouped("a", "warning"));
@@ -470,6 +490,52 @@ fn a_shared_message_that_is_gone_is_replaced() {
     let posts = host.posts();
     assert_eq!(posts[3].text, "[FIRING] warning Down shop: 1 firing");
     assert_eq!(posts[4].thread.as_ref(), Some(&posts[3].at));
+}
+
+#[test]
+fn an_alert_is_counted_once_and_only_if_its_reply_is_posted() {
+    let host = by_group();
+    told(&host, &grouped("a", "warning"));
+    let away = || Error::Unavailable("away".to_owned());
+    let tries = host.clone().delivery("d-2").slack_error(away());
+    assert!(tries.run::<Pods>(&grouped("b", "warning")).result.is_err());
+    // It is posted, but the update of the shared message fails.
+    let tries = tries.attempt(2).slack_error_after(1, away());
+    assert!(tries.run::<Pods>(&grouped("b", "warning")).result.is_err());
+    told(&tries.attempt(3), &grouped("b", "warning"));
+    told(&host.clone().delivery("d-3"), &grouped("c", "warning"));
+    assert_eq!(
+        last_update(&host).text,
+        "[FIRING] warning Down shop: 3 firing"
+    );
+    let refused = host.clone().delivery("d-4");
+    let refused = refused.slack_error(Error::Denied("no".to_owned()));
+    let run = refused.run::<Pods>(&grouped("d", "warning"));
+    assert!(run.failure().is_permanent());
+    for name in ["a", "b", "c"] {
+        let host = host.clone().delivery(&format!("ended-{name}"));
+        told(&host, &ended(grouped(name, "warning")));
+    }
+    assert_eq!(
+        last_update(&host).text,
+        "[RESOLVED] warning Down shop: all 3 have resolved"
+    );
+}
+
+#[test]
+fn a_shared_message_that_is_gone_does_not_take_the_next_one_with_it() {
+    let host = by_group();
+    told(&host, &grouped("a", "warning"));
+    let gone = host.clone().delivery("d-2").slack_error(Error::NotFound);
+    told(&gone, &grouped("b", "warning"));
+    told(&host.clone().delivery("d-3"), &grouped("c", "warning"));
+    // The reply is updated, the shared message of the first alert is gone.
+    let ends = host.clone().delivery("d-4");
+    let ends = ends.slack_error_after(1, Error::NotFound);
+    told(&ends, &ended(grouped("a", "warning")));
+    told(&host.clone().delivery("d-5"), &grouped("d", "warning"));
+    let posts = host.posts();
+    assert_eq!(of_thread(&host, &posts[3]), ["[FIRING] c", "[FIRING] d"]);
 }
 
 #[test]

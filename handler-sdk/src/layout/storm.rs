@@ -90,11 +90,25 @@ impl<'a> Notice<'a> {
             true => String::new(),
             false => format!(": {}", parts.join(", ")),
         };
-        self.line(&format!(
-            "{} × {}{what}",
-            storm.count,
-            clip(self.name(), 100)
-        ))
+        self.line(&format!("{}{what}", self.title(storm)))
+    }
+
+    /// Returns how many alerts there are, and their name; how many names, if they have several.
+    fn title(&self, storm: &Storm<'_>) -> String {
+        if self.has_one_name(storm) {
+            return format!("{} × {}", storm.count, clip(self.name(), 100));
+        }
+        match storm.number_of("alertname") {
+            Some(names) => format!("{} alerts of {names} names", storm.count),
+            None => format!("{} alerts of several names", storm.count),
+        }
+    }
+
+    /// Returns whether all alerts of the storm have the representative's name. Those that wait for one channel may run as one
+    /// whatever their names.
+    pub(super) fn has_one_name(&self, storm: &Storm<'_>) -> bool {
+        let is_nameless = self.alert.name.is_empty() && storm.values_of("alertname").is_none();
+        is_nameless || storm.shared_label("alertname") == Some(self.alert.name.as_str())
     }
 
     fn storm_header(&self, storm: &Storm<'_>) -> String {
@@ -103,7 +117,7 @@ impl<'a> Notice<'a> {
             .iter()
             .find_map(|label| self.shared_label(storm, label));
         let place = place.map(|place| format!(" · {place}")).unwrap_or_default();
-        format!("{} × {}{place}", storm.count, self.name())
+        format!("{}{place}", self.title(storm))
     }
 
     /// Returns the status, how many alerts there are and since when, and how many have resolved.
@@ -141,7 +155,8 @@ impl<'a> Notice<'a> {
                 Some(_) => exported.as_str(),
                 None => label,
             };
-            let values = storm.values_of(raw).filter(|values| *values > 1)?;
+            storm.values_of(raw).filter(|values| *values > 1)?;
+            let values = storm.number_of(raw)?;
             self.subject.describes(raw).then_some((*label, values))
         })?;
         Some(format!("{values} {label}s"))
@@ -153,13 +168,18 @@ impl<'a> Notice<'a> {
             return Mrkdwn::from("Only one was looked at, ").then(found);
         }
         let said = self.said_briefly().truncated(ONE_CHARS_MAX);
-        match (self.subject.place(), said.is_empty()) {
-            (_, true) => Mrkdwn::new(),
-            (Some(place), false) => {
-                Mrkdwn::from(format!("One of them, {}: ", clip(&place, 120))).then(said)
-            }
-            (None, false) => Mrkdwn::from("One of them: ").then(said),
+        if said.is_empty() {
+            return Mrkdwn::new();
         }
+        let has_one_name = self.storm().is_none_or(|storm| self.has_one_name(storm));
+        let name = (!has_one_name).then(|| clip(self.name(), 100));
+        let place = self.subject.place().map(|place| clip(&place, 120));
+        let which: Vec<String> = name.into_iter().chain(place).collect();
+        let lead = match which.is_empty() {
+            true => "One of them: ".to_owned(),
+            false => format!("One of them, {}: ", which.join(" ")),
+        };
+        Mrkdwn::from(lead).then(said)
     }
 
     fn shared(&self, storm: &Storm<'_>) -> Mrkdwn {
@@ -216,7 +236,8 @@ impl<'a> Notice<'a> {
         let given = storm.differs?;
         let is_shown = |row: &&Vec<String>| {
             let label = row.first().map(String::as_str).unwrap_or_default();
-            self.subject.describes(label) && storm.values_of(label) != Some(storm.count)
+            let is_told = label == "alertname" || self.subject.describes(label);
+            is_told && storm.values_of(label) != Some(storm.count)
         };
         let rows: Vec<Vec<String>> = given
             .rows

@@ -82,7 +82,11 @@ impl Storm {
             *counts.entry(value).or_default() += 1;
         }
         let all = self.labels.len();
-        let is_shared = |name: &str| values[name].values().eq([&all]);
+        let is_shared = |name: &str| {
+            values
+                .get(name)
+                .is_some_and(|counts| counts.values().eq([&all]))
+        };
         let first = self.labels.first().into_iter().flatten();
         let shared: Vec<String> = first
             .filter(|(name, _)| is_shared(name))
@@ -132,7 +136,8 @@ fn most_frequent(values: &BTreeMap<&str, usize>) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the name of an alert among others: its pod or node, or else the labels that differ.
+/// Returns the name of an alert among others: its pod or node, or else the labels that differ; after its alertname, if that
+/// differs.
 fn name_of(labels: &[(String, String)], is_shared: &impl Fn(&str) -> bool) -> String {
     let label = |name: &str| {
         let mut labels = labels.iter();
@@ -142,16 +147,23 @@ fn name_of(labels: &[(String, String)], is_shared: &impl Fn(&str) -> bool) -> St
     let object = ["pod", "deployment", "node", "instance"]
         .iter()
         .find_map(|name| label(name));
-    match (label("namespace"), object) {
+    let object = match (label("namespace"), object) {
         (Some(namespace), Some(object)) => format!("{namespace}/{object}"),
         (None, Some(object)) => object.to_owned(),
         (_, None) => {
-            let own = labels.iter().filter(|(name, _)| !is_shared(name));
+            let is_own = |name: &str| name != "alertname" && !is_shared(name);
+            let own = labels.iter().filter(|(name, _)| is_own(name));
             let own = own
                 .take(FREQUENT_MAX)
                 .map(|(name, value)| format!("{name}={value}"));
             own.collect::<Vec<_>>().join(", ")
         }
+    };
+    match label("alertname") {
+        Some(alertname) if !is_shared("alertname") => {
+            format!("{alertname} {object}").trim().to_owned()
+        }
+        _ => object,
     }
 }
 
@@ -171,7 +183,7 @@ impl Host {
         })
     }
 
-    /// Gives the reason why messages are late from now on, as the host does; for example `it waited for its turn in #alerts`.
+    /// Gives the reason why messages are late from now on, as the host does; for example `it waited for the rate limit of #alerts`.
     /// The messages themselves are late if [`Host::now`] is more than two minutes after the alert was received.
     #[must_use]
     pub fn late(self, why: &str) -> Self {

@@ -47,30 +47,28 @@ impl Subject<'_> {
     /// );
     /// ```
     pub fn silence_url(&self, workload: Option<(&str, &str)>) -> Option<String> {
-        self.silence_url_of(&self.matchers(workload))
+        match self.alert.extra("silenceURL") {
+            Some(url) => is_web_url(url).then(|| url.to_owned()),
+            None => self.silence_url_of(&self.matchers(workload)),
+        }
     }
 
-    /// Returns the URL of a form to silence a storm: with the labels that all its alerts have in common.
+    /// Returns the URL of a form to silence a storm: with the labels that all its alerts have in common. `None` if they do not
+    /// share their name, because the silence would be for other alerts too, and if they are Grafana's, whose own link is for
+    /// one alert.
     pub(crate) fn silence_url_of_storm(&self, storm: &Storm<'_>) -> Option<String> {
-        let name = storm.shared_label("alertname");
-        let name = name.map(|name| equal("alertname", name));
+        if self.alert.extra("silenceURL").is_some() {
+            return None;
+        }
+        let name = equal("alertname", storm.shared_label("alertname")?);
         let shared = self.shared_labels(storm).into_iter();
         let lasting = shared.filter(|(label, _)| !PASSING.contains(label));
-        let matchers: Vec<String> = name
-            .into_iter()
-            .chain(lasting.map(|(label, value)| equal(label, value)))
-            .collect();
-        match matchers.is_empty() {
-            // A silence for everything.
-            true => None,
-            false => self.silence_url_of(&matchers),
-        }
+        let lasting = lasting.map(|(label, value)| equal(label, value));
+        let matchers: Vec<String> = std::iter::once(name).chain(lasting).collect();
+        self.silence_url_of(&matchers)
     }
 
     fn silence_url_of(&self, matchers: &[String]) -> Option<String> {
-        if let Some(url) = self.alert.extra("silenceURL") {
-            return is_web_url(url).then(|| url.to_owned());
-        }
         let base = self
             .alert
             .origin

@@ -30,10 +30,10 @@ impl Handler for SlackNotify {
     }
 
     fn act(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
-        if let Some(why) = why_not_posted(alert) {
+        let incident = Incident::open(cx, alert, found, message::channel(cx));
+        if let Some(why) = why_not_posted(alert, incident.found()) {
             return Ok(Facts::new().with("not-posted", why));
         }
-        let incident = Incident::open(cx, alert, found, message::channel(cx));
         let card = message::card(cx, alert, incident.found());
         incident.tell(&card)
     }
@@ -45,15 +45,20 @@ impl Handler for SlackNotify {
 
 handler_sdk::export!(SlackNotify);
 
-fn why_not_posted(alert: &Alert) -> Option<String> {
-    if PLUMBING.contains(&alert.name.as_str()) {
+/// Returns why the alert is not posted; `None` if it is. A storm is posted unless the reason applies to all its alerts.
+fn why_not_posted(alert: &Alert, found: &Enrichment) -> Option<String> {
+    let storm = found.storm();
+    let label = |name: &str| match &storm {
+        Some(storm) => storm.shared_label(name),
+        None => alert.label(name),
+    };
+    if let Some(name) = label("alertname").filter(|name| PLUMBING.contains(name)) {
         return Some(format!(
-            "{} is plumbing of Prometheus, not news for people",
-            alert.name
+            "{name} is plumbing of Prometheus, not news for people"
         ));
     }
-    let severity = alert.severity().filter(|severity| severity == "none")?;
-    Some(format!("severity is `{severity}`"))
+    let severity = label("severity")?.to_ascii_lowercase();
+    (severity == "none").then(|| format!("severity is `{severity}`"))
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ fn the_message_of_every_scenario() {
     shows("resolved", &ended);
     let late = Host::new()
         .now(Timestamp::from_seconds(STARTED).plus(10 * MINUTE))
-        .late("it waited for its turn in #alerts")
+        .late("it waited for the rate limit of #alerts")
         .attempt(3);
     let found = Enrichment::new()
         .with_fact("owner", "team-storage")
@@ -452,6 +452,73 @@ fn a_storms_end_says_how_many_have_resolved_and_after_how_long() {
 }
 
 #[test]
+fn a_storm_of_several_names_is_not_called_by_one_and_has_no_links_of_one() {
+    let mut alerts: Vec<Alert> = (0..30).map(not_ready).collect();
+    for (n, alert) in alerts.iter_mut().enumerate().skip(10) {
+        let name = ["KubePodCrashLooping", "KubeJobFailed"][n % 2];
+        let label = ("alertname".to_owned(), name.to_owned());
+        name.clone_into(&mut alert.name);
+        alert.labels.retain(|(known, _)| known != "alertname");
+        alert.labels.push(label);
+    }
+    let host = host().storm(Storm::of(&alerts));
+    host.run::<SlackNotify>(&alerts[0]);
+    let post = &host.posts()[0];
+    assert_eq!(
+        post.text,
+        "[FIRING] critical 30 alerts of 3 names: 12 namespaces, cluster-main, since 07:31 UTC"
+    );
+    let visible = post.visible();
+    for part in [
+        "30 alerts of 3 names · cluster-main\n",
+        "One of them, KubePodNotReady payments-1/api-7d9f8b6c5-00000: Pod has been",
+        "\nalertname  3       KubeJobFailed (10), KubePodCrashLooping (10),…\n",
+        "• KubePodNotReady payments-1/api-7d9f8b6c5-00000\n",
+    ] {
+        assert!(visible.contains(part), "no {part:?} in\n{visible}");
+    }
+    for link in ["|Silence>", "|Runbook>", "|Query>"] {
+        assert!(!visible.contains(link), "{link} in\n{visible}");
+    }
+}
+
+#[test]
+fn a_storm_has_no_link_to_a_silence_for_one_of_its_alerts() {
+    let mut alert = not_ready(0);
+    let silence = "https://grafana.example.com/alerting/silence/new?matcher=pod%3Dapi".to_owned();
+    alert.origin.extra = vec![("silenceURL".to_owned(), silence)];
+    let alone = host();
+    alone.run::<SlackNotify>(&alert);
+    assert!(alone.posts()[0].visible().contains("|Silence>"));
+    let storm = storm_host();
+    storm.run::<SlackNotify>(&alert);
+    let visible = storm.posts()[0].visible();
+    assert!(visible.contains("|Runbook>"), "{visible}");
+    assert!(!visible.contains("|Silence>"), "{visible}");
+}
+
+#[test]
+fn a_storm_is_posted_unless_all_of_it_is_not_for_people() {
+    let of = |name: &str, severity: &str| Alert::new(name).with_label("severity", severity);
+    let posts_of = |alerts: [Alert; 2]| {
+        let host = host().storm(Storm::of(&alerts));
+        let run = host.run::<SlackNotify>(&alerts[0]);
+        let why = run.facts().get("not-posted").map(str::to_owned);
+        (host.posts().len(), why)
+    };
+    assert_eq!(posts_of([of("A", "none"), of("B", "critical")]), (1, None));
+    assert_eq!(
+        posts_of([of("Watchdog", "warning"), of("B", "warning")]),
+        (1, None)
+    );
+    let (posts, why) = posts_of([of("A", "None"), of("B", "None")]);
+    assert_eq!((posts, why.as_deref()), (0, Some("severity is `none`")));
+    let (posts, why) = posts_of([of("Watchdog", "warning"), of("Watchdog", "critical")]);
+    assert_eq!(posts, 0);
+    assert!(why.unwrap().starts_with("Watchdog is plumbing"));
+}
+
+#[test]
 fn the_message_of_a_storm_keeps_to_its_bounds() {
     for wide in ["<&>wide ", "ウィンドウ", "👩‍👩‍👧"] {
         let alerts: Vec<Alert> = (0..60)
@@ -602,11 +669,13 @@ fn a_late_message_says_by_how_much_and_why() {
     let known = Host::new()
         .now(late)
         .attempt(3)
-        .late("it waited for its turn in #alerts");
+        .late("it waited for the rate limit of #alerts");
     known.run::<SlackNotify>(&disk_alert());
     let visible = known.posts()[0].visible();
     assert!(
-        visible.contains("posted 9m 30s after it was received: it waited for its turn in #alerts"),
+        visible.contains(
+            "posted 9m 30s after it was received: it waited for the rate limit of #alerts"
+        ),
         "{visible}"
     );
     let in_time = host().late("it waited for a free slot");

@@ -79,9 +79,13 @@ pub struct Entry {
     /// True if it may have happened before: an earlier attempt was interrupted, or a call ended without a clear result, and
     /// this may be the same call.
     pub in_doubt: bool,
-    /// True for the last read of an attempt whose delivery then waited for its turn at a gate: a retry is answered up to here.
+    /// True for the last entry of an attempt whose delivery then waited for its turn at a gate: a retry is answered up to here.
     #[serde(default)]
     pub parked: bool,
+    /// True for a change that was not made, or of which that is not known. Only the attempt that goes on after the step was parked
+    /// is answered with it; a retry makes the call again.
+    #[serde(default)]
+    pub failed: bool,
     /// One line for people: the method and URL, the channel, or the key. Contains no secret and no body.
     pub request: String,
     /// One line for people: the status or the error.
@@ -138,6 +142,8 @@ impl RecordUse {
 pub struct Recorded {
     /// The entries up to the last effect, in order; later ones are not replayed.
     pub entries: Vec<Entry>,
+    /// True if the last attempt was parked: this one goes on where that one ended.
+    pub goes_on: bool,
     /// The size of the records of the delivery's other steps.
     pub elsewhere: RecordUse,
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 use alert_manager_core::alert::DeliveryId;
+use alert_manager_core::gate::Parked;
 
 use super::commit::RetryJob;
 use super::commit::inbox::Urgent;
@@ -132,6 +133,19 @@ impl Queue {
         let at = shared.clock.time_of_day();
         let now = shared.clock.ticks();
         shared.scheduler.lock().gates(now, at)
+    }
+
+    /// Returns the first of these to get through its gates, as far as it is known now.
+    #[must_use]
+    pub fn first_to_open(
+        &self,
+        parked: impl IntoIterator<Item = (usize, Parked)>,
+    ) -> Option<(usize, Parked)> {
+        let shared = &self.inner.shared;
+        let now = shared.clock.ticks();
+        let scheduler = shared.scheduler.lock();
+        let parked = parked.into_iter();
+        parked.min_by_key(|(_, parked)| scheduler.opens_at(&parked.asks, now))
     }
 
     /// Returns what a delivery waits for, without asking the store; nothing if it does not wait.

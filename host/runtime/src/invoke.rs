@@ -28,7 +28,7 @@ use crate::trace::recorder::{FinishedRecording, Recorder, micros};
 use crate::trace::{Answered, Call};
 use crate::types::{Invocation, Invoked, Output, StepFailure};
 use alert_manager_core::alert::StepKind;
-use alert_manager_core::journal::Replay;
+use alert_manager_core::journal::{Recorded, Replay};
 
 impl Runtime {
     /// Calls a hook of `module` in a new store. Returns within the invocation's time, whatever the guest does; the outcome
@@ -230,7 +230,12 @@ fn state_for(
     recorder: Arc<Recorder>,
 ) -> HookState {
     let limits = invocation.limits;
-    let replay = Replay::new(invocation.recorded.entries);
+    let Recorded {
+        entries,
+        goes_on,
+        elsewhere,
+    } = invocation.recorded;
+    let replay = Replay::new(entries, goes_on);
     let clock = StepClock::new(invocation.now, &replay);
     let memory = MemoryMeter::new(limits.memory_bytes_max, runtime.sandbox.bounds);
     let guest = GuestState::new(
@@ -253,7 +258,7 @@ fn state_for(
         deadline,
         clock,
         replay,
-        recorded_elsewhere: invocation.recorded.elsewhere,
+        recorded_elsewhere: elsewhere,
         ledger: invocation.ledger,
         clients: Arc::clone(&module.clients),
         rates: Arc::clone(&module.rates),

@@ -48,7 +48,7 @@ pub struct Story {
 /// What a delivery waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// What has to come: its `turn` at a gate, a `slot` of a handler, the `order` (an earlier delivery of the alert has to end), or
+    /// What has to come: its turn at a `gate`, a `slot` of a handler, the `order` (an earlier delivery of the alert has to end), or
     /// its `time`.
     #[serde(rename = "for")]
     pub waits_for: String,
@@ -66,8 +66,8 @@ impl From<queue::Waiting> for Waiting {
     fn from(waiting: queue::Waiting) -> Self {
         let (waits_for, gate) = match waiting.what {
             WaitsFor::Gate { name, label } => match name {
-                GateName::SlackChannel(_) => ("turn", Some(label)),
-                _ => ("turn", Some(name.to_string())),
+                GateName::SlackChannel(_) => ("gate", Some(label)),
+                _ => ("gate", Some(name.to_string())),
             },
             WaitsFor::Permit(_) => ("slot", None),
             WaitsFor::Earlier(_) => ("order", None),

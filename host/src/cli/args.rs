@@ -43,7 +43,7 @@ pub(super) enum Command {
     Send(SendArgs),
     /// List the handlers of a running server.
     Handlers(RemoteArgs),
-    /// List Slack's channels of a running server, with what waits for its turn at each.
+    /// List Slack's channels of a running server, with what waits for the rate limit of each.
     Channels(RemoteArgs),
     /// List the deliveries of a running server, newest first.
     Deliveries(DeliveriesArgs),

@@ -234,7 +234,7 @@ fn waiting(out: &mut String, story: &Story, paint: Paint) {
     // What waits for its time has that in `not_before`.
     if let Some(waiting) = story.waiting.as_ref().filter(|w| w.waits_for != "time") {
         let what = match (waiting.waits_for.as_str(), &waiting.gate) {
-            ("turn", Some(gate)) => format!("its turn at {}", one_line(gate)),
+            ("gate", Some(gate)) => format!("the rate limit of {}", one_line(gate)),
             ("slot", _) => "a free slot of its handler (limits.concurrency)".to_owned(),
             ("order", _) => "an earlier delivery of its alert".to_owned(),
             (other, _) => one_line(other),
@@ -321,11 +321,11 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_its_turn_says_where_and_how_many_go_before_it() {
+    fn what_waits_for_a_rate_limit_says_which_and_how_many_go_before_it() {
         let mut waits = story("x");
         for (ahead, expected) in [(0, "it is next"), (7, "7 go before it")] {
             waits.waiting = Some(crate::api::Waiting {
-                waits_for: "turn".to_owned(),
+                waits_for: "gate".to_owned(),
                 gate: Some("alerts".to_owned()),
                 priority: crate::alert::Priority::Warning.into(),
                 since: crate::alert::Timestamp::UNIX_EPOCH,
@@ -333,7 +333,7 @@ mod tests {
             });
             let rendered = render(&waits, Paint::for_stdout());
             let line = format!(
-                "It waits for its turn at alerts since 1970-01-01T00:00:00Z, with priority warning: {expected}."
+                "It waits for the rate limit of alerts since 1970-01-01T00:00:00Z, with priority warning: {expected}."
             );
             assert!(rendered.contains(&line), "{rendered}");
         }

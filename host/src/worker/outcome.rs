@@ -232,13 +232,13 @@ pub(super) fn enrichment_failed(
     }
 }
 
-/// Ends a step whose alert has become too old while it waited for its turn; returns false if it has not.
+/// Ends a step whose alert has become too old while it waited at a gate; returns false if it has not.
 pub(super) fn expired_in_turn(step: &mut Step, policy: &Retry, age: Duration) -> bool {
     let Some((_, gate)) = step.parked.as_ref().filter(|_| age >= policy.age_max) else {
         return false;
     };
     let max = crate::units::format_duration(policy.age_max);
-    let why = format!("not done within {max} (retry.max_age): it waited for its turn ({gate})");
+    let why = format!("not done within {max} (retry.max_age): it waited for a rate limit ({gate})");
     give_up(step, &why);
     step.expired = true;
     true

@@ -250,6 +250,7 @@ mod tests {
             effect: true,
             in_doubt,
             parked: false,
+            failed: false,
             request: String::new(),
             result: String::new(),
             reply: String::new(),

@@ -12,7 +12,8 @@ const WAITING_BYTES_MAX: usize = 2 << 20;
 ///
 /// A call is identified by its name and its index among the calls of that name. Reads are recorded, so that the guest takes
 /// the same path again. Of calls that change something only the successful ones are recorded, so that a failed one is made
-/// again.
+/// again. A step that is parked has its failed ones on record too: nothing has come of the attempt yet, and the one that goes on
+/// comes to the call that waits without making another before it.
 #[derive(Debug)]
 pub struct Replay {
     recorded: HashMap<(CallKind, CallName), VecDeque<Entry>>,
@@ -26,15 +27,16 @@ pub struct Replay {
     /// The number after the last recorded entry.
     recorded_to: u32,
     used: RecordUse,
+    /// Reads and failed changes that are not on record.
     waiting: VecDeque<Entry>,
     waiting_bytes: usize,
 }
 
 impl Replay {
     /// Takes the entries that earlier attempts recorded, in order. Those after the last effect, or after the last call before the
-    /// step was parked, are not replayed; new entries get their numbers.
+    /// step was parked, are not replayed; new entries get their numbers. `goes_on` is true if the last attempt was parked.
     #[must_use]
-    pub fn new(entries: Vec<Entry>) -> Self {
+    pub fn new(entries: Vec<Entry>, goes_on: bool) -> Self {
         let last = entries.iter().rposition(|e| e.effect || e.parked);
         let prefix_len = last.map_or(0, |i| i + 1);
         let resumes = last.is_some_and(|i| !entries[i].effect);
@@ -47,6 +49,9 @@ impl Replay {
                 effects_left.insert(entry.seq, entry.clock);
             }
             next_seq = entry.seq + 1;
+            if entry.failed && !goes_on {
+                continue;
+            }
             recorded
                 .entry((entry.kind, entry.name.clone()))
                 .or_default()
@@ -113,7 +118,7 @@ impl Replay {
         self.used
     }
 
-    /// Holds a read until the next effect is recorded, or until the step is parked.
+    /// Holds a read until the next effect is recorded, or a failed change until the step is parked.
     pub fn hold(&mut self, entry: Entry) {
         self.waiting_bytes += entry.bytes();
         self.waiting.push_back(entry);
@@ -122,8 +127,16 @@ impl Replay {
         }
     }
 
-    /// Returns the reads that are held, to record them. If `room` is too small for all, the oldest are dropped.
+    /// Returns the reads that are held, to record them before an effect. If `room` is too small for all, the oldest are dropped.
     pub fn held(&mut self, room: RecordUse) -> Vec<Entry> {
+        let mut held = self.held_to_park(room);
+        held.retain(|entry| !entry.failed);
+        held
+    }
+
+    /// Returns the reads and the failed changes that are held, in order, to record them when the step is parked. If `room` is too
+    /// small for all, the oldest are dropped.
+    pub fn held_to_park(&mut self, room: RecordUse) -> Vec<Entry> {
         while !self.waiting.is_empty()
             && (self.waiting.len() as u64 > room.entries || self.waiting_bytes as u64 > room.bytes)
         {
@@ -134,17 +147,20 @@ impl Replay {
 
     /// Notes that the held reads and then this effect were recorded.
     pub fn record(&mut self, effect: &Entry) {
-        self.record_held();
-        self.used = self.used.plus(RecordUse::of([effect]));
+        let reads = self.waiting.iter().filter(|entry| !entry.failed);
+        let recorded = RecordUse::of(reads.chain([effect]));
+        self.used = self.used.plus(recorded);
+        self.waiting.retain(|entry| entry.failed);
+        self.waiting_bytes = self.waiting.iter().map(Entry::bytes).sum();
         self.recorded_to = effect.seq + 1;
         self.has_effect = true;
         self.resumes = false;
     }
 
-    /// Notes that the held reads were recorded.
+    /// Notes that the held reads and failed changes were recorded.
     pub fn record_held(&mut self) {
         if let Some(last) = self.waiting.back() {
-            self.recorded_to = last.seq + 1;
+            self.recorded_to = self.recorded_to.max(last.seq + 1);
         }
         self.used = self.used.plus(RecordUse::of(&self.waiting));
         self.waiting.clear();
@@ -185,6 +201,7 @@ mod tests {
             effect,
             in_doubt: false,
             parked: false,
+            failed: false,
             request: name.to_owned(),
             result: String::new(),
             reply: format!("{name} {seq}"),
@@ -205,7 +222,7 @@ mod tests {
 
     #[test]
     fn an_empty_record_answers_nothing() {
-        let mut replay = Replay::new(vec![]);
+        let mut replay = Replay::new(vec![], false);
         assert_eq!(asked(&mut replay, "a"), None);
         assert_eq!(replay.take_seq(), 0);
     }
@@ -217,7 +234,7 @@ mod tests {
             entry(1, "post", true),
             entry(2, "read", false),
         ];
-        let mut replay = Replay::new(record);
+        let mut replay = Replay::new(record, false);
         assert_eq!(asked(&mut replay, "read").unwrap(), "read 0");
         assert_eq!(asked(&mut replay, "post").unwrap(), "post 1");
         assert_eq!(asked(&mut replay, "read"), None);
@@ -240,7 +257,7 @@ mod tests {
             entry(1, "b", false),
             parked(entry(2, "a", false)),
         ];
-        let mut replay = Replay::new(record.clone());
+        let mut replay = Replay::new(record.clone(), false);
         assert_eq!(replay.clock(), None, "what it sends may say how late it is");
         assert_eq!(asked(&mut replay, "a").unwrap(), "a 0");
         assert_eq!(asked(&mut replay, "new"), None, "and the rest is answered");
@@ -248,7 +265,7 @@ mod tests {
         assert_eq!(asked(&mut replay, "a").unwrap(), "a 2");
         assert_eq!(asked(&mut replay, "a"), None);
         assert_eq!((replay.take_seq(), replay.has_effect()), (3, false));
-        let mut replay = Replay::new(record);
+        let mut replay = Replay::new(record, false);
         assert_eq!(asked(&mut replay, "a").unwrap(), "a 0");
         replay.go_live();
         assert_eq!(asked(&mut replay, "b"), None);
@@ -267,7 +284,7 @@ mod tests {
             parked(entry(3, "other", false)),
             entry(4, "beyond", false),
         ];
-        let mut replay = Replay::new(record);
+        let mut replay = Replay::new(record, false);
         assert_eq!(replay.clock(), Timestamp::from_second(10).ok());
         assert_eq!(asked(&mut replay, "read").unwrap(), "read 0");
         assert_eq!(asked(&mut replay, "post").unwrap(), "post 1");
@@ -279,9 +296,55 @@ mod tests {
     }
 
     #[test]
+    fn changes_that_failed_are_on_record_for_the_attempt_that_goes_on_and_a_retry_makes_them_again()
+    {
+        let failed = |entry| Entry {
+            failed: true,
+            ..entry
+        };
+        let record = vec![
+            failed(entry(0, "update", false)),
+            entry(1, "post", true),
+            parked(failed(entry(2, "update", false))),
+        ];
+        let mut replay = Replay::new(record.clone(), true);
+        assert_eq!(asked(&mut replay, "update").unwrap(), "update 0");
+        assert_eq!(asked(&mut replay, "post").unwrap(), "post 1");
+        assert_eq!(asked(&mut replay, "update").unwrap(), "update 2");
+        assert_eq!(asked(&mut replay, "update"), None);
+        let mut replay = Replay::new(record, false);
+        assert_eq!(asked(&mut replay, "update"), None);
+        assert_eq!(asked(&mut replay, "post").unwrap(), "post 1");
+        assert_eq!(replay.take_seq(), 3);
+    }
+
+    #[test]
+    fn a_failed_change_is_recorded_when_the_step_is_parked_also_after_an_effect() {
+        let room = RecordUse {
+            entries: 9,
+            bytes: 9_999,
+        };
+        let seqs = |held: Vec<Entry>| -> Vec<_> { held.iter().map(|e| e.seq).collect() };
+        let mut replay = Replay::new(vec![], false);
+        replay.hold(entry(0, "read", false));
+        replay.hold(Entry {
+            failed: true,
+            ..entry(1, "update", false)
+        });
+        assert_eq!(seqs(replay.held(room)), [0], "an effect needs no other");
+        replay.record(&entry(2, "post", true));
+        assert_eq!((replay.used().entries, replay.recorded_to()), (2, 3));
+        replay.hold(entry(3, "read", false));
+        assert_eq!(seqs(replay.held_to_park(room)), [1, 3]);
+        replay.record_held();
+        assert_eq!((replay.used().entries, replay.recorded_to()), (4, 4));
+        assert!(replay.held_to_park(room).is_empty());
+    }
+
+    #[test]
     fn where_a_step_was_parked_means_nothing_once_an_effect_is_on_record_after_it() {
         let record = vec![parked(entry(0, "read", false)), entry(1, "post", true)];
-        let mut replay = Replay::new(record);
+        let mut replay = Replay::new(record, false);
         assert_eq!(asked(&mut replay, "read").unwrap(), "read 0");
         assert_eq!(asked(&mut replay, "post").unwrap(), "post 1");
         assert_eq!(asked(&mut replay, "read"), None);
@@ -294,17 +357,20 @@ mod tests {
             clock: at(clock),
             ..entry(seq, name, true)
         };
-        let reads = Replay::new(vec![entry(0, "read", false), entry(1, "read", false)]);
+        let reads = Replay::new(
+            vec![entry(0, "read", false), entry(1, "read", false)],
+            false,
+        );
         assert_eq!(reads.clock(), None, "reads alone hold no clock back");
         // The first attempt made two effects, the second one another at its own time.
         let record = vec![made(0, "a", 10), made(1, "b", 10), made(2, "c", 99)];
-        let mut replay = Replay::new(record.clone());
+        let mut replay = Replay::new(record.clone(), false);
         assert_eq!(replay.clock(), Some(at(10)));
         for (name, clock) in [("a", Some(10)), ("b", Some(99)), ("c", None)] {
             asked(&mut replay, name).unwrap();
             assert_eq!(replay.clock(), clock.map(at), "{name}");
         }
-        let mut replay = Replay::new(record);
+        let mut replay = Replay::new(record, false);
         for (name, clock) in [("c", 10), ("unknown", 10), ("a", 10)] {
             asked(&mut replay, name);
             assert_eq!(replay.clock(), Some(at(clock)), "{name}: b is left");
@@ -314,7 +380,7 @@ mod tests {
     #[test]
     fn equal_requests_are_told_apart_by_their_place() {
         let record = vec![entry(0, "post", true), entry(1, "post", true)];
-        let mut replay = Replay::new(record);
+        let mut replay = Replay::new(record, false);
         assert_eq!(asked(&mut replay, "post").unwrap(), "post 0");
         assert_eq!(asked(&mut replay, "post").unwrap(), "post 1");
         assert_eq!(asked(&mut replay, "post"), None);
@@ -323,7 +389,7 @@ mod tests {
     #[test]
     fn the_order_of_different_requests_does_not_matter() {
         let record = vec![entry(0, "a", true), entry(1, "b", true)];
-        let mut replay = Replay::new(record);
+        let mut replay = Replay::new(record, false);
         assert_eq!(asked(&mut replay, "b").unwrap(), "b 1");
         assert_eq!(asked(&mut replay, "new"), None);
         assert_eq!(asked(&mut replay, "a").unwrap(), "a 0");
@@ -336,7 +402,7 @@ mod tests {
             entry(1, "a", true),
             entry(2, "b", true),
         ];
-        let mut replay = Replay::new(record);
+        let mut replay = Replay::new(record, false);
         assert!(asked(&mut replay, "a").is_some());
         let left: Vec<_> = replay.diverged().iter().map(|e| e.seq).collect();
         assert_eq!(left, [2]);
@@ -344,7 +410,7 @@ mod tests {
 
     #[test]
     fn held_reads_are_bounded_and_the_oldest_go() {
-        let mut replay = Replay::new(vec![]);
+        let mut replay = Replay::new(vec![], false);
         for seq in 0..3 {
             replay.hold(Entry {
                 reply: "x".repeat(WAITING_BYTES_MAX / 2 - 500),
@@ -361,7 +427,7 @@ mod tests {
     #[test]
     fn what_is_recorded_is_counted_over_all_attempts() {
         let record = vec![entry(0, "read", false), entry(1, "post", true)];
-        let mut replay = Replay::new(record.clone());
+        let mut replay = Replay::new(record.clone(), false);
         assert_eq!(replay.used(), RecordUse::of(&record));
         replay.hold(entry(2, "read", false));
         assert_eq!(replay.used().entries, 2, "not on record yet");

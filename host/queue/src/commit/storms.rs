@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use alert_manager_core::alert::{Alert, DeliveryId, Event, Labels, Status};
+use alert_manager_core::alert::{Alert, DeliveryId, Event, Labels, Status, Timestamp};
 
 use crate::model::{
     Candidate, Contents, Described, Formed, Generation, Grant, Lease, Progress, Reason, Row,
@@ -42,6 +42,9 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 (storm, described)
             }
         };
+        // A storm of which this is a later generation began earlier: the SDK remembers when.
+        let began = described.iter().map(|one| one.since);
+        let since = began.fold(storm.opened_at, Timestamp::min);
         let labels = self.labels_of(&described)?;
         let mut progress = match &grant.stored.progress {
             Some(json) => serde_json::from_str(json).unwrap_or_default(),
@@ -49,6 +52,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         };
         progress.storm = Some(storm::given(&Generation {
             storm: &storm,
+            since,
             labels: &labels,
         }));
         let json = serde_json::to_string(&progress)?;

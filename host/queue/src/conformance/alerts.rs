@@ -122,6 +122,7 @@ pub(crate) fn entry(seq: u32) -> Entry {
         effect: true,
         in_doubt: false,
         parked: false,
+        failed: false,
         request: "post #alerts".into(),
         result: "ok".into(),
         reply: r#"{"ts":"1.2"}"#.into(),

@@ -329,6 +329,7 @@ suite! {
     storm_gates: [
         what_is_parked_without_an_effect_runs_as_one,
         what_is_parked_with_an_effect_or_a_doubt_runs_alone,
+        over_a_restart_only_what_was_parked_without_an_effect_runs_as_one,
         a_representative_that_is_parked_keeps_what_it_stands_for,
         if_too_much_waits_at_one_gate_it_runs_as_one_whatever_its_labels,
         as_much_as_may_wait_at_a_gate_passes_one_by_one,

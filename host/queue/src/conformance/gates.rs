@@ -370,7 +370,8 @@ pub(super) async fn of_updates_of_one_message_one_waits_and_the_latest_wins<B: B
         "its call is answered at once"
     );
     assert_eq!(bench.pass(&superseded[0], &asks), Pass::Superseded);
-    assert!(bench.post(&superseded[0], &asks).await);
+    bench.settle(&superseded[0], Next::Done);
+    bench.flush().await;
     let turn = bench.after(SECOND * 5).await;
     assert_eq!(
         (turn.len(), turn[0].id),
@@ -446,20 +447,27 @@ pub(super) async fn what_was_read_before_it_was_parked_is_on_record<B: Bench>() 
         effect: false,
         ..entry(seq)
     };
+    let failed = |seq| Entry {
+        failed: true,
+        ..read(seq)
+    };
     let last = Entry {
         parked: true,
-        ..read(1)
+        ..failed(2)
     };
     let ledger = bench.ledger(&leased, 1);
-    let reads = vec![read(0), last.clone(), read(2)];
+    let reads = vec![read(0), failed(1), last.clone(), failed(3)];
     assert_eq!(ledger.record(reads).await, Ok(()));
     assert!(!bench.post(&leased, &asks).await);
-    assert_eq!(bench.recorded(id, 1).await, [read(0), last.clone()]);
+    assert_eq!(
+        bench.recorded(id, 1).await,
+        [read(0), failed(1), last.clone()]
+    );
     // It is no effect.
     drop(ledger);
     let journal = bench.story(id).await.journal;
     assert_eq!(
-        journal[1],
+        journal[2],
         (
             1,
             Entry {
@@ -469,7 +477,7 @@ pub(super) async fn what_was_read_before_it_was_parked_is_on_record<B: Bench>() 
         )
     );
     let bench = bench.crash();
-    assert_eq!(bench.recorded(id, 1).await.len(), 2);
+    assert_eq!(bench.recorded(id, 1).await.len(), 3);
 }
 
 pub(super) async fn a_turn_that_cannot_be_stored_comes_again<B: Bench>() {

@@ -75,6 +75,8 @@ pub(crate) struct Storm {
 #[derive(Clone, Debug)]
 pub(crate) struct Generation<'a> {
     pub(crate) storm: &'a Storm,
+    /// When the first of its alerts began.
+    pub(crate) since: Timestamp,
     /// The labels of its alerts, the most urgent first, and among equals the oldest: as many as were looked at.
     pub(crate) labels: &'a [Labels],
 }
@@ -109,6 +111,8 @@ pub(crate) struct Formed {
 #[derive(Clone, Debug)]
 pub(crate) struct Described {
     pub(crate) id: DeliveryId,
+    /// When its alert began.
+    pub(crate) since: Timestamp,
     /// Absent if memory had no room for it.
     pub(crate) alert: Option<Arc<Alert>>,
 }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use alert_manager_core::alert::{DeliveryId, HandlerName, Status, is_dead_letter_route};
+use alert_manager_core::gate::GateName;
 
 use crate::model::clock::Ticks;
 use crate::model::{Delivery, NOTICES_A_WINDOW_MAX, Reason, join_handlers, split_handlers};
@@ -45,13 +46,17 @@ pub(crate) struct Class {
     pub(crate) handlers: Vec<HandlerName>,
 }
 
-/// Returns the class of a death, by which deaths are reported together: why it died, what it waited for, and its pipeline.
+/// Returns the class of a death, by which deaths are reported together: why it died, what it waited for, and its pipeline. Each
+/// message has a gate of its own, so they are not told apart.
 pub(crate) fn class_of(
     reason: Reason,
     waited_for: Option<&str>,
     handlers: &[HandlerName],
 ) -> String {
-    let waited_for = waited_for.map(|gate| format!(" {}", gate.replace(',', " ")));
+    let waited_for = waited_for.map(|gate| match gate.parse() {
+        Ok(GateName::SlackMessage(_)) => format!(" {}", GateName::SlackUpdates),
+        _ => format!(" {}", gate.replace(',', " ")),
+    });
     format!(
         "{reason}{}{}",
         waited_for.unwrap_or_default(),
@@ -172,6 +177,15 @@ impl Reports {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_that_waited_for_different_messages_are_reported_together() {
+        let class = |gate| class_of(Reason::Expired, Some(gate), &[HandlerName::new("a")]);
+        assert_eq!(class("slack message C1 1.5"), class("slack message C2 2.5"));
+        let waited_for = parse_class(&class("slack message C1 1.5")).waited_for;
+        assert_eq!(waited_for.as_deref(), Some("slack updates"));
+        assert_ne!(class("slack channel a"), class("slack channel b"));
+    }
 
     #[test]
     fn a_class_is_read_as_it_was_written() {

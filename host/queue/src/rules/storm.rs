@@ -78,7 +78,7 @@ pub(crate) fn given(generation: &Generation<'_>) -> StormGiven {
         ("storm.first", storm.id.to_string()),
         ("storm.count", storm.count.to_string()),
         ("storm.resolved", storm.resolved.to_string()),
-        ("storm.since", storm.opened_at.to_string()),
+        ("storm.since", generation.since.to_string()),
         ("storm.shared", differing.shared(labels)),
         ("storm.names", differing.names(labels)),
     ]);
@@ -263,6 +263,7 @@ mod tests {
         let labels = [pod("a", "x"), pod("a", "y"), pod("b", "z")];
         let given = given(&Generation {
             storm: &storm(240, 12),
+            since: from_millis(-60_000),
             labels: &labels,
         });
         let facts: Vec<_> = given.facts.iter().collect();
@@ -275,7 +276,7 @@ mod tests {
                 ("storm.names", "a/x\na/y\nb/z"),
                 ("storm.resolved", "12"),
                 ("storm.shared", "alertname=Down\ncluster=main"),
-                ("storm.since", "1970-01-01T00:00:00Z"),
+                ("storm.since", "1969-12-31T23:59:00Z"),
             ]
         );
         let row = |texts: [&str; 3]| texts.map(String::from).to_vec();
@@ -298,6 +299,7 @@ mod tests {
         let labels: Vec<_> = (0..30).map(|n| Labels::from_iter([label(n)])).collect();
         let given = given(&Generation {
             storm: &storm(30, 0),
+            since: from_millis(0),
             labels: &labels,
         });
         let names: Vec<_> = given.facts.get("storm.names").unwrap().lines().collect();
@@ -317,6 +319,7 @@ mod tests {
         labels.push(Labels::from_iter([("alertname", "Full"), ("pod", "y")]));
         let given = given(&Generation {
             storm: &storm(2, 0),
+            since: from_millis(0),
             labels: &labels,
         });
         assert_eq!(given.facts.get("storm.names"), Some("Down a/x\nFull y"));
@@ -328,6 +331,7 @@ mod tests {
         let labels = [Labels::from_iter([("l", long.as_str())])];
         let given = given(&Generation {
             storm: &storm(1, 0),
+            since: from_millis(0),
             labels: &labels,
         });
         let shared = given.facts.get("storm.shared").unwrap();

@@ -6,7 +6,7 @@ use alert_manager_core::gate::{GateAsk, GateName, Parked, Pass};
 use crate::model::Lease;
 use crate::model::clock::Ticks;
 
-use super::gates::{Alike, Names, names};
+use super::gates::{Alike, Asked, Names, names};
 use super::turn::Class;
 use super::{Phase, Scheduler};
 
@@ -46,23 +46,30 @@ impl Scheduler {
         self.gates.know(asks, now);
         let is_message = |ask: &&GateAsk| matches!(ask.name, GateName::SlackMessage(_));
         for ask in asks.iter().filter(is_message) {
-            if !self.update(id, &ask.name, now) {
+            if !self.update(lease, &ask.name, now) {
                 self.gates.end_lease(id);
                 return Some(Pass::Superseded);
             }
         }
-        Some(self.gates.pass(rank, asks, now))
+        let pass = self.gates.pass(rank, asks, now);
+        if pass == Pass::Granted {
+            for ask in asks.iter().filter(is_message) {
+                self.gates.update_sent(id, lease.number, &ask.name);
+            }
+        }
+        Some(pass)
     }
 
-    /// Notes that a delivery has an update of a message, and releases those that wait with an earlier one: they need not make
+    /// Notes that a delivery asks for an update of a message, and releases those that wait with an earlier one: they need not make
     /// theirs. Returns false if it is such a one itself.
-    fn update(&mut self, id: DeliveryId, message: &GateName, now: Ticks) -> bool {
-        if !self.gates.is_latest_update(id, message) {
-            return false;
-        }
+    fn update(&mut self, lease: Lease, message: &GateName, now: Ticks) -> bool {
+        let id = lease.id;
+        let asked = self.gates.ask_update(id, lease.number, message);
         let item = self.item(id);
         if !item.messages.contains(message) {
             item.messages.push(message.clone());
+        }
+        if asked == Asked::First {
             for (_, earlier) in self.gates.waiting_at(message) {
                 self.dequeue(earlier);
                 self.stop_waiting(earlier);
@@ -72,7 +79,12 @@ impl Scheduler {
                 self.enqueue(earlier, now);
             }
         }
-        true
+        asked != Asked::Superseded
+    }
+
+    /// Returns when each of these gates is open and has a token, as far as it is known now.
+    pub(crate) fn opens_at(&self, asks: &[GateAsk], now: Ticks) -> Ticks {
+        self.gates.opens_at(&names(asks), now)
     }
 
     /// Closes a gate for all, for so many milliseconds.
@@ -94,6 +106,9 @@ impl Scheduler {
         now: Ticks,
     ) {
         self.gates.know(&parked.asks, now);
+        for ask in &parked.asks {
+            self.gates.update_waits(id, &ask.name);
+        }
         let due = due.map(|(at, handler)| (at, self.handler_key(&handler)));
         let item = self.item(id);
         item.at_gate = Some(AtGate {

@@ -23,6 +23,7 @@ use gate::Gate;
 use waiting::Group;
 
 pub(super) use status::GateState;
+pub(super) use updates::Asked;
 
 /// How long a token is reserved for the delivery whose turn it is, in milliseconds; also how long a token is kept for a critical
 /// delivery that is about to wait for it.
@@ -102,10 +103,13 @@ impl Gates {
     pub(super) fn pass(&mut self, rank: Rank, asks: &[GateAsk], now: Ticks) -> Pass {
         self.expire(now);
         self.arriving.remove(&rank.1);
-        if let Some(kept) = self.reserved.remove(&rank.1) {
-            let is_kept = |ask: &GateAsk| kept.names.contains(&ask.name);
+        // Another call of it may come first: that one has no part in what is reserved, and asks like any other.
+        let is_kept = |kept: &Kept| asks.iter().all(|ask| kept.names.contains(&ask.name));
+        if self.reserved.get(&rank.1).is_some_and(is_kept)
+            && let Some(kept) = self.reserved.remove(&rank.1)
+        {
             let is_open = |ask: &GateAsk| self.gates[&ask.name].closed_until <= now;
-            if asks.iter().all(|ask| is_kept(ask) && is_open(ask)) {
+            if asks.iter().all(is_open) {
                 let is_asked = |name: &&GateName| asks.iter().any(|ask| ask.name == **name);
                 self.give_back(kept.names.iter().filter(|name| !is_asked(name)));
                 return Pass::Granted;
@@ -176,7 +180,7 @@ impl Gates {
             })
     }
 
-    fn opens_at(&self, names: &[GateName], now: Ticks) -> Ticks {
+    pub(super) fn opens_at(&self, names: &[GateName], now: Ticks) -> Ticks {
         let known = names.iter().filter_map(|name| self.gates.get(name));
         known.map(|gate| gate.opens_at(now)).max().unwrap_or(now)
     }

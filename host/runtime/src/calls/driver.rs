@@ -11,7 +11,7 @@
 //!    doubt, the note is stored durably first;
 //! 8. **live**: the call is made;
 //! 9. **finish**: an effect is recorded durably before the guest gets the reply. A read is kept in memory, and recorded
-//!    together with the next effect, or when the delivery is parked.
+//!    together with the next effect, or when the delivery is parked. A change that has failed is recorded only in the latter case.
 //!
 //! A call that is refused in step 1 is only counted, because a loop may make a million of them. All others are in the story.
 
@@ -306,6 +306,15 @@ impl HostContext {
                 self.recorder.failed(&plan.named());
             }
             Effect::Of(Change::NotSent | Change::Refused) => {}
+        }
+        let has_failed = plan.changes
+            && matches!(done.effect, Effect::Of(change) if change != Change::Made)
+            && matches!(done.answered, Answered::Live | Answered::Ambiguous);
+        if has_failed
+            && done.parked.is_none()
+            && let Ok(reply) = serde_json::to_string(&done.reply)
+        {
+            self.hold_failed(&plan, &done.line, reply);
         }
         let is_ok = C::is_ok(&done.reply);
         let call = Call {

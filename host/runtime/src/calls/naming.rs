@@ -55,6 +55,7 @@ impl Plan {
             effect,
             in_doubt: false,
             parked: false,
+            failed: false,
             request: cut(&self.request, TRACE_LINE_BYTES_MAX).to_owned(),
             result: cut(result, TRACE_LINE_BYTES_MAX).to_owned(),
             reply,

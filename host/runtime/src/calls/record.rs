@@ -75,11 +75,17 @@ impl HostContext {
 
     /// Returns the reads to record before an effect whose entry has this many bytes.
     pub(super) fn reads_before(&mut self, effect_bytes: usize) -> Vec<Entry> {
+        let room = self.room_before(effect_bytes);
+        self.replay.held(room)
+    }
+
+    /// Returns how much may be recorded before an effect whose entry has this many bytes.
+    fn room_before(&self, effect_bytes: usize) -> RecordUse {
         let left = self.record_left();
-        self.replay.held(RecordUse {
+        RecordUse {
             entries: left.entries.saturating_sub(1),
             bytes: left.bytes.saturating_sub(effect_bytes as u64),
-        })
+        }
     }
 
     /// Returns the largest body, in bytes, that can still be recorded in base64.
@@ -141,17 +147,18 @@ impl HostContext {
         }
     }
 
-    /// Ends the invocation, since its delivery waits for its turn. What it has read is on record first, so that the next attempt
-    /// comes to this call by the same path.
+    /// Ends the invocation, since its delivery waits for its turn. What it has read, and which of its changes have failed, is on
+    /// record first, so that the next attempt comes to this call by the same path and makes no other before it.
     pub(super) async fn park(&mut self, parked: Box<Parked>) -> Stop {
         // An effect is to come after it.
         let bytes = usize::try_from(RECORDED_EFFECT_BYTES_MIN).unwrap_or(usize::MAX);
-        let mut reads = self.reads_before(bytes);
-        let Some(last) = reads.last_mut() else {
+        let room = self.room_before(bytes);
+        let mut held = self.replay.held_to_park(room);
+        let Some(last) = held.last_mut() else {
             return Stop::Parked(parked);
         };
         last.parked = true;
-        match self.ledger.record(reads).await {
+        match self.ledger.record(held).await {
             Ok(()) => {
                 self.replay.record_held();
                 self.recorder.set_recorded(&self.replay);
@@ -167,6 +174,18 @@ impl HostContext {
             let seq = self.replay.take_seq();
             let entry = plan.entry(self.clock.now(), seq, false, result, reply);
             self.replay.hold(entry);
+        }
+    }
+
+    /// Keeps a change that has failed, for the record of a step that is parked.
+    pub(super) fn hold_failed(&mut self, plan: &Plan, result: &str, reply: String) {
+        if reply.len() <= RECORDED_READ_BYTES_MAX {
+            let seq = self.replay.take_seq();
+            let entry = plan.entry(self.clock.now(), seq, false, result, reply);
+            self.replay.hold(Entry {
+                failed: true,
+                ..entry
+            });
         }
     }
 }

@@ -35,6 +35,7 @@ use crate::sandbox::guest::GuestState;
 use crate::sandbox::meter::MemoryMeter;
 use crate::sandbox::stop::Stop;
 use crate::services::{Lasting, ServiceOptions, Services};
+use crate::slack::breaker::CallTarget;
 use crate::slack::message_ref::{PostedMessage, RefKey};
 use crate::slack::settings::{Rate, Settings};
 use crate::trace::log::{LogBudget, LogSource};
@@ -137,6 +138,27 @@ async fn slack_calls_meet_obstacles_in_the_drivers_order() {
     check_order(update, reply, EFFECT).await;
     let react = || slack::SlackCall::react(at.clone(), "eyes".to_owned());
     check_order(react, reply, EFFECT).await;
+}
+
+#[tokio::test]
+async fn a_message_that_waits_for_its_turn_does_not_use_up_the_probe_of_a_held_channel() {
+    let post = || slack::SlackCall::post(message());
+    let mut state = state(&post(), "null", NOWHERE, &[Admit]);
+    let services = Arc::clone(&state.host.services);
+    let call = CallTarget {
+        settings: services.slack.settings(),
+        channel: "alerts",
+        message_channel_id: None,
+    };
+    let breaker = &services.slack.breaker;
+    let long_ago = Instant::now() - Duration::from_secs(60);
+    let permit = breaker.admit(call, long_ago).unwrap();
+    breaker.channel_rejected(call, permit, ("not_in_channel", "/invite"), long_ago);
+    for _ in 0..2 {
+        let ended = state.call(post()).await;
+        assert!(matches!(ended, Err(Stop::Parked(_))), "{ended:?}");
+    }
+    assert!(breaker.admit(call, Instant::now()).is_ok(), "the probe");
 }
 
 #[tokio::test]
@@ -281,7 +303,7 @@ fn state<C: HostCall>(call: &C, reply: &str, origin: &str, obstacles: &[Obstacle
         limits,
         deadline: Instant::now() + Duration::from_secs(60),
         clock: clock.clone(),
-        replay: Replay::new(record),
+        replay: Replay::new(record, false),
         recorded_elsewhere: RecordUse::default(),
         ledger: Arc::new(FaultyLedger {
             ready: !has(Store),
@@ -373,6 +395,7 @@ fn entry(seq: u32, kind: CallKind, name: CallName, effect: bool, reply: &str) ->
         effect,
         in_doubt: false,
         parked: false,
+        failed: false,
         request: String::new(),
         result: String::new(),
         reply: reply.to_owned(),

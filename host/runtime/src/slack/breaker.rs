@@ -130,6 +130,23 @@ impl Circuits {
         is_current && is_there
     }
 
+    /// Returns the circuits that a call goes through.
+    fn of_call(&self, call: CallTarget<'_>) -> [Option<Circuit>; 2] {
+        let token = self.uses_current_token(call).then_some(Circuit::Token);
+        let channel = self
+            .uses_current_channel(call)
+            .then(|| Circuit::Channel(call.channel.to_owned()));
+        [token, channel]
+    }
+
+    /// Returns the hold that blocks a call, if there is one.
+    fn holding(&self, call: CallTarget<'_>, now: Instant) -> Option<SlackHold> {
+        let circuits = self.of_call(call).into_iter().flatten();
+        let mut open = circuits.filter_map(|circuit| self.open.get(&circuit));
+        let holding = open.find(|open| now < open.probe_at)?;
+        Some(holding.hold.clone())
+    }
+
     /// Closes a circuit; returns false if it was not open.
     fn close(&mut self, circuit: &Circuit) -> bool {
         let was_open = self.open.remove(circuit).is_some();
@@ -173,6 +190,11 @@ impl SlackBreaker {
             .collect()
     }
 
+    /// Returns the hold that blocks a call. Unlike [`Self::admit`], it lets no probe begin.
+    pub(crate) fn hold_of(&self, call: CallTarget<'_>, now: Instant) -> Option<SlackHold> {
+        self.circuits.lock().holding(call, now)
+    }
+
     /// Decides whether a call may be sent now. If its circuit is open, one caller after each pause is admitted as the probe.
     ///
     /// # Errors
@@ -183,17 +205,10 @@ impl SlackBreaker {
         now: Instant,
     ) -> Result<CallPermit, SlackHold> {
         let mut circuits = self.circuits.lock();
-        let token = circuits.uses_current_token(call).then_some(Circuit::Token);
-        let channel = circuits
-            .uses_current_channel(call)
-            .then(|| Circuit::Channel(call.channel.to_owned()));
-        for circuit in [&token, &channel].into_iter().flatten() {
-            if let Some(open) = circuits.open.get(circuit)
-                && now < open.probe_at
-            {
-                return Err(open.hold.clone());
-            }
+        if let Some(hold) = circuits.holding(call, now) {
+            return Err(hold);
         }
+        let [token, channel] = circuits.of_call(call);
         let mut probes = |circuit: Option<Circuit>| {
             let open = circuit.and_then(|circuit| circuits.open.get_mut(&circuit));
             open.is_some_and(|open| {

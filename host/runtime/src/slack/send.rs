@@ -85,10 +85,17 @@ impl Slack {
         if self.settings().preview {
             return Ok(());
         }
-        let permit = self.breaker.admit(outgoing.as_call(self), Instant::now());
-        outgoing.permit = Some(permit.map_err(Deferred::Held)?);
+        let now = Instant::now();
+        if let Some(hold) = self.breaker.hold_of(outgoing.as_call(self), now) {
+            return Err(Deferred::Held(hold));
+        }
         match ledger.pass(&self.gates(outgoing)) {
-            Ok(Pass::Granted) => Ok(()),
+            // Not before it has passed: what waits for its turn makes no call, so it would use up the probe.
+            Ok(Pass::Granted) => {
+                let permit = self.breaker.admit(outgoing.as_call(self), now);
+                outgoing.permit = Some(permit.map_err(Deferred::Held)?);
+                Ok(())
+            }
             Ok(Pass::Parked(parked)) => Err(Deferred::Parked(Box::new(parked))),
             Ok(Pass::Superseded) => Err(Deferred::Superseded(
                 outgoing

@@ -38,7 +38,7 @@ pub(super) fn render_attempt(out: &mut String, attempt: &Attempt, paint: Paint) 
 fn attempt_ended(outcome: &Lenient<AttemptOutcome>) -> String {
     match outcome {
         Lenient::Known(AttemptOutcome::Yield) => "goes on".to_owned(),
-        Lenient::Known(AttemptOutcome::Parked) => "waits for its turn".to_owned(),
+        Lenient::Known(AttemptOutcome::Parked) => "waits for a rate limit".to_owned(),
         Lenient::Known(AttemptOutcome::Retry) => "to be tried again".to_owned(),
         other => one_line(&other.to_text()),
     }

@@ -57,7 +57,7 @@ const SLACK_KEYS: &[Key] = &[
     Key::new(
         "rate",
         Written::Mapping(RATE_KEYS),
-        "How many messages each channel takes; those over it wait for their turn, critical ones first.",
+        "How many messages each channel takes; those over it wait, critical ones first.",
     ),
     Key::new(
         "workspace_rate",

@@ -76,7 +76,8 @@ pub(in crate::config) const STORM: Part = Part {
         Written::Mapping(STORM_KEYS),
         "When many alerts that are alike wait, they run as one and make one message. Only on routes whose actors all declare \
          that one message may stand for many (`storm: one`, as `slack-notify` and `kube-pod-crash-looping` do); `check` says \
-         which do not.",
+         which do not. More deliveries of such a route than `over` that wait for one channel of Slack run as one whatever \
+         their labels, critical ones apart from the others.",
     )],
     read: storm,
     compare: Compare::Whole("storm", |old, new| of(old) != of(new)),

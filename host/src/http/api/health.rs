@@ -152,7 +152,7 @@ pub(super) async fn index() -> &'static str {
         "POST /webhook            alerts, as Alertmanager, Grafana or Prometheus send them\n",
         "GET  /api/v1/deliveries  their deliveries\n",
         "GET  /api/v1/handlers    the handlers\n",
-        "GET  /api/v1/channels    what waits for its turn in Slack's channels\n",
+        "GET  /api/v1/channels    what waits for the rate limits of Slack's channels\n",
         "GET  /metrics            Prometheus' text format\n",
         "GET  /healthz /readyz    live, ready\n",
     )

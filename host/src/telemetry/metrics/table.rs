@@ -249,9 +249,9 @@ metrics! {
     slack_channel_held: IntGaugeVec, "slack_channel_held" [named("channel")],
         "1 while Slack refuses a channel of slack.channels, or the token, so that messages wait for the operator.";
     channel_waiting: IntGaugeVec, "channel_waiting" [named("channel"), one_of("priority", priorities)],
-        "Deliveries that wait for their turn in a channel of slack.channels.";
+        "Deliveries that wait for the rate limit of a channel of slack.channels.";
     channel_oldest: IntGaugeVec, "channel_oldest_timestamp_seconds" [named("channel")],
-        "Since when the first delivery has waited for its turn in a channel of slack.channels; 0 if none waits.";
+        "Since when the first delivery has waited for the rate limit of a channel of slack.channels; 0 if none waits.";
     heartbeat_missing: IntGaugeVec, "heartbeat_missing" [named("heartbeat")],
         "1 while an expected heartbeat does not come.";
     store_writable: IntGauge, "store_writable" [],

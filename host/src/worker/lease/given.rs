@@ -60,7 +60,7 @@ fn late_why(step: &Step, recorded: &[Entry], is_late: bool, was_down: bool) -> O
 
 fn reason(step: &Step, was_down: bool) -> String {
     if let Some((_, gate)) = &step.parked {
-        return format!("it waited for its turn ({gate})");
+        return format!("it waited for a rate limit ({gate})");
     }
     if let Some(dependency) = step.waits_for.first() {
         return match dependency {
@@ -136,6 +136,7 @@ mod tests {
             effect: true,
             in_doubt: false,
             parked: false,
+            failed: false,
             request: String::new(),
             result: String::new(),
             reply: String::new(),
@@ -166,7 +167,7 @@ mod tests {
         step.parked = Some((Timestamp::UNIX_EPOCH, "slack channel alerts".to_owned()));
         assert_eq!(
             why(&step, true),
-            "it waited for its turn (slack channel alerts)"
+            "it waited for a rate limit (slack channel alerts)"
         );
     }
 

@@ -244,7 +244,9 @@ impl Lease {
                 step.not_before = Some(outcome::later(now, wait));
             }
         }
-        let next = match (waits_for, self.parked.into_iter().next()) {
+        // Of several only one can be waited for: the others are tried with it.
+        let parked = self.worker.queue.first_to_open(self.parked);
+        let next = match (waits_for, parked) {
             (Some(handler), _) => Next::Yield { handler },
             (None, Some((index, parked))) => Next::Park {
                 handler: progress.steps[index].handler.clone(),

@@ -75,7 +75,10 @@ impl Lease {
     ) -> Invoked {
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         let recorded = match self.recorded(number).await {
-            Ok(recorded) => recorded,
+            Ok(recorded) => Recorded {
+                goes_on: self.leased.progress.steps[index].parked.is_some(),
+                ..recorded
+            },
             Err(error) => return Invoked::not_begun(StepFailure::Host(error.to_string())),
         };
         let invocation = self.invocation(index, served, settings, recorded);

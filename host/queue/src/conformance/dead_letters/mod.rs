@@ -187,6 +187,7 @@ fn message() -> Entry {
         effect: true,
         in_doubt: false,
         parked: false,
+        failed: false,
         request: "post".into(),
         result: "ok".into(),
         reply: "{}".into(),

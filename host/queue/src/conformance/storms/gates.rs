@@ -1,7 +1,7 @@
 //! Storms at a gate: what is parked without an effect runs as one, too, and so does whatever waits there if it is too much.
 
 use alert_manager_core::alert::Priority;
-use alert_manager_core::gate::{GateAsk, GateName};
+use alert_manager_core::gate::{GateAsk, GateName, Pass};
 
 use super::*;
 use crate::conformance::gates::{ask, post};
@@ -48,7 +48,7 @@ pub(crate) async fn what_is_parked_with_an_effect_or_a_doubt_runs_alone<B: Bench
     bench.fill_gate(&asks).await;
     let begun = bench.accept_new(down(0)).await;
     let leased = bench.lease().await;
-    let alert_manager_core::gate::Pass::Parked(parked) = bench.pass(&leased, &asks) else {
+    let Pass::Parked(parked) = bench.pass(&leased, &asks) else {
         panic!("it has no token");
     };
     bench.park(&leased, parked, false);
@@ -62,6 +62,45 @@ pub(crate) async fn what_is_parked_with_an_effect_or_a_doubt_runs_alone<B: Bench
     assert!(bench.post(&turn, &asks).await);
     let turn = bench.turn().await;
     assert_eq!((turn.id, fact(&turn, "storm.count")), (ids[0], "3"));
+}
+
+pub(crate) async fn over_a_restart_only_what_was_parked_without_an_effect_runs_as_one<B: Bench>() {
+    for is_killed in [false, true] {
+        let mut bench = Harness::<B>::with(options(), Caps::all(8));
+        let asks = post();
+        bench.fill_gate(&asks).await;
+        let begun = bench.accept_new(down(0)).await;
+        let leased = bench.lease().await;
+        let Pass::Parked(parked) = bench.pass(&leased, &asks) else {
+            panic!("it has no token");
+        };
+        bench.park(&leased, parked, false);
+        bench.flush().await;
+        let mut ids = Vec::new();
+        for pod in 1..OVER + 1 {
+            ids.push(bench.wait_at_gate(down(pod), &asks).await);
+        }
+        let mut bench = match is_killed {
+            true => bench.crash(),
+            false => bench.restart().await,
+        };
+        let mut leased = bench.all_leased().await;
+        leased.sort_by_key(|leased| leased.id);
+        let told: Vec<_> = leased
+            .iter()
+            .map(|l| (l.id, fact(l, "storm.count"), l.after_crash))
+            .collect();
+        assert_eq!(told, [(begun, "", false), (ids[0], "3", false)]);
+        // Gates start empty, and one of the two passes.
+        assert!(bench.post(&leased[0], &asks).await);
+        assert!(!bench.post(&leased[1], &asks).await);
+        let turn = bench.turn().await;
+        assert_eq!((turn.id, fact(&turn, "storm.count")), (ids[0], "3"));
+        assert!(bench.post(&turn, &asks).await);
+        bench
+            .are(&ids[1..], State::Done, Some(Reason::Coalesced))
+            .await;
+    }
 }
 
 pub(crate) async fn a_representative_that_is_parked_keeps_what_it_stands_for<B: Bench>() {

@@ -294,6 +294,31 @@ fn a_token_that_is_not_used_for_two_seconds_goes_to_the_next_in_line() {
 }
 
 #[test]
+fn another_call_before_the_one_whose_turn_it_is_leaves_the_token_reserved() {
+    let mut bed = Bed::new(8);
+    let asks = [channel()];
+    let updates = [ask(GateName::SlackUpdates, 0.001, 1)];
+    bed.admit(1, Priority::Normal);
+    assert!(bed.run(1, &asks));
+    bed.park_all(&asks, &[(2, Priority::Normal)]);
+    bed.now += 1_000;
+    assert_eq!(bed.leased(), [2]);
+    bed.park_all(&asks, &[(3, Priority::Critical)]);
+    assert_eq!(bed.pass(2, &updates), Pass::Granted);
+    assert!(matches!(bed.pass(2, &updates), Pass::Parked(_)));
+    assert_eq!(bed.pass(2, &asks), Pass::Granted, "3 is not before it");
+    assert!(matches!(bed.pass(2, &asks), Pass::Parked(_)), "it was one");
+    // It is given back with the lease.
+    bed.finish(2);
+    bed.now += 1_000;
+    assert_eq!(bed.leased(), [3]);
+    assert!(matches!(bed.pass(3, &updates), Pass::Parked(_)));
+    bed.finish(3);
+    bed.admit(4, Priority::Normal);
+    assert!(bed.run(4, &asks));
+}
+
+#[test]
 fn a_turn_that_is_not_stored_is_given_back() {
     let mut bed = Bed::new(8);
     let asks = [channel(), workspace(9)];
@@ -443,6 +468,66 @@ fn a_later_update_that_passes_at_once_wins_over_an_earlier_one_that_waits() {
     // The message is forgotten with the last that had an update of it.
     let gates = bed.scheduler.gates(bed.now, |_| Timestamp::UNIX_EPOCH);
     assert_eq!(gates, []);
+}
+
+/// The gate of updates of one message.
+fn message() -> GateAsk {
+    GateAsk::new(GateName::SlackMessage("C1 1.5".into()), None)
+}
+
+#[test]
+fn a_later_update_that_was_cancelled_does_not_win() {
+    let mut bed = Bed::new(8);
+    let asks = [message()];
+    bed.scheduler.close_gate(&asks[0], 1_000, bed.now);
+    let waiting = [(1, Priority::Normal), (2, Priority::Normal)];
+    bed.park_all(&asks, &waiting);
+    assert_eq!(bed.leased(), [1], "it would be told that 2 has a later one");
+    let second = DeliveryId::from_raw(2);
+    assert_eq!(bed.scheduler.withdraw(second), Withdrawn::Waiting);
+    bed.scheduler.commit(bed.now);
+    assert!(!bed.run(1, &asks));
+    bed.now += 1_000;
+    assert_eq!(bed.leased(), [1]);
+    assert_eq!(bed.pass(1, &asks), Pass::Granted);
+}
+
+#[test]
+fn each_update_of_a_delivery_is_as_late_as_it_was_asked_for() {
+    let mut bed = Bed::new(8);
+    let asks = [message()];
+    for id in 1..=3 {
+        bed.admit(id, Priority::Normal);
+        assert_eq!(bed.pass(id, &asks), Pass::Granted);
+    }
+    // Another call, and another before which a later one waits.
+    assert_eq!(bed.pass(1, &asks), Pass::Granted);
+    bed.scheduler.close_gate(&asks[0], 1_000, bed.now);
+    assert!(matches!(bed.pass(2, &asks), Pass::Parked(_)));
+    assert!(!bed.run(3, &asks));
+    assert_eq!(bed.pass(2, &asks), Pass::Superseded);
+}
+
+#[test]
+fn an_update_that_slack_did_not_take_is_no_later_when_it_is_made_again() {
+    let mut bed = Bed::new(8);
+    let asks = [message()];
+    for id in [1, 2] {
+        bed.admit(id, Priority::Normal);
+    }
+    assert_eq!(bed.pass(1, &asks), Pass::Granted);
+    bed.scheduler.close_gate(&asks[0], 1_000, bed.now);
+    assert!(!bed.run(2, &asks), "it waits with a later one");
+    let (gate, asks) = (asks[0].clone(), asks.to_vec());
+    let parked = Parked {
+        gate,
+        asks: asks.clone(),
+    };
+    bed.park(1, parked);
+    bed.now += 1_000;
+    assert_eq!(bed.leased(), [1, 2]);
+    assert_eq!(bed.pass(1, &asks), Pass::Superseded);
+    assert_eq!(bed.pass(2, &asks), Pass::Granted);
 }
 
 #[test]

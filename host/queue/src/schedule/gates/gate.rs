@@ -19,10 +19,19 @@ pub(super) struct Gate {
     pub(super) closed_until: Ticks,
     pub(super) turns: Turns,
     pub(super) groups: BTreeSet<Alike>,
-    /// Who has asked for an update of this message: the number of the first of their asks, among all for updates.
-    pub(super) updates: BTreeMap<DeliveryId, u64>,
-    /// The highest of these so far.
-    pub(super) latest_update: u64,
+    /// The last update of this message that each delivery has asked for.
+    pub(super) updates: BTreeMap<DeliveryId, Update>,
+    /// The number of the latest that was sent.
+    pub(super) latest_sent: u64,
+}
+
+/// An update of a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Update {
+    /// In which order they were asked for, among all updates.
+    pub(super) number: u64,
+    /// The lease under which it was sent, or superseded; absent while it waits.
+    pub(super) sent_by: Option<u32>,
 }
 
 impl Gate {
@@ -35,7 +44,7 @@ impl Gate {
             turns: Turns::default(),
             groups: BTreeSet::new(),
             updates: BTreeMap::new(),
-            latest_update: 0,
+            latest_sent: 0,
         }
     }
 

@@ -6,24 +6,77 @@ use alert_manager_core::gate::GateName;
 use crate::model::clock::Ticks;
 use crate::schedule::turn::Rank;
 
+use super::gate::Update;
 use super::{GATES_MIN, Gates};
 
+/// What an ask for an update of a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::schedule) enum Asked {
+    /// The latest: earlier ones need not be made.
+    First,
+    /// The same ask as before: still the latest.
+    Again,
+    /// Not the latest: a later one waits, or was sent.
+    Superseded,
+}
+
 impl Gates {
-    /// Notes that a delivery has an update of a message; returns false if another has asked for a later one.
-    pub(in crate::schedule) fn is_latest_update(
+    /// Notes that a delivery asks for an update of a message under a lease.
+    pub(in crate::schedule) fn ask_update(
         &mut self,
         id: DeliveryId,
+        lease: u32,
         message: &GateName,
-    ) -> bool {
+    ) -> Asked {
         let Some(gate) = self.gates.get_mut(message) else {
-            return true;
+            return Asked::Again;
         };
-        let asked = gate.updates.entry(id).or_insert_with(|| {
-            self.updates += 1;
-            gate.latest_update = self.updates;
-            self.updates
-        });
-        *asked == gate.latest_update
+        let known = gate.updates.get(&id).copied();
+        // A later lease makes a call again that has failed; under the same one it is another.
+        let own = known.filter(|update| update.sent_by != Some(lease));
+        let (number, is_new) = match own {
+            Some(update) => (update.number, false),
+            None => {
+                self.updates += 1;
+                (self.updates, true)
+            }
+        };
+        let waits = |(of, other): (&DeliveryId, &Update)| {
+            *of != id && other.sent_by.is_none() && other.number > number
+        };
+        let is_superseded = gate.latest_sent > number || gate.updates.iter().any(waits);
+        // One that is superseded counts as sent: it waits no more.
+        let sent_by = is_superseded.then_some(lease);
+        gate.updates.insert(id, Update { number, sent_by });
+        match (is_superseded, is_new) {
+            (true, _) => Asked::Superseded,
+            (false, true) => Asked::First,
+            (false, false) => Asked::Again,
+        }
+    }
+
+    /// Notes that the update that a delivery has asked for is sent under this lease.
+    pub(in crate::schedule) fn update_sent(
+        &mut self,
+        id: DeliveryId,
+        lease: u32,
+        message: &GateName,
+    ) {
+        let Some(gate) = self.gates.get_mut(message) else {
+            return;
+        };
+        if let Some(update) = gate.updates.get_mut(&id) {
+            update.sent_by = Some(lease);
+            gate.latest_sent = gate.latest_sent.max(update.number);
+        }
+    }
+
+    /// Notes that an update was not made after all, and waits.
+    pub(in crate::schedule) fn update_waits(&mut self, id: DeliveryId, message: &GateName) {
+        let gate = self.gates.get_mut(message);
+        if let Some(update) = gate.and_then(|gate| gate.updates.get_mut(&id)) {
+            update.sent_by = None;
+        }
     }
 
     /// Returns what waits at a gate, and in which group.

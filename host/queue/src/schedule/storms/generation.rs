@@ -139,7 +139,7 @@ impl Scheduler {
             is_new += u64::from(self.belong(*one, id, &mut change));
             self.follow(*one, id, &mut change);
         }
-        let mut all: Vec<_> = [representative]
+        let all: Vec<_> = [representative]
             .into_iter()
             .chain(members.iter().copied())
             .collect();
@@ -148,7 +148,6 @@ impl Scheduler {
             None => self.opened(id, key, &all),
         };
         self.storms.put(storm.clone(), opened, last);
-        all.sort_by_key(|id| (self.items[id].priority, *id));
         let described = self.described(all);
         let merged_ids = merged.iter().map(|(id, _)| *id).collect();
         let left = change
@@ -284,11 +283,21 @@ impl Scheduler {
         (storm, opened, since().fold(first.since, Ticks::max))
     }
 
+    /// Returns those that describe a generation: the most urgent ones first, and among equals those that fire longest.
     fn described(&self, ids: Vec<DeliveryId>) -> Vec<Described> {
-        let described = ids.into_iter().take(DESCRIBED_MAX);
+        let ranked = ids.into_iter().map(|id| {
+            let item = &self.items[&id];
+            let event = item.storm.as_ref().map(|own| own.event);
+            let since = event.map_or(item.accepted_at, |event| event.starts_at);
+            (item.priority, since, id)
+        });
+        let mut ranked: Vec<_> = ranked.collect();
+        ranked.sort_unstable();
+        let described = ranked.into_iter().take(DESCRIBED_MAX);
         described
-            .map(|id| Described {
+            .map(|(_, since, id)| Described {
                 alert: self.items.get(&id).and_then(|item| item.alert.clone()),
+                since,
                 id,
             })
             .collect()
@@ -310,11 +319,7 @@ impl Scheduler {
         let storm = generation.storm?;
         let members = generation.members.iter().copied();
         let all = [representative].into_iter().chain(members);
-        let mut all: Vec<_> = all
-            .filter_map(|id| Some((self.items.get(&id)?.priority, id)))
-            .collect();
-        all.sort_unstable();
-        let all: Vec<_> = all.into_iter().map(|(_, id)| id).collect();
+        let all: Vec<_> = all.filter(|id| self.items.contains_key(id)).collect();
         let storm = match self.open_storm(storm) {
             Some(open) => open.clone(),
             // It is closed: what is left of it is all that there is to tell.
@@ -429,5 +434,74 @@ impl Scheduler {
             before: None,
         };
         self.storms.generations.insert(of, generation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use alert_manager_core::alert::{Event, Fingerprint, HandlerName, Occurrence, Priority};
+
+    use super::*;
+    use crate::model::clock::from_millis;
+    use crate::model::{Candidate, Caps, OtherRoutes, StormOptions};
+
+    /// A firing delivery whose alert began at `starts_at`, in milliseconds since 1970.
+    fn firing(id: i64, starts_at: i64) -> Entrant {
+        let handler = HandlerName::new("a");
+        let fingerprint = Fingerprint(id.cast_unsigned());
+        Entrant {
+            id: DeliveryId::from_raw(id),
+            route: "route".into(),
+            other_routes: OtherRoutes::None,
+            fingerprint,
+            pipeline: [handler.clone()].into(),
+            handler,
+            priority: Priority::Normal,
+            due: 0,
+            accepted_at: from_millis(1_000 + id),
+            since: 0,
+            leases: 0,
+            after_crash: false,
+            suspected: 0,
+            waits_for: Vec::new(),
+            alert: None,
+            storm: Some(Candidate {
+                text: "A".into(),
+                event: Event {
+                    fingerprint,
+                    starts_at: from_millis(starts_at),
+                    status: Status::Firing,
+                    occurrence: Occurrence::FIRST,
+                },
+                storm: None,
+                is_counted: false,
+                is_clean: true,
+            }),
+            alert_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_generation_is_described_by_the_alerts_that_fire_longest() {
+        let mut scheduler = Scheduler::new(Caps::all(0), 1_000, 1 << 20);
+        scheduler.set_storm(StormOptions {
+            over: 2,
+            within: Duration::from_secs(60),
+        });
+        scheduler.attach(0);
+        for (id, starts_at) in [(1, 500), (2, 100), (3, 700), (4, 100)] {
+            scheduler.admit(firing(id, starts_at), 0);
+            scheduler.commit(0);
+        }
+        scheduler.set_caps(Caps::all(1));
+        let grants = scheduler.grant(0);
+        let Some(StandsFor::New(formed)) = grants.first().and_then(|g| g.stands_for.clone()) else {
+            panic!("{grants:?}");
+        };
+        let ids: Vec<_> = formed.described.iter().map(|one| one.id.as_raw()).collect();
+        assert_eq!(ids, [2, 4, 1, 3]);
+        assert_eq!(formed.described[0].since, from_millis(100));
     }
 }

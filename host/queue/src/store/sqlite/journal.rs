@@ -49,13 +49,17 @@ pub(super) fn append(
 const EFFECT: i64 = 1;
 const EFFECT_IN_DOUBT: i64 = 2;
 const PARKED: i64 = 3;
+const FAILED: i64 = 4;
+const FAILED_PARKED: i64 = 5;
 
 fn effect_code(entry: &Entry) -> i64 {
-    match (entry.effect, entry.in_doubt, entry.parked) {
-        (true, false, _) => EFFECT,
-        (true, true, _) => EFFECT_IN_DOUBT,
-        (false, _, true) => PARKED,
-        (false, _, false) => 0,
+    match (entry.effect, entry.failed, entry.parked) {
+        (true, ..) if entry.in_doubt => EFFECT_IN_DOUBT,
+        (true, ..) => EFFECT,
+        (false, true, true) => FAILED_PARKED,
+        (false, true, false) => FAILED,
+        (false, false, true) => PARKED,
+        (false, false, false) => 0,
     }
 }
 
@@ -74,7 +78,8 @@ fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, Entry)> {
         },
         effect: matches!(effect, EFFECT | EFFECT_IN_DOUBT),
         in_doubt: effect == EFFECT_IN_DOUBT,
-        parked: effect == PARKED,
+        parked: matches!(effect, PARKED | FAILED_PARKED),
+        failed: matches!(effect, FAILED | FAILED_PARKED),
         request: row.get(6)?,
         result: row.get(7)?,
         reply: row.get(8)?,
@@ -114,7 +119,11 @@ pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite
                 bytes: texts.unsigned_abs() + entries * ENTRY_BYTES as u64,
             })
         })?;
-    Ok(Recorded { entries, elsewhere })
+    Ok(Recorded {
+        entries,
+        goes_on: false,
+        elsewhere,
+    })
 }
 
 /// Returns the records of all steps, in order, without the replies, which only retries need.

@@ -68,8 +68,12 @@ fn a_held_channel_admits_one_probe_and_other_channels_go_on() {
     }
     assert!(breaker.admit(oncall, start).is_ok());
     let later = start + PAUSE_MIN;
+    for _ in 0..2 {
+        assert_eq!(breaker.hold_of(alerts, later), None, "it does not begin");
+    }
     assert!(breaker.admit(alerts, later).is_ok(), "the probe");
     assert!(breaker.admit(alerts, later).is_err(), "only one probe");
+    assert_eq!(breaker.hold_of(alerts, later), breaker.holds().pop());
     let seen = breaker.subscribe();
     assert!(breaker.message_accepted(alerts, "C1"));
     assert!(seen.has_changed().unwrap());
