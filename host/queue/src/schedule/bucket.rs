@@ -15,6 +15,8 @@ pub(super) struct Bucket {
     tolerance: i64,
     /// When everything taken so far would have come at the average rate, in microseconds.
     through_at: i64,
+    /// `through_at` never falls below this when a token is given back: it was emptied since that was taken.
+    emptied_to: i64,
 }
 
 /// The longest time between two tokens, in microseconds: a century.
@@ -36,6 +38,7 @@ impl Bucket {
             interval,
             tolerance: interval.saturating_mul(i64::from(rate.burst.saturating_sub(1))),
             through_at: i64::MIN / 2,
+            emptied_to: i64::MIN / 2,
         }
     }
 
@@ -54,13 +57,15 @@ impl Bucket {
 
     /// Gives a token back.
     pub(super) fn give_back(&mut self) {
-        self.through_at = self.through_at.saturating_sub(self.interval);
+        let through_at = self.through_at.saturating_sub(self.interval);
+        self.through_at = through_at.max(self.emptied_to);
     }
 
     /// Empties it: there is one token at `at`, and the next ones follow at the rate.
     pub(super) fn empty_until(&mut self, at: Ticks) {
         let through_at = micros(at).saturating_add(self.tolerance);
         self.through_at = self.through_at.max(through_at);
+        self.emptied_to = self.emptied_to.max(through_at);
     }
 }
 
@@ -147,5 +152,22 @@ mod tests {
             let mut wrong = bucket(wrong, 1);
             assert_eq!(taken(&mut wrong, 0), 1);
         }
+    }
+
+    #[test]
+    fn a_token_that_was_taken_before_it_was_emptied_adds_none_when_it_is_given_back() {
+        let mut bucket = bucket(1.0, 5);
+        for _ in 0..3 {
+            bucket.take(0);
+        }
+        bucket.empty_until(30_000);
+        for _ in 0..3 {
+            bucket.give_back();
+        }
+        assert_eq!(bucket.next_at(0), 30_000);
+        assert_eq!(taken(&mut bucket, 30_000), 1, "no burst");
+        // Later ones are given back as ever.
+        bucket.give_back();
+        assert_eq!(taken(&mut bucket, 30_000), 1);
     }
 }
