@@ -1,12 +1,9 @@
 //! Deaths: in the transaction in which a delivery dies, its death is counted and reported, or stored to be reported with others
 //! (`rules/deaths.rs`).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use alert_manager_core::alert::{
-    DeliveryId, Fingerprint, Priority, Timestamp, is_dead_letter_route,
-};
+use alert_manager_core::alert::{DeliveryId, Fingerprint, Timestamp, is_dead_letter_route};
 
 use crate::model::{
     DeadLetter, DeadLetterNotices, DeadLetters, Delivery, NOTICES_A_WINDOW_MAX, Raised, Reason,
@@ -37,42 +34,6 @@ pub(super) struct Together<'a> {
     pub(super) with: u64,
     /// What it waited for, if it was not done in time.
     pub(super) waited_for: Option<&'a str>,
-}
-
-/// The highest priority of the unreported deaths of each class.
-#[derive(Debug, Default)]
-pub(super) struct Urgency {
-    of_class: HashMap<String, Priority>,
-    /// True if some are from before this process started: any of them may be critical.
-    has_earlier: bool,
-}
-
-impl Urgency {
-    pub(super) fn new(has_earlier: bool) -> Self {
-        Self {
-            of_class: HashMap::new(),
-            has_earlier,
-        }
-    }
-
-    fn note(&mut self, class: &str, priority: Priority) {
-        let known = self.of_class.entry(class.to_owned()).or_insert(priority);
-        *known = priority.min(*known);
-    }
-
-    fn of(&self, class: &str) -> Priority {
-        let known = self.of_class.get(class).filter(|_| !self.has_earlier);
-        known.copied().unwrap_or(Priority::Critical)
-    }
-
-    fn forget(&mut self, class: &str) {
-        self.of_class.remove(class);
-    }
-
-    fn all_reported(&mut self) {
-        self.of_class.clear();
-        self.has_earlier = false;
-    }
 }
 
 impl<T: Txn> Work<'_, '_, T> {

@@ -15,8 +15,8 @@ use crate::rules::rerun::Rows;
 use crate::schedule::Ended;
 use crate::store::{Applied, Change, StoreError, Txn, Wanted};
 
-use super::deaths::Urgency;
 use super::shared::Shared;
+use super::urgency::Urgency;
 use super::watched::Watched;
 
 /// What has to be done once a transaction is durable, or undone if it is rolled back.

@@ -19,6 +19,7 @@ mod settle;
 mod shared;
 mod start;
 mod storms;
+mod urgency;
 mod watched;
 
 pub(crate) use committer::Committer;

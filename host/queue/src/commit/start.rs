@@ -22,9 +22,9 @@ use crate::schedule::{Entrant, Scheduler};
 use crate::store::{Change, Committed, Found, Reader, Resolved, Store, StoreError, Txn};
 
 use super::committer::Committer;
-use super::deaths::Urgency;
 use super::group::{CommitterState, Group, Texts, Work};
 use super::shared::Shared;
+use super::urgency::Urgency;
 use super::watched::Watched;
 
 /// The JSON bytes of waiting alerts that are kept in memory. Other alerts are read when their deliveries are leased.
