@@ -265,23 +265,28 @@ async fn a_channel_that_is_closed_for_long_makes_no_message_to_another_late() {
     assert_eq!(story["story"][0]["outcome"], "parked", "{story:#}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_read_before_the_turn_came_stays_as_it_was_read() {
-    let (slack, sink) = (Slack::start().await, Sink::start().await);
+/// Starts a server with the scripted handler, whose channel has taken what it takes at once: critical messages wait for it.
+async fn with_probe_behind_others(slack: &Slack, sink: &Sink) -> Server {
     let probe = format!(
         "  probe:\n    allow: {{ http: ['{}'], slack: [alerts] }}",
         sink.url()
     );
-    let server = setup(&slack, "per_second: 1, burst: 1")
+    let server = setup(slack, "per_second: 1, burst: 1")
         .config(&probe)
         .module("probe")
         .start()
         .await;
-    // They use up what the channel takes at once.
     for n in 0..3 {
         server.accept(&alert("Busy", n, "critical")).await;
     }
     wait_for_channel(&server, "alerts", |c| c.gate.waiting.critical > 0).await;
+    server
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_before_the_turn_came_stays_as_it_was_read() {
+    let (slack, sink) = (Slack::start().await, Sink::start().await);
+    let server = with_probe_behind_others(&slack, &sink).await;
     let script = format!(
         "get {}/fact\nfact priority\nslack alerts hello\nattempt",
         sink.url()
@@ -302,19 +307,7 @@ async fn what_was_read_before_the_turn_came_stays_as_it_was_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_failed_before_the_turn_came_is_made_again_by_a_retry_alone() {
     let (slack, sink) = (Slack::start().await, Sink::start().await);
-    let probe = format!(
-        "  probe:\n    allow: {{ http: ['{}'], slack: [alerts] }}",
-        sink.url()
-    );
-    let server = setup(&slack, "per_second: 1, burst: 1")
-        .config(&probe)
-        .module("probe")
-        .start()
-        .await;
-    for n in 0..3 {
-        server.accept(&alert("Busy", n, "critical")).await;
-    }
-    wait_for_channel(&server, "alerts", |c| c.gate.waiting.critical > 0).await;
+    let server = with_probe_behind_others(&slack, &sink).await;
     // Whether it was made is not known.
     sink.faults().until_cleared(ANY, Fault::status(500));
     let script = format!("post {} x\nslack alerts hello\nfail-once again", sink.url());

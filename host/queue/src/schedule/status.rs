@@ -10,7 +10,6 @@ use crate::model::{Abandoned, ByPriority, GateStatus, HandlerCounts, Waiting, Wa
 
 use super::gates::GateState;
 use super::handler_queue::HandlerQueue;
-use super::turn::PRIORITIES;
 use super::{Phase, Scheduler};
 
 impl Scheduler {
@@ -115,7 +114,7 @@ impl Scheduler {
         }
         let status = |gate: GateState<'_>| {
             let mut waiting = ByPriority::default();
-            for (priority, count) in PRIORITIES.into_iter().zip(gate.waiting) {
+            for (priority, count) in Priority::ALL.into_iter().zip(gate.waiting) {
                 waiting.add(priority, count);
             }
             GateStatus {

@@ -80,7 +80,7 @@ impl Ranks {
     /// Returns the first of each priority.
     pub(super) fn firsts(&self) -> impl Iterator<Item = Rank> {
         let of = |priority: Priority| self.0[index(priority)].first().map(|id| (priority, *id));
-        PRIORITIES.into_iter().filter_map(of)
+        Priority::ALL.into_iter().filter_map(of)
     }
 
     /// Returns how many of a priority wait.
@@ -101,12 +101,9 @@ impl Ranks {
             let ids = self.0[index(priority)].iter();
             ids.map(move |id| (priority, *id))
         };
-        PRIORITIES.into_iter().flat_map(of)
+        Priority::ALL.into_iter().flat_map(of)
     }
 }
-
-pub(super) const PRIORITIES: [Priority; 3] =
-    [Priority::Critical, Priority::Warning, Priority::Normal];
 
 fn index(priority: Priority) -> usize {
     match priority {

@@ -116,14 +116,15 @@ impl Slack {
         ledger: &dyn Ledger,
         within: Duration,
     ) -> Sent {
-        let gates = self.gates(&outgoing);
         let (method, body) = (outgoing.method, std::mem::take(&mut outgoing.body));
         let permit = outgoing.permit.take().unwrap_or_default();
         match self.api.call(method, body, within).await {
             Ok(posted) => self.posted(author, outgoing, ledger, posted),
             Err(failure) => {
                 let parked = match &failure {
-                    SlackFailure::RateLimited(wait) => parked_at(ledger, gates, *wait),
+                    SlackFailure::RateLimited(wait) => {
+                        parked_at(ledger, self.gates(&outgoing), *wait)
+                    }
                     _ => None,
                 };
                 Sent {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use prometheus::{Encoder as _, Histogram, IntGaugeVec, Registry, TextEncoder};
 
-use crate::alert::{HandlerName, Status, StepKind, Timestamp};
+use crate::alert::{HandlerName, Priority, Status, StepKind, Timestamp};
 use crate::api::Channel;
 use crate::queue::Losses;
-use table::{Collectors, PRIORITIES};
+use table::Collectors;
 
 pub use reasons::WebhookResult;
 pub(crate) use reasons::{Cut, Refusal};
@@ -150,7 +150,7 @@ impl Metrics {
         waiting.reset();
         oldest.reset();
         for Channel { gate, .. } in channels {
-            for priority in PRIORITIES {
+            for priority in Priority::ALL {
                 let count = i64::try_from(gate.waiting.of(priority)).unwrap_or(i64::MAX);
                 let labels = [gate.name.as_str(), priority.as_str()];
                 waiting.with_label_values(&labels).set(count);

@@ -14,10 +14,6 @@ use crate::journal::CallKind;
 /// The prefix of all names.
 const PREFIX: &str = "alert_manager_";
 
-/// All priorities, the highest first.
-pub(super) const PRIORITIES: [Priority; 3] =
-    [Priority::Critical, Priority::Warning, Priority::Normal];
-
 /// The buckets of the time of one invocation, in seconds.
 const INVOCATION_SECONDS: &[f64] = &[
     0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0,
@@ -110,7 +106,7 @@ fn steps() -> Vec<&'static str> {
 }
 
 fn priorities() -> Vec<&'static str> {
-    PRIORITIES.map(Priority::as_str).into()
+    Priority::ALL.map(Priority::as_str).into()
 }
 
 fn interfaces() -> Vec<&'static str> {

@@ -88,24 +88,33 @@ fn on_a_thread(check: fn()) {
 }
 
 fn check<B: Bench>() {
+    for_sequences(cases(), op(), async |ops| {
+        let mut pair = Pair::<B>::new();
+        for op in ops {
+            pair = pair.step(op).await;
+        }
+        pair.compare_all().await;
+    });
+}
+
+/// Runs so many sequences of operations, and shows the shortest one that fails.
+fn for_sequences<O: std::fmt::Debug>(
+    cases: u32,
+    op: impl Strategy<Value = O>,
+    run: impl AsyncFn(Vec<O>),
+) {
     let config = ProptestConfig {
-        cases: cases(),
+        cases,
         failure_persistence: None,
         ..ProptestConfig::default()
     };
-    let sequences = prop::collection::vec(op(), 1..60);
+    let sequences = prop::collection::vec(op, 1..60);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     let checked = TestRunner::new(config).run(&sequences, |ops| {
-        runtime.block_on(async {
-            let mut pair = Pair::<B>::new();
-            for op in ops {
-                pair = pair.step(op).await;
-            }
-            pair.compare_all().await;
-        });
+        runtime.block_on(run(ops));
         Ok(())
     });
     if let Err(failure) = checked {

@@ -4,13 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
 
 use alert_manager_core::gate::Pass;
 
 use super::super::gates::post;
 use super::super::prelude::*;
-use super::cases;
+use super::{cases, for_sequences};
 
 /// More than so many alerts are a storm: often fewer than wait.
 const OVER: u32 = 2;
@@ -311,27 +310,11 @@ fn check_member(member: &Delivery, all: &BTreeMap<DeliveryId, Delivery>) {
 }
 
 pub(super) fn check<B: Bench>() {
-    let config = ProptestConfig {
-        cases: cases() / 2,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
-    let sequences = prop::collection::vec(op(), 1..60);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let checked = TestRunner::new(config).run(&sequences, |ops| {
-        runtime.block_on(async {
-            let mut storms = Storms::<B>::new();
-            for op in ops {
-                storms = storms.step(op).await;
-            }
-            storms.drain().await;
-        });
-        Ok(())
+    for_sequences(cases() / 2, op(), async |ops| {
+        let mut storms = Storms::<B>::new();
+        for op in ops {
+            storms = storms.step(op).await;
+        }
+        storms.drain().await;
     });
-    if let Err(failure) = checked {
-        panic!("{failure}");
-    }
 }

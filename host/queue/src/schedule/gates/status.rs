@@ -1,9 +1,10 @@
 //! How gates stand, for people and metrics.
 
+use alert_manager_core::alert::Priority;
 use alert_manager_core::gate::{GateName, GateRate};
 
 use crate::model::clock::Ticks;
-use crate::schedule::turn::{PRIORITIES, Rank};
+use crate::schedule::turn::Rank;
 
 use super::Gates;
 
@@ -36,7 +37,7 @@ impl Gates {
                 rate: gate.rate,
                 opens_at: Some(gate.opens_at(now)).filter(|at| *at > now),
                 closed_until: Some(gate.closed_until).filter(|at| *at > now),
-                waiting: PRIORITIES.map(count),
+                waiting: Priority::ALL.map(count),
             }
         })
     }
