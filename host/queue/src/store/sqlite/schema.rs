@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::failpoint::Failpoint;
@@ -50,10 +51,19 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
         path,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    conn.set_prepared_statement_cache_capacity(32);
+    cache_statements(&conn, 32)?;
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.execute_batch("PRAGMA cache_size = -4096;")?;
     Ok(conn)
+}
+
+/// Caches at most `capacity` prepared statements, each with the plan that it was prepared with. By default `SQLite` prepares a
+/// statement anew whenever a value is bound that its planner has looked at: a cached one at every use, since its bindings are
+/// cleared in between.
+fn cache_statements(conn: &Connection, capacity: usize) -> rusqlite::Result<()> {
+    conn.set_prepared_statement_cache_capacity(capacity);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
@@ -104,7 +114,7 @@ fn check_header(path: &Path, file: File) -> Result<(), OpenError> {
 
 fn prepare(conn: &Connection, path: &Path) -> Result<[u8; 32], OpenError> {
     let fail = |e: rusqlite::Error| failed(path, &e);
-    conn.set_prepared_statement_cache_capacity(128);
+    cache_statements(conn, 128).map_err(fail)?;
     // `auto_vacuum` takes effect only before the first table is created. `checkpoint.rs` explains the bound of the log.
     conn.execute_batch(&format!(
         "PRAGMA auto_vacuum = INCREMENTAL;

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 
 use super::LAYOUT;
 use crate::model::Reason;
@@ -25,6 +25,31 @@ fn every_commit_is_synced() {
     assert_eq!(pragma("synchronous"), 2.into());
     assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
     assert_eq!(pragma("auto_vacuum"), 2.into());
+}
+
+#[test]
+fn a_cached_statement_is_not_prepared_again_for_other_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let writer = open(&path).unwrap().conn;
+    let reader = open_reader(&path).unwrap();
+    for conn in [&writer, &reader] {
+        let select = |limit: i64| {
+            let mut statement = conn
+                .prepare_cached("SELECT id FROM deliveries WHERE state = ?1 LIMIT ?2")
+                .unwrap();
+            assert!(
+                statement
+                    .query((3, limit))
+                    .unwrap()
+                    .next()
+                    .unwrap()
+                    .is_none()
+            );
+            statement.get_status(StatementStatus::RePrepare)
+        };
+        assert_eq!((select(5), select(6)), (0, 0));
+    }
 }
 
 /// The tables of the fifth layout that later ones have changed.
