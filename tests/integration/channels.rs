@@ -436,6 +436,25 @@ async fn what_has_become_too_old_when_its_turn_comes_ends_as_expired() {
     assert_eq!(slack.messages().len() + expired, ids.len());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_becomes_too_old_while_it_waits_for_its_turn_does_not_wait_for_it_any_longer() {
+    let slack = Slack::start().await;
+    let config = config(FULL).replace(
+        "slack-notify: {",
+        "slack-notify: { retry: { max_age: 300ms },",
+    );
+    let setup = Setup::new().slack(&slack).module("slack-notify");
+    let server = setup.config(&config).start().await;
+    let first = server.accept(&alert("Old", 0, "warning")).await;
+    server.wait_settled(&first[0]).await;
+    let late = server.accept(&alert("Old", 1, "warning")).await;
+    let story = server.wait_settled(&late[0]).await;
+    assert_eq!(story["reason"], "expired", "{story:#}");
+    let why = story["last_error"].as_str().unwrap();
+    assert!(why.contains("slack channel alerts"), "{why}");
+    assert_eq!(slack.messages().len(), 1, "its turn has not come");
+}
+
 /// Returns the deliveries of a server.
 async fn deliveries(server: &Server) -> Vec<Delivery> {
     let (_, body) = server.get("/api/v1/deliveries?limit=1000").await;

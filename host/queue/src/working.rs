@@ -117,11 +117,15 @@ impl Queue {
                 handler,
                 parked,
                 is_clean,
+                expires_in,
             } => Outcome::Park(Box::new(Park {
+                due: next_due(&settlement.progress, &shared.clock)
+                    .into_iter()
+                    .chain(expires_in.map(|age| (shared.clock.ticks_after(age), handler.clone())))
+                    .min_by_key(|(at, _)| *at),
                 handler,
                 parked,
                 is_clean,
-                due: next_due(&settlement.progress, &shared.clock),
                 waits_for: settlement.progress.waits_for(),
             })),
             Next::Yield { handler } => Outcome::Wait {

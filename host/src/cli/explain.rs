@@ -61,11 +61,41 @@ pub(super) fn render(story: &Story, paint: Paint) -> String {
             }
         }
     }
-    if story.story.is_empty() && !story.delivery.state.is(State::Done) && is_alert(story) {
-        let _ = writeln!(out, "\nNothing has run yet.");
+    if has_gaps(story) {
+        let _ = writeln!(
+            out,
+            "\nAttempts in which it only waited for its turn or for a free slot are not shown."
+        );
+    }
+    match story.delivery.coalesced_into {
+        Some(of) => {
+            let _ = writeln!(
+                out,
+                "\n{of} runs in its place: {}",
+                paint.bold(&format!("alert-manager explain {of}"))
+            );
+        }
+        None if story.story.is_empty()
+            && !story.delivery.state.is(State::Done)
+            && is_alert(story) =>
+        {
+            let _ = writeln!(out, "\nNothing has run yet.");
+        }
+        None => {}
     }
     waiting(&mut out, story, paint);
     out
+}
+
+/// Returns whether there were leases before or between the attempts of which nothing is kept because nothing happened.
+fn has_gaps(story: &Story) -> bool {
+    let attempts = story.story.iter().filter_map(Lenient::known);
+    let (mut next, mut has_gap) = (1, false);
+    for attempt in attempts {
+        has_gap |= attempt.attempt > next;
+        next = attempt.attempt + 1;
+    }
+    has_gap && story.attempts_omitted == 0
 }
 
 fn is_alert(story: &Story) -> bool {
@@ -99,17 +129,25 @@ fn heading(out: &mut String, story: &Story, paint: Paint) {
         .reason
         .as_ref()
         .map(|reason| one_line(&reason.to_text()));
-    let last_error = delivery.last_error.as_deref().map(plain);
+    let into = delivery
+        .coalesced_into
+        .map(|id| format!("coalesced into {id}"));
+    let last_error = delivery.last_error.as_deref();
+    let last_error = last_error.filter(|error| Some(*error) != into.as_deref());
+    let last_error = last_error.map(plain);
+    let storm = delivery.storm.map(|storm| storm.to_string());
     for (name, value) in [
         ("delivery", delivery.id.to_string()),
         ("fingerprint", plain(&delivery.fingerprint)),
         ("route", route),
         ("handlers", joined(&delivery.handlers, ", ")),
+        ("priority", one_line(&delivery.priority.to_text())),
         ("received", delivery.received_at.to_string()),
         ("settled", settled_at.unwrap_or_default()),
         ("attempts", delivery.attempts.to_string()),
         ("tries left", tries_left(story)),
         ("sent again", again(story.duplicates)),
+        ("storm", storm.unwrap_or_default()),
         ("coalesced", coalesced(story)),
         ("reason", reason.unwrap_or_default()),
         ("error", last_error.unwrap_or_default()),
@@ -256,7 +294,7 @@ fn waiting(out: &mut String, story: &Story, paint: Paint) {
         let _ = match pending.find_map(|step| step.waits_for.as_deref()) {
             Some(what) => writeln!(
                 out,
-                "\nIt waits for {}. It is tried again as soon as that answers, and at {until} in any case. To try now: {retry}",
+                "\nIt waits for {}. It is tried again as soon as that answers, and at {until} in any case (dead-lettered then if that is retry.max_age). To try now: {retry}",
                 plain(&what.replace('\n', " or ")),
             ),
             None => writeln!(out, "\nThe next attempt is not before {until}."),

@@ -163,6 +163,7 @@ mod tests {
             fingerprint: String::new(),
             alertname: "A".into(),
             status: "firing".into(),
+            priority: crate::alert::Priority::Normal.into(),
             state: state.into(),
             route: "r".into(),
             handlers: Vec::new(),

@@ -308,6 +308,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 fingerprint: new.alert.fingerprint.to_string(),
                 alertname: new.alert.name().to_owned(),
                 status: new.alert.status.as_str().to_owned(),
+                priority: Priority::Normal,
                 state: State::Done,
                 route: String::new(),
                 handlers: Vec::new(),

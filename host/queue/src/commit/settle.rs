@@ -190,6 +190,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             fingerprint: alert.fingerprint.to_string(),
             alertname: alert.name().to_owned(),
             status: alert.status.as_str().to_owned(),
+            priority: origin.priority,
             state: State::Done,
             route: origin.route.to_string(),
             handlers: origin.pipeline.to_vec(),

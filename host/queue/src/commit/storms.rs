@@ -337,7 +337,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let id = of.id;
         self.flush()?;
         let rows = self.txn.dead_members(id)?;
-        if rows.is_empty() {
+        let stands_for_storm = of.storm.is_some() && of.representative.is_none();
+        if rows.is_empty() && !stands_for_storm {
             return Ok(());
         }
         let mut entrants = Vec::with_capacity(rows.len());

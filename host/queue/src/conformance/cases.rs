@@ -246,6 +246,7 @@ suite! {
     ]
     gates: [
         a_parked_delivery_holds_no_slot_no_attempt_and_no_token,
+        one_that_becomes_too_old_at_a_gate_is_leased_before_its_turn,
         a_parked_delivery_gets_its_slot_first_then_all_tokens_together,
         an_unused_token_goes_to_the_next_in_line_after_two_seconds,
         retry_after_closes_a_gate_for_all_and_survives_a_restart,
@@ -364,6 +365,7 @@ suite! {
         a_dead_member_that_is_sent_again_runs_alone,
         all_that_is_dead_is_sent_again_as_one,
         what_is_sent_again_as_one_has_room_for_all_of_it,
+        generations_of_one_storm_that_are_sent_again_run_one_after_the_other,
         what_is_older_than_what_stood_for_it_is_sent_again_with_that,
         a_dead_member_that_its_sender_sends_again_revives_all,
         to_cancel_a_representative_passes_its_role_on,

@@ -34,6 +34,16 @@ impl<B: Bench> Harness<B> {
 
     /// Ends a lease that was parked, as a worker does: no story, no attempt.
     pub(super) fn park(&self, leased: &Leased, parked: Parked, is_clean: bool) {
+        self.park_for(leased, parked, is_clean, None);
+    }
+
+    fn park_for(
+        &self,
+        leased: &Leased,
+        parked: Parked,
+        is_clean: bool,
+        expires_in: Option<Duration>,
+    ) {
         self.queue.release_permit(&leased.handler);
         self.queue.settle(Settlement {
             lease: leased.lease,
@@ -41,6 +51,7 @@ impl<B: Bench> Harness<B> {
                 handler: leased.handler.clone(),
                 parked,
                 is_clean,
+                expires_in,
             },
             progress: leased.progress.clone(),
             alert: None,
@@ -112,6 +123,25 @@ pub(super) async fn a_parked_delivery_holds_no_slot_no_attempt_and_no_token<B: B
     bench.advance(SECOND);
     bench.queue.cancel(parked).await.unwrap();
     assert_eq!(bench.pass(&leased, &asks), Pass::Granted);
+}
+
+pub(super) async fn one_that_becomes_too_old_at_a_gate_is_leased_before_its_turn<B: Bench>() {
+    let mut bench = Harness::<B>::with(Options::default(), Caps::all(8));
+    let asks = post();
+    bench.fill_gate(&asks).await;
+    let id = bench.accept_new(firing("Waits")).await;
+    let leased = bench.lease().await;
+    let Pass::Parked(parked) = bench.pass(&leased, &asks) else {
+        panic!("the gate is full");
+    };
+    bench
+        .ledger(&leased, 1)
+        .close_gate(&asks[0], Duration::from_secs(600));
+    bench.park_for(&leased, parked, true, Some(SECOND * 20));
+    assert!(bench.after(SECOND * 19).await.is_empty());
+    let aged = bench.after(SECOND).await;
+    assert_eq!((aged.len(), aged[0].id), (1, id));
+    assert!(matches!(bench.pass(&aged[0], &asks), Pass::Parked(_)));
 }
 
 pub(super) async fn a_parked_delivery_gets_its_slot_first_then_all_tokens_together<B: Bench>() {

@@ -91,7 +91,9 @@ pub struct HandlerCounts {
     pub waiting: usize,
     /// The same by priority: a delivery has the highest of its ordering key.
     pub by_priority: ByPriority,
-    /// When the oldest of them was accepted, or sent again.
+    /// Deliveries in whose place another one waits or runs.
+    pub members: usize,
+    /// When the oldest of those that wait was accepted, or sent again.
     pub oldest: Option<Timestamp>,
     /// Permits taken.
     pub running: u32,

@@ -1,7 +1,7 @@
 //! How deliveries pass gates, wait at them, and have their turn.
 
 use alert_manager_core::alert::{DeliveryId, HandlerName};
-use alert_manager_core::gate::{GateAsk, GateName, Parked, Pass};
+use alert_manager_core::gate::{GateAsk, GateName, GateRate, Parked, Pass};
 
 use crate::model::Lease;
 use crate::model::clock::Ticks;
@@ -85,6 +85,15 @@ impl Scheduler {
     /// Returns when each of these gates is open and has a token, as far as it is known now.
     pub(crate) fn opens_at(&self, asks: &[GateAsk], now: Ticks) -> Ticks {
         self.gates.opens_at(&names(asks), now)
+    }
+
+    /// Gives the gates that are known other rates. What waits at them has its turn by those.
+    pub(crate) fn set_gate_rates(
+        &mut self,
+        rate_of: impl Fn(&GateName) -> Option<GateRate>,
+        now: Ticks,
+    ) {
+        self.gates.set_rates(rate_of, now);
     }
 
     /// Closes a gate for all, for so many milliseconds.

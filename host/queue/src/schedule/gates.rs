@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use alert_manager_core::alert::{DeliveryId, Priority};
-use alert_manager_core::gate::{GateAsk, GateName, Parked, Pass};
+use alert_manager_core::gate::{GateAsk, GateName, GateRate, Parked, Pass};
 
 use crate::model::clock::Ticks;
 
@@ -83,6 +83,25 @@ impl Gates {
                 gate.set_rate(ask.rate, now);
                 self.rouse(&ask.name);
             }
+        }
+    }
+
+    /// Gives the known gates other rates.
+    pub(super) fn set_rates(
+        &mut self,
+        rate_of: impl Fn(&GateName) -> Option<GateRate>,
+        now: Ticks,
+    ) {
+        let mut changed = Vec::new();
+        for (name, gate) in &mut self.gates {
+            let rate = rate_of(name);
+            if gate.rate != rate {
+                gate.set_rate(rate, now);
+                changed.push(name.clone());
+            }
+        }
+        for name in changed {
+            self.rouse(&name);
         }
     }
 

@@ -344,6 +344,7 @@ impl Scheduler {
         Some(Origin {
             route: Arc::clone(&self.routes[item.route]),
             pipeline: Arc::clone(&item.pipeline),
+            priority: item.priority,
             accepted_at: item.accepted_at,
         })
     }

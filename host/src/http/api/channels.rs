@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 
 use super::Api;
-use crate::api::{ByPriority, Channel, Channels, Gate};
+use crate::api::{ByPriority, Channel, Channels, Gate, Refused};
 use crate::gate::GateName;
 use crate::queue::GateStatus;
 use crate::runtime::SlackSettings;
@@ -19,10 +19,21 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> axum::Json<Channels> {
 pub(super) fn current(api: &Api) -> Channels {
     let slack = api.slack.load();
     let gates = api.queue.gates();
+    let holds = api.slack_breaker.holds();
+    let refused = |channel: Option<&String>| {
+        let hold = holds.iter().find(|hold| hold.channel.as_ref() == channel)?;
+        Some(Refused {
+            code: hold.code.clone(),
+            advice: hold.advice.clone(),
+            since: hold.since,
+            waiting: api.queue.waiting_for(&hold.dependency()).into(),
+        })
+    };
     let channels = slack.channels.iter().map(|(name, target)| {
         let known = gates.iter().find(|gate| is_of(gate, target));
         Channel {
             slack: target.clone(),
+            refused: refused(Some(name)),
             gate: match known {
                 Some(known) => gate(name.clone(), known),
                 None => unused(name.clone(), &slack),
@@ -37,6 +48,7 @@ pub(super) fn current(api: &Api) -> Channels {
         gates: others
             .map(|other| gate(other.name.to_string(), other))
             .collect(),
+        token_refused: refused(None),
     }
 }
 
@@ -50,6 +62,7 @@ fn gate(name: String, status: &GateStatus) -> Gate {
         per_second: status.rate.map(|rate| rate.per_second),
         burst: status.rate.map(|rate| rate.burst),
         waiting: status.waiting.into(),
+        alerts: status.alerts as u64,
         waiting_since: status.waiting_since,
         next_token_at: status.next_token_at,
         closed_until: status.closed_until,
@@ -64,6 +77,7 @@ fn unused(name: String, slack: &SlackSettings) -> Gate {
         per_second: rate.map(|rate| rate.per_second),
         burst: rate.map(|rate| rate.burst),
         waiting: ByPriority::default(),
+        alerts: 0,
         waiting_since: None,
         next_token_at: None,
         closed_until: None,

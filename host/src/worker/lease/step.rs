@@ -241,6 +241,8 @@ impl Lease {
     fn parked(&mut self, index: usize, parked: Parked) {
         let step = &mut self.leased.progress.steps[index];
         step.take_back();
+        // What failed before is over: nothing is wrong with it now.
+        step.last_error = None;
         step.parked
             .get_or_insert_with(|| (Timestamp::now(), given::gate_name(&parked.gate)));
         self.parked.insert(index, parked);

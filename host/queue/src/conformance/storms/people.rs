@@ -73,6 +73,39 @@ pub(crate) async fn all_that_is_dead_is_sent_again_as_one<B: Bench>() {
     assert_eq!(leased.id, ids[0]);
 }
 
+pub(crate) async fn generations_of_one_storm_that_are_sent_again_run_one_after_the_other<
+    B: Bench,
+>() {
+    let mut bench = still::<B>();
+    let (first, leased) = bench.storm(0..5).await;
+    bench.settled(&leased, Next::Expired("why".into())).await;
+    bench.set_caps(Caps::all(0));
+    let second = bench.all_down(5..8).await;
+    bench.go();
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, second[0]);
+    bench.settled(&leased, Next::Expired("why".into())).await;
+    assert_eq!(bench.queue.counts().dead, 8);
+
+    bench.set_caps(Caps::all(8));
+    assert_eq!(bench.retry_all(None).await.retried.len(), 8);
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, first[0]);
+    bench.settled(&leased, retry_in_a_minute(&bench)).await;
+    assert!(bench.is_idle().await, "the first has not ended");
+    bench.advance(Duration::from_secs(60));
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, first[0]);
+    bench.settled(&leased, Next::Done).await;
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, second[0], "it updates the message of the first");
+    bench.settled(&leased, Next::Done).await;
+    bench
+        .are(&second[1..], State::Done, Some(Reason::Coalesced))
+        .await;
+    assert_eq!(bench.queue.counts().depth, 0);
+}
+
 pub(crate) async fn what_is_older_than_what_stood_for_it_is_sent_again_with_that<B: Bench>() {
     let mut bench = Harness::<B>::with(options(), Caps::all(8));
     let asks = crate::conformance::gates::post();

@@ -371,6 +371,9 @@ impl Scheduler {
             self.remove(member, now);
         }
         self.free_pools(&generation.pools, now);
+        if let Some(storm) = generation.storm {
+            self.next_sent_again(storm, now);
+        }
     }
 
     /// A delivery has gone that stood for none.

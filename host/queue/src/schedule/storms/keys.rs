@@ -87,6 +87,8 @@ pub(in crate::schedule) struct Storms {
     resolves: HashMap<DeliveryId, Pool>,
     /// By representative.
     pub(super) generations: HashMap<DeliveryId, Generation>,
+    /// Representatives that were sent again while another of their storm had not ended, by storm.
+    pub(super) behind: HashMap<DeliveryId, BTreeSet<DeliveryId>>,
     /// When the next storm may have to be closed.
     look_at: Option<Ticks>,
 }

@@ -8,6 +8,7 @@ mod at_gate;
 mod generation;
 mod key;
 mod keys;
+mod sent_again;
 mod taken_up;
 mod undo;
 
@@ -240,6 +241,12 @@ impl Scheduler {
             members: generation.members.iter().filter(is_member).count() as u64,
             status: self.status_of(id),
         })
+    }
+
+    /// Returns how many others a delivery stands for.
+    pub(in crate::schedule) fn members_of(&self, id: DeliveryId) -> usize {
+        let generation = self.storms.generations.get(&id);
+        generation.map_or(0, |generation| generation.members.len())
     }
 
     /// Returns the delivery that runs in the place of another.
