@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
-use alert_manager_core::alert::{DeliveryId, Fingerprint, Timestamp};
+use alert_manager_core::alert::{DeliveryId, Fingerprint, Status, Timestamp};
 use alert_manager_core::gate::GateName;
 
 use crate::failpoint::Failpoint;
@@ -24,6 +24,7 @@ use crate::store::{Change, Committed, Found, Reader, Resolved, Store, StoreError
 use super::committer::Committer;
 use super::group::{CommitterState, Group, Texts, Work};
 use super::shared::Shared;
+use super::updates;
 use super::urgency::Urgency;
 use super::watched::Watched;
 
@@ -63,6 +64,8 @@ pub(crate) fn start<S: Store>(
         None => open.restore(row),
     })?;
     open.scheduler.set_owner(found.owner);
+    let number = updates::first_number(found.last_id, clock.now());
+    open.scheduler.number_updates_from(number);
     open.restore_gates(&found.closed_gates);
     let outcomes = crashes::outcomes(&under_lease, clock.now());
     open.restore_crashed(&under_lease, &outcomes);
@@ -275,11 +278,14 @@ impl Unsettled {
 
 /// Returns what a stored delivery may run as one with. What was sent again has no key any more.
 fn candidate(row: &Row) -> Option<Candidate> {
+    let event = row.event?;
+    // A firing has its storm once it counts there. A resolved has that of its firing, and counts once it has run.
+    let has_run = event.status == Status::Firing || row.leases > 0;
     Some(Candidate {
         text: Arc::clone(row.storm_key.as_ref()?),
-        event: row.event?,
+        event,
         storm: row.storm,
-        is_counted: false,
+        is_counted: row.storm.is_some() && has_run,
         is_clean: row.parking == Parking::Clean,
     })
 }

@@ -39,7 +39,8 @@ use turn::Class;
 use wake::{Recoveries, Waiters};
 
 pub(crate) use entry::{Ended, Entrant, Origin, Withdrawn};
-pub(crate) use storms::{Leaves, Standing};
+pub(crate) use gated::LeaseEnds;
+pub(crate) use storms::Standing;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -132,6 +133,8 @@ pub(crate) struct Scheduler {
     handlers: Vec<HandlerQueue>,
     handler_keys: HashMap<HandlerName, usize>,
     gates: Gates,
+    /// Deliveries of which it is to be stored that a later update was sent than theirs.
+    outdated: Vec<DeliveryId>,
     timers: BTreeSet<(Ticks, DeliveryId)>,
     waiters: Waiters,
     recoveries: Recoveries,
@@ -160,6 +163,7 @@ impl Scheduler {
             handlers: Vec::new(),
             handler_keys: HashMap::new(),
             gates: Gates::default(),
+            outdated: Vec::new(),
             timers: BTreeSet::new(),
             waiters: Waiters::new(),
             recoveries: Recoveries::default(),

@@ -1,4 +1,5 @@
-//! The priority of an ordering key: the highest of what waits on it.
+//! The priority of an ordering key: the highest of what waits on it. A member waits by way of its representative, which has the
+//! highest of all ordering keys that its members hold.
 
 use alert_manager_core::alert::{DeliveryId, Fingerprint, Priority};
 
@@ -12,17 +13,25 @@ impl Scheduler {
         let Some(queue) = self.fingerprints.get(&fingerprint) else {
             return;
         };
-        for (id, rank) in queue.ranks(|id| self.items[&id].priority) {
-            self.set_rank(id, rank, now);
+        let mut members = Vec::new();
+        for (id, rank) in queue.ranks(|id| self.urgency(id)) {
+            let before = self.set_rank(id, rank, now);
+            if let (Some(before), Some(of)) = (before, self.representative_of(id)) {
+                members.push((of, (before, rank)));
+            }
+        }
+        for (of, ranks) in members {
+            self.member_ranked(of, ranks, now);
         }
     }
 
-    fn set_rank(&mut self, id: DeliveryId, rank: Priority, now: Ticks) {
+    /// Returns its priority before, if that was another.
+    fn set_rank(&mut self, id: DeliveryId, rank: Priority, now: Ticks) -> Option<Priority> {
         let item = self.item(id);
         let before = (std::mem::replace(&mut item.rank, rank), id);
         let after = (rank, id);
         if before == after {
-            return;
+            return None;
         }
         let item = &self.items[&id];
         for dependency in &item.waits_for {
@@ -40,5 +49,6 @@ impl Scheduler {
         } else if self.handlers[item.handler].remove(before) {
             self.handlers[item.handler].push(after);
         }
+        Some(before.0)
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use alert_manager_core::alert::{DeliveryId, Priority};
+use alert_manager_core::alert::DeliveryId;
 use alert_manager_core::journal::Dependency;
 
 use crate::model::clock::Ticks;
@@ -134,11 +134,7 @@ impl Scheduler {
     pub(crate) fn waiting_for(&self, dependency: &Dependency) -> ByPriority {
         let mut counts = ByPriority::default();
         for (priority, _) in self.waiters.get(dependency).into_iter().flatten() {
-            match priority {
-                Priority::Critical => counts.critical += 1,
-                Priority::Warning => counts.warning += 1,
-                Priority::Normal => counts.normal += 1,
-            }
+            *counts.of_mut(*priority) += 1;
         }
         counts
     }

@@ -21,6 +21,7 @@ impl Scheduler {
             pools: Vec::new(),
             storm: None,
             members: BTreeSet::new(),
+            rank: None,
             before: None,
         });
         generation.members.insert(id);
@@ -103,6 +104,7 @@ impl Scheduler {
             self.move_ahead(representative, first);
             self.wait_again(representative, now);
         }
+        self.rank_representative(representative, now);
     }
 
     /// Members without a representative run by themselves.
