@@ -381,7 +381,7 @@ impl<'a> Notice<'a> {
             _ if self.is_over() => None,
             Scope::Alert => self.subject.silence_url(workload),
             Scope::Storm(storm) => self.subject.silence_url_of_storm(storm),
-            Scope::Group(_) => None,
+            Scope::Group(_) => self.subject.silence_url_of_group(),
         };
         let all = [
             ("Runbook", runbook),

@@ -240,6 +240,65 @@ fn a_storm_has_one_message_from_its_first_alert_to_its_last() {
 }
 
 #[test]
+fn what_joins_a_storm_later_is_said_in_its_thread() {
+    let host = Host::new().now(BEGAN).storm(storm_of(60));
+    told(&host, &pod("web-0"));
+    let soon = host.delivery("d-2").now(BEGAN.plus(MINUTE));
+    let soon = soon.storm(storm_of(1).count(61));
+    assert_eq!(told(&soon, &pod("web-60")).get("slack.thread"), None);
+    let later = soon.delivery("d-3").now(BEGAN.plus(3 * MINUTE));
+    let later = later.storm(storm_of(1).count(62));
+    told(&later, &pod("web-61"));
+    let many = later.delivery("d-4").now(BEGAN.plus(9 * MINUTE));
+    let many = many.storm(storm_of(5).count(67));
+    told(&many, &pod("web-62"));
+    let expected = [
+        "[FIRING] web-0",
+        "1 more alert, web-61: 62 by now.",
+        "5 more alerts: 67 by now.",
+    ];
+    assert_eq!(texts(&many), expected);
+    assert!(
+        many.posts()[1..]
+            .iter()
+            .all(|post| post.thread.as_ref() == Some(&many.posts()[0].at))
+    );
+}
+
+#[test]
+fn what_has_resolved_is_not_among_the_names_of_what_fires() {
+    let host = Host::new().now(BEGAN).storm(storm_of(10));
+    told(&host, &pod("web-0"));
+    let host = host.delivery("d-2");
+    let more: Vec<Alert> = (10..20).map(|n| pod(&format!("web-{n}"))).collect();
+    let more = Storm::of(&more).count(20);
+    let cx_names = |host: &Host| -> Vec<String> {
+        let key = host
+            .kept_keys()
+            .into_iter()
+            .find(|key| key.contains("storm/"));
+        let kept: Kept = serde_json::from_str(&host.kept(&key.unwrap()).unwrap()).unwrap();
+        let found = Enrichment::new().with_fact("storm.id", "x");
+        let found = kept.storm.unwrap().merged_into(&found, &pod("x"));
+        let storm = found.storm().unwrap();
+        storm.names.iter().map(|name| (*name).to_owned()).collect()
+    };
+    let host = host.storm(more);
+    told(&host, &pod("web-10"));
+    assert_eq!(cx_names(&host).len(), 20);
+    let host = host
+        .delivery("d-3")
+        .storm(storm_of(10).count(20).resolved(10));
+    told(&host, &ended(pod("web-0")));
+    let left = cx_names(&host);
+    assert_eq!(left.len(), 10, "{left:?}");
+    assert!(
+        left.iter()
+            .all(|name| !["web-0", "web-9"].contains(&name.as_str()))
+    );
+}
+
+#[test]
 fn what_a_storms_message_says_already_is_not_said_again() {
     let host = Host::new().now(BEGAN).storm(storm_of(300).resolved(212));
     told(&host, &pod("web-0"));

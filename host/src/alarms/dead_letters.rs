@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Ways;
-use crate::alert::{Alert, Fingerprint, HandlerName, Labels, Origin, Status, Timestamp};
+use crate::alert::{Alert, Fingerprint, HandlerName, Labels, Origin, Priority, Status, Timestamp};
 use crate::queue::{DeadLetter, DeadLetterNotices, DeadLetters, Delivery, Reason, SUBJECT, Way};
 use crate::runtime::SlackBreaker;
 
@@ -127,7 +127,7 @@ fn about_one(delivery: &Delivery, with: u64) -> (Labels, Labels, Timestamp) {
         ("dead_alertname", &delivery.alertname),
         (SUBJECT, &id),
         ("route", &delivery.route),
-        ("severity", "critical"),
+        ("severity", severity_of(delivery.priority)),
     ])
     .without_empty_values();
     let (others, subject, object) = match with {
@@ -159,6 +159,15 @@ fn about_one(delivery: &Delivery, with: u64) -> (Labels, Labels, Timestamp) {
     (labels, annotations, died_at)
 }
 
+/// Returns the label `severity` of a notice, which has the priority of what is dead.
+fn severity_of(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Critical => "critical",
+        Priority::Warning => "warning",
+        Priority::Normal => "info",
+    }
+}
+
 fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Timestamp) {
     let handlers: Vec<_> = letters.handlers.iter().map(|h| h.as_str()).collect();
     let handlers = handlers.join(",");
@@ -176,24 +185,31 @@ fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Tim
         },
         _ => "they failed",
     };
+    let reason = letters.reason.as_str();
     let next = match letters.handlers.first() {
         Some(first) => format!(
-            "`alert-manager deliveries --state dead --handler {first}` lists them; `alert-manager retry --handler {first}` retries them."
+            "`alert-manager deliveries --reason {reason} --handler {first}` lists them; `alert-manager retry --reason {reason} --handler {first}` retries them."
         ),
-        None => "`alert-manager deliveries --state dead` lists them.".to_owned(),
+        None => format!("`alert-manager deliveries --reason {reason}` lists them."),
     };
+    let of = match letters.alertnames {
+        [] => String::new(),
+        [one] => format!(" of {one}"),
+        many => format!(" (among them {})", many.join(", ")),
+    };
+    let severity = severity_of(letters.priority);
     let labels = Labels::from_iter([
         ("alertname", ALERTNAME),
         ("handlers", &handlers),
         ("reason", letters.reason.as_str()),
         ("waited_for", letters.waited_for.unwrap_or_default()),
-        ("severity", "critical"),
+        ("severity", severity),
     ])
     .without_empty_values();
     let annotations = Labels::from_iter([
         (
             "summary",
-            format!("{count} deliveries were dead-lettered since {since}: {why}"),
+            format!("{count} deliveries{of} were dead-lettered since {since}: {why}"),
         ),
         (
             "description",
@@ -256,5 +272,43 @@ mod tests {
         }
         fingerprints.dedup();
         assert_eq!(fingerprints.len(), 1, "it is the same notice");
+    }
+
+    #[test]
+    fn a_notice_about_many_names_them_ranks_as_they_do_and_selects_them_by_their_reason() {
+        let handlers = [HandlerName::new("slack-notify")];
+        let names = ["DiskFull", "NetSlow"].map(String::from);
+        for (alertnames, priority, severity, of) in [
+            (&names[..0], Priority::Normal, "info", "36 deliveries were"),
+            (
+                &names[1..],
+                Priority::Warning,
+                "warning",
+                "36 deliveries of NetSlow were",
+            ),
+            (
+                &names[..],
+                Priority::Critical,
+                "critical",
+                "36 deliveries (among them DiskFull, NetSlow) were",
+            ),
+        ] {
+            let letters = DeadLetters {
+                reason: Reason::Expired,
+                waited_for: Some("slack channel alerts"),
+                handlers: &handlers,
+                alertnames,
+                priority,
+                count: 36,
+                since: Timestamp::UNIX_EPOCH,
+            };
+            let (labels, annotations, _) = about_many(&letters, Timestamp::UNIX_EPOCH);
+            assert_eq!(labels.get("severity"), Some(severity));
+            let summary = annotations.get("summary").unwrap_or_default();
+            assert!(summary.starts_with(of), "{summary}");
+            let description = annotations.get("description").unwrap_or_default();
+            let command = "alert-manager retry --reason expired --handler slack-notify";
+            assert!(description.contains(command), "{description}");
+        }
     }
 }

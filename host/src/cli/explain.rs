@@ -310,7 +310,7 @@ fn waiting(out: &mut String, story: &Story, paint: Paint) {
         let _ = match pending.find_map(|step| step.waits_for.as_deref()) {
             Some(what) => writeln!(
                 out,
-                "\nIt waits for {}. It is tried again as soon as that answers, and at {until} in any case (dead-lettered then if that is retry.max_age). To try now: {retry}",
+                "\nIt waits for {}. It is tried again as soon as that answers, and at {until} at the latest; it is dead-lettered once it is older than retry.max_age. To try now: {retry}",
                 plain(&what.replace('\n', " or ")),
             ),
             None => writeln!(out, "\nThe next attempt is not before {until}."),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alert_manager_core::alert::{DeliveryId, Event};
+use alert_manager_core::alert::{DeliveryId, Event, Priority};
 use alert_manager_core::plan::Plan;
 
 use crate::model::{

@@ -1,9 +1,10 @@
 //! Deaths: in the transaction in which a delivery dies, its death is counted and reported, or stored to be reported with others
 //! (`rules/deaths.rs`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use alert_manager_core::alert::{DeliveryId, Fingerprint, Timestamp, is_dead_letter_route};
+use alert_manager_core::alert::{DeliveryId, Fingerprint, Labels, Timestamp, is_dead_letter_route};
 
 use crate::model::{
     DeadLetter, DeadLetterNotices, DeadLetters, Delivery, NOTICES_A_WINDOW_MAX, Raised, Reason,
@@ -160,7 +161,10 @@ impl<T: Txn> Work<'_, '_, T> {
             handlers,
         } = parse_class(&class.class);
         if class.count > u64::from(NOTICES_A_WINDOW_MAX) || is_never_alone(reason) {
+            let alertnames = self.names_of(&class.ids)?;
             let many = DeadLetters {
+                alertnames: &alertnames,
+                priority: self.state.urgency.of(&class.class),
                 reason,
                 waited_for: waited_for.as_deref(),
                 handlers: &handlers,
@@ -203,6 +207,16 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(Some(notices))
     }
 
+    /// Returns the names of the alerts of these deliveries, none twice.
+    fn names_of(&mut self, ids: &[DeliveryId]) -> Result<Vec<String>, StoreError> {
+        let mut names = BTreeSet::new();
+        for id in ids {
+            let found = self.delivery(*id)?.map(|dead| dead.alertname);
+            names.extend(found.filter(|name| !name.is_empty()));
+        }
+        Ok(names.into_iter().collect())
+    }
+
     /// Stores a notice; returns false if there is nobody to report to, or no room for it in the queue.
     fn report(&mut self, about: &DeadLetter<'_>, class: &str) -> Result<bool, StoreError> {
         let Some(notices) = self.notices() else {
@@ -243,8 +257,9 @@ impl<T: Txn> Work<'_, '_, T> {
                 with: 0,
             };
             let mut notice = notices.notice(&about, self.now);
-            // The fingerprint that notices had then.
-            notice.fingerprint = Fingerprint::of(&notice.labels);
+            // The fingerprint that notices had then: all were critical.
+            let severity = Labels::from_iter([("severity", "critical")]);
+            notice.fingerprint = Fingerprint::of(&notice.labels.merged(&severity));
             if self.known(notice.event())?.firing.is_none() {
                 self.report_later(class_of(reason, None, &dead.handlers), dead, 1)?;
             }
