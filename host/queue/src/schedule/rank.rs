@@ -1,18 +1,16 @@
 //! The priority of an ordering key: the highest of what waits on it.
 
-use alert_manager_core::alert::{DeliveryId, Fingerprint, Priority};
+use alert_manager_core::alert::{DeliveryId, Priority};
 
 use crate::model::clock::Ticks;
 
 use super::Scheduler;
+use super::fingerprint_queue::NewRank;
 
 impl Scheduler {
-    /// Gives every delivery of a fingerprint the highest priority of what waits for it.
-    pub(super) fn rank_all(&mut self, fingerprint: Fingerprint, now: Ticks) {
-        let Some(queue) = self.fingerprints.get(&fingerprint) else {
-            return;
-        };
-        for (id, rank) in queue.ranks(|id| self.items[&id].priority) {
+    /// Gives these deliveries the rank that they have in the queue of their fingerprint.
+    pub(super) fn rank(&mut self, ranks: Vec<NewRank>, now: Ticks) {
+        for (id, rank) in ranks {
             self.set_rank(id, rank, now);
         }
     }
