@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use alert_manager_core::alert::{DeliveryId, HandlerName, Timestamp};
@@ -31,6 +32,7 @@ impl Queue {
             lease,
             step,
             handler: handler.clone(),
+            updates: Mutex::new(None),
         })
     }
 

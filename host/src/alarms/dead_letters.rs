@@ -35,7 +35,7 @@ impl Notices {
 impl DeadLetterNotices for Notices {
     fn notice(&self, about: &DeadLetter<'_>, now: Timestamp) -> Alert {
         let (labels, annotations, starts_at) = match about {
-            DeadLetter::One(delivery) => about_one(delivery),
+            DeadLetter::One { delivery, with } => about_one(delivery, *with),
             DeadLetter::Many(letters) => about_many(letters, now),
         };
         own_alert(labels, annotations, starts_at, now)
@@ -110,7 +110,7 @@ pub(super) fn own_alert(
     }
 }
 
-fn about_one(delivery: &Delivery) -> (Labels, Labels, Timestamp) {
+fn about_one(delivery: &Delivery, with: u64) -> (Labels, Labels, Timestamp) {
     let id = delivery.id.to_string();
     let died_at = delivery.first_died_at.or(delivery.settled_at);
     let died_at = died_at.unwrap_or(delivery.received_at);
@@ -130,15 +130,29 @@ fn about_one(delivery: &Delivery) -> (Labels, Labels, Timestamp) {
         ("severity", "critical"),
     ])
     .without_empty_values();
+    let (others, subject, object) = match with {
+        0 => (String::new(), "It is", "it"),
+        1 => (
+            ", and another one in whose place it ran,".to_owned(),
+            "They are",
+            "both",
+        ),
+        _ => (
+            format!(", and {with} others in whose place it ran,"),
+            "They are",
+            "all of them",
+        ),
+    };
+    let was = if with == 0 { "was" } else { "were" };
     let annotations = Labels::from_iter([
         (
             "summary",
-            format!("The alert {name} was dead-lettered: {why}"),
+            format!("The alert {name}{others} {was} dead-lettered: {why}"),
         ),
         (
             "description",
             format!(
-                "It is not retried automatically. `alert-manager explain {id}` shows its story; `alert-manager retry {id}` retries it."
+                "{subject} not retried automatically. `alert-manager explain {id}` shows its story; `alert-manager retry {id}` retries {object}."
             ),
         ),
     ]);
@@ -189,4 +203,57 @@ fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Tim
         ),
     ]);
     (labels, annotations, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::DeliveryId;
+    use crate::queue::State;
+
+    fn dead() -> Delivery {
+        Delivery {
+            id: DeliveryId::from_raw(7),
+            fingerprint: String::new(),
+            alertname: "Down".into(),
+            status: "firing".into(),
+            state: State::Dead,
+            route: "a".into(),
+            handlers: Vec::new(),
+            attempts: 1,
+            received_at: Timestamp::UNIX_EPOCH,
+            settled_at: None,
+            first_died_at: None,
+            reason: Some(Reason::Failed),
+            last_error: Some("why".into()),
+            coalesced_into: None,
+            storm: None,
+        }
+    }
+
+    #[test]
+    fn a_notice_says_how_many_are_dead_with_its_delivery() {
+        let mut fingerprints = Vec::new();
+        for (with, summary, retries) in [
+            (0, "The alert Down was dead-lettered: why", "retries it."),
+            (
+                1,
+                "The alert Down, and another one in whose place it ran, were dead-lettered: why",
+                "retries both.",
+            ),
+            (
+                239,
+                "The alert Down, and 239 others in whose place it ran, were dead-lettered: why",
+                "retries all of them.",
+            ),
+        ] {
+            let (labels, annotations, _) = about_one(&dead(), with);
+            assert_eq!(annotations.get("summary"), Some(summary));
+            let description = annotations.get("description").unwrap_or_default();
+            assert!(description.ends_with(retries), "{description}");
+            fingerprints.push(Fingerprint::of(&labels));
+        }
+        fingerprints.dedup();
+        assert_eq!(fingerprints.len(), 1, "it is the same notice");
+    }
 }

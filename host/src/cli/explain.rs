@@ -12,7 +12,7 @@ use super::client::Client;
 use super::print::{self, Paint, one_line, plain};
 use crate::alert::{Alert, HandlerName, Labels, StepKind};
 use crate::api::{Lenient, Source, Story};
-use crate::queue::{State, StepStatus};
+use crate::queue::{Reason, State, StepStatus};
 use attempt::render_attempt;
 
 /// Prints the story.
@@ -111,6 +111,7 @@ fn heading(out: &mut String, story: &Story, paint: Paint) {
         ("tries left", tries_left(story)),
         ("sent again", again(story.duplicates)),
         ("coalesced", coalesced(story)),
+        ("dead with it", dead_with(story)),
         ("reason", reason.unwrap_or_default()),
         ("error", last_error.unwrap_or_default()),
     ] {
@@ -150,6 +151,21 @@ fn tries_left(story: &Story) -> String {
 
 fn hook(kind: &Lenient<StepKind>) -> String {
     one_line(&kind.to_text())
+}
+
+/// Returns how many others died with it: those in whose place it ran end as it does.
+fn dead_with(story: &Story) -> String {
+    let reason = story.delivery.reason.as_ref();
+    // Those of one that was cancelled are done, or have another in its place.
+    let is_cancelled = reason.is_some_and(|reason| reason.is(Reason::Cancelled));
+    let is_dead = story.delivery.state.is(State::Dead) && !is_cancelled;
+    match story.members.as_ref().filter(|_| is_dead) {
+        Some(members) => format!(
+            "{}; `alert-manager retry {}` retries all of them",
+            members.count, story.delivery.id
+        ),
+        None => String::new(),
+    }
 }
 
 /// Returns in which delivery it is handled, or how many are handled in it, with the first of them.
@@ -318,6 +334,14 @@ mod tests {
         let shown = coalesced(&one);
         assert!(shown.starts_with("212 into this: "), "{shown}");
         assert!(shown.ends_with(" and 202 more"), "{shown}");
+        one.delivery.state = Lenient::Known(State::Dead);
+        let retries = format!("212; `alert-manager retry {id}` retries all of them");
+        assert_eq!(dead_with(&one), retries);
+        one.delivery.reason = Some(Lenient::Known(Reason::Cancelled));
+        assert_eq!(dead_with(&one), "");
+        one.delivery.reason = None;
+        one.delivery.state = Lenient::Known(State::Done);
+        assert_eq!(dead_with(&one), "");
     }
 
     #[test]

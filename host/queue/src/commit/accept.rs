@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alert_manager_core::alert::{DeliveryId, Event, Status};
+use alert_manager_core::alert::{DeliveryId, Event};
 use alert_manager_core::plan::Plan;
 
 use crate::model::{
@@ -282,7 +282,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         };
         let mut delivery = new.on_route(id, plan, (route, pipeline), begins, self.now);
         delivery.storm_key = storm_key;
-        delivery.storm = belongs_to.filter(|_| event.status == Status::Resolved);
+        delivery.storm = belongs_to;
         self.push(Change::Insert(delivery));
         if let Some(firing) = late {
             self.coalesce_late(firing, id);

@@ -67,7 +67,11 @@ impl<T: Txn> Work<'_, '_, T> {
         }
         let class = class_of(reason, together.waited_for, &dead.handlers);
         if !is_never_alone(reason) && self.state.reports.try_count(&class, self.group.ticks) {
-            if self.report(&DeadLetter::One(&dead), &class)? {
+            let about = DeadLetter::One {
+                delivery: &dead,
+                with: together.with,
+            };
+            if self.report(&about, &class)? {
                 self.group.noticed.push(class);
                 return Ok(());
             }
@@ -181,7 +185,9 @@ impl<T: Txn> Work<'_, '_, T> {
                         || self.follow(&notice)? == Followed::Now
                 }
                 Some(dead) if dead.state == State::Dead => {
-                    self.report(&DeadLetter::One(&dead), &class.class)?
+                    let with = self.revived_with(*id)? as u64 - 1;
+                    let delivery = &dead;
+                    self.report(&DeadLetter::One { delivery, with }, &class.class)?
                 }
                 _ => {
                     self.push(Change::ForgetDeath(*id));
@@ -204,7 +210,7 @@ impl<T: Txn> Work<'_, '_, T> {
         };
         let notice = notices.notice(about, self.now);
         let priority = match about {
-            DeadLetter::One(dead) => self.priority_of(dead.id)?,
+            DeadLetter::One { delivery, .. } => self.priority_of(delivery.id)?,
             DeadLetter::Many(_) => self.state.urgency.of(class),
         };
         let raised = self.notify(&*notices, notice, priority)?;
@@ -232,7 +238,11 @@ impl<T: Txn> Work<'_, '_, T> {
             if died_at <= oldest || died_at > earlier.until_ms || !should_report(reason, dead) {
                 continue;
             }
-            let mut notice = notices.notice(&DeadLetter::One(dead), self.now);
+            let about = DeadLetter::One {
+                delivery: dead,
+                with: 0,
+            };
+            let mut notice = notices.notice(&about, self.now);
             // The fingerprint that notices had then.
             notice.fingerprint = Fingerprint::of(&notice.labels);
             if self.known(notice.event())?.firing.is_none() {

@@ -19,6 +19,7 @@ mod settle;
 mod shared;
 mod start;
 mod storms;
+mod updates;
 mod urgency;
 mod watched;
 

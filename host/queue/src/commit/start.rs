@@ -24,6 +24,7 @@ use crate::store::{Change, Committed, Found, Reader, Resolved, Store, StoreError
 use super::committer::Committer;
 use super::group::{CommitterState, Group, Texts, Work};
 use super::shared::Shared;
+use super::updates;
 use super::urgency::Urgency;
 use super::watched::Watched;
 
@@ -63,6 +64,8 @@ pub(crate) fn start<S: Store>(
         None => open.restore(row),
     })?;
     open.scheduler.set_owner(found.owner);
+    let number = updates::first_number(found.last_id, clock.now());
+    open.scheduler.number_updates_from(number);
     open.restore_gates(&found.closed_gates);
     let outcomes = crashes::outcomes(&under_lease, clock.now());
     open.restore_crashed(&under_lease, &outcomes);

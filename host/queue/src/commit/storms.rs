@@ -13,7 +13,7 @@ use crate::model::{
 use crate::rules::admission::Arrival;
 use crate::rules::revive::Reviver;
 use crate::rules::storm::{self, AfterDeath, Mark};
-use crate::schedule::{Entrant, Leaves, Standing};
+use crate::schedule::{Entrant, Standing};
 use crate::store::{Change, SettleMembers, StoreError, Txn, Wanted};
 
 use super::deaths::Together;
@@ -127,15 +127,14 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             self.settle_members(id, Some(lease), Reason::Coalesced);
             return Ok(0);
         }
-        let mark = self.mark_of(id, Some(progress))?;
+        let stood: Progress = serde_json::from_str(progress).unwrap_or_default();
+        let mark = self.mark_of(id, &stood)?;
         // Without its storm it is a resolved with its firing, or of a storm that is over: nobody else can stand for it.
-        let storm = standing.storm.as_ref();
-        let takes_over = storm.is_some_and(|storm| {
-            storm::after_death(reason, mark, storm.takeovers) == AfterDeath::TakesOver
-        });
+        let takes_over = standing.storm.is_some()
+            && storm::after_death(reason, mark, stood.takeovers) == AfterDeath::TakesOver;
         match standing.next.filter(|_| takes_over) {
             Some(next) => {
-                self.pass_on(id, next, &standing, Leaves::Dead)?;
+                self.pass_on(id, next, &standing, stood.takeovers + 1)?;
                 Ok(0)
             }
             None => {
@@ -145,19 +144,31 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         }
     }
 
-    /// The next member stands for the others. The one that did leaves the storm.
+    /// The next member stands for the others, after so many that died one after the other. The one that did leaves the storm.
     fn pass_on(
         &mut self,
         from: DeliveryId,
         to: DeliveryId,
         standing: &Standing,
-        leaves: Leaves,
+        takeovers: u32,
     ) -> Result<(), StoreError> {
         let event = self.row(from)?.and_then(|row| row.event);
+        if let Some(row) = self.row(to)? {
+            let stored = self.stored_progress(to)?;
+            let stored = stored.unwrap_or_else(|| Progress::new(&row.pipeline));
+            self.push(Change::PutProgress {
+                id: to,
+                lease: row.leases,
+                progress: serde_json::to_string(&Progress {
+                    takeovers,
+                    ..stored
+                })?,
+            });
+        }
         self.rows.remove(&to);
         self.push_of(from, Change::HandOver { from, to });
         if let (Some(storm), Some(event)) = (&standing.storm, event) {
-            self.leave_storm(storm.id, leaves, event);
+            self.leave_storm(storm.id, event);
         }
         self.group.handed_over.push((from, to));
         Ok(())
@@ -165,9 +176,9 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
 
     /// One delivery fewer belongs to a storm, and so does what waits to end its alert. What has resolved has, whatever became of
     /// that delivery.
-    fn leave_storm(&mut self, storm: DeliveryId, leaves: Leaves, event: Event) {
+    fn leave_storm(&mut self, storm: DeliveryId, event: Event) {
         let mut scheduler = self.shared.scheduler.lock();
-        let left = scheduler.leave_storm(storm, leaves, event.status);
+        let left = scheduler.leave_storm(storm, event.status);
         let resolved = scheduler.let_its_resolved_leave(event, storm, self.group.ticks);
         drop(scheduler);
         if let Some(storm) = left {
@@ -199,21 +210,17 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         });
     }
 
-    /// Returns what may be outside of the server because of a delivery; `progress` is how far it is, if that is not stored yet.
-    fn mark_of(&mut self, id: DeliveryId, progress: Option<&str>) -> Result<Mark, StoreError> {
+    /// Returns what may be outside of the server because of a delivery, which is so far.
+    fn mark_of(&mut self, id: DeliveryId, progress: &Progress) -> Result<Mark, StoreError> {
         self.flush()?;
-        if self.txn.has_recorded_effect(id)? {
-            return Ok(Mark::Left);
-        }
-        let progress = match progress {
-            Some(json) => Some(json.to_owned()),
-            None => self.progress_of(id)?,
-        };
-        let progress = progress.and_then(|json| serde_json::from_str::<Progress>(&json).ok());
-        Ok(match progress {
-            Some(progress) if storm::is_in_doubt(&progress) => Mark::Left,
-            _ => Mark::None,
-        })
+        let is_left = self.txn.has_recorded_effect(id)? || storm::is_in_doubt(progress);
+        Ok(if is_left { Mark::Left } else { Mark::None })
+    }
+
+    /// Returns the progress of a delivery; nothing if none is stored that can be read.
+    fn stored_progress(&mut self, id: DeliveryId) -> Result<Option<Progress>, StoreError> {
+        let json = self.progress_of(id)?;
+        Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
     }
 
     /// A delivery is cancelled, and no lease of it is under way: decides what becomes of the others that it stands for. They are
@@ -230,21 +237,26 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let Some(next) = standing.next else {
             return Ok(());
         };
+        let stood = match progress {
+            Some(json) => serde_json::from_str(json).ok(),
+            None => self.stored_progress(id)?,
+        };
+        let stood = stood.unwrap_or_default();
         if self.has_told(id)? {
             self.settle_members(id, None, Reason::Coalesced);
             self.group.dissolved.push(id);
-        } else if self.is_in_doubt(id, progress)? {
+        } else if storm::may_have_told(&stood) {
             self.group.dissolved.push(id);
             let event = self.row(id)?.and_then(|row| row.event);
             self.leave_in_doubt(id, next);
             if let (Some(storm), Some(event)) = (&standing.storm, event) {
-                self.leave_storm(storm.id, Leaves::Alive, event);
+                self.leave_storm(storm.id, event);
             }
             let with = standing.members.saturating_sub(1);
             let waited_for = None;
             self.die_with(next, Reason::Failed, Together { with, waited_for })?;
         } else {
-            self.pass_on(id, next, &standing, Leaves::Alive)?;
+            self.pass_on(id, next, &standing, stood.takeovers)?;
         }
         Ok(())
     }
@@ -267,15 +279,6 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let first_actor = u32::try_from(row.pipeline.len()).unwrap_or(u32::MAX);
         self.flush()?;
         self.txn.has_effect(id, first_actor)
-    }
-
-    fn is_in_doubt(&mut self, id: DeliveryId, progress: Option<&str>) -> Result<bool, StoreError> {
-        let progress = match progress {
-            Some(json) => Some(json.to_owned()),
-            None => self.progress_of(id)?,
-        };
-        let progress = progress.and_then(|json| serde_json::from_str::<Progress>(&json).ok());
-        Ok(progress.is_some_and(|progress| storm::may_have_told(&progress)))
     }
 
     /// Nobody knows whether a cancelled delivery has told of what it stood for: all of that is dead, and the next of it stands
@@ -313,7 +316,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         }
         self.push_of(row.id, Change::LeaveStorm(row.id));
         if let (Some(storm), Some(event)) = (row.storm, row.event) {
-            self.leave_storm(storm, Leaves::Alive, event);
+            self.leave_storm(storm, event);
         }
     }
 

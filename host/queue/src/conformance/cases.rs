@@ -255,6 +255,9 @@ suite! {
         a_critical_one_on_a_busy_channel_is_the_next_that_is_posted,
         an_ordering_key_has_the_highest_priority_that_waits_on_it,
         of_updates_of_one_message_one_waits_and_the_latest_wins,
+        after_a_kill_the_latest_update_of_a_message_wins_whoever_asks_first,
+        an_update_that_was_sent_is_not_overwritten_after_a_kill_by_an_earlier_one,
+        an_update_is_as_late_as_what_it_was_made_of_though_the_server_dies_before_it_waits,
         a_parked_delivery_can_be_cancelled_and_needs_no_retry,
         another_step_of_a_parked_delivery_runs_when_it_is_due_or_its_dependency_is_back,
         what_was_read_before_it_was_parked_is_on_record,
@@ -342,6 +345,7 @@ suite! {
     ]
     storm_members: [
         members_are_done_with_their_representative_and_say_so,
+        a_representative_is_as_urgent_as_what_waits_for_its_members,
         no_member_is_done_while_its_representative_is_not,
         a_member_holds_its_ordering_key_until_its_representative_ends,
         members_end_in_the_transaction_of_their_representative,
@@ -352,6 +356,9 @@ suite! {
     storm_deaths: [
         one_that_dies_without_an_effect_dies_alone_and_the_next_takes_over,
         three_take_over_at_most_then_the_rest_is_dead_in_one_dead_letter,
+        firing_and_resolved_generations_each_count_their_own_takeovers,
+        a_generation_that_a_person_sends_again_has_its_takeovers_anew,
+        a_dead_letter_says_how_many_died_with_it,
         one_that_dies_with_an_effect_takes_all_with_it,
         one_that_dies_in_doubt_takes_all_with_it,
         one_that_dies_of_its_age_takes_all_with_it,
@@ -395,6 +402,7 @@ suite! {
         a_storm_goes_on_after_a_kill_at_each_step,
         what_came_before_a_kill_counts_after_it,
         what_has_resolved_goes_on_after_a_kill_as_one,
+        what_counts_in_a_storm_counts_once_over_a_kill,
     ]
     shared: [
         a_resolved_on_one_server_does_not_overtake_its_firing_on_another,

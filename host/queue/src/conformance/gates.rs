@@ -163,13 +163,16 @@ pub(super) async fn an_unused_token_goes_to_the_next_in_line_after_two_seconds<B
 pub(super) async fn retry_after_closes_a_gate_for_all_and_survives_a_restart<B: Bench>() {
     let mut bench = Harness::<B>::new();
     let asks = post();
-    let message = GateAsk::new(GateName::SlackMessage("C1 1.5".into()), None);
+    // Each has a message of its own.
+    let message = |of: &str| GateAsk::new(GateName::SlackMessage(of.into()), None);
     let refused = bench.accept_new(firing("Refused")).await;
     let leased = bench.lease().await;
     let ledger = bench.ledger(&leased, 1);
     ledger.close_gate(&asks[0], SECOND * 30);
     ledger.close_gate(&asks[0], SECOND * 10);
-    ledger.close_gate(&message, SECOND * 30);
+    for of in ["Refused", "Other"] {
+        ledger.close_gate(&message(of), SECOND * 30);
+    }
     drop(ledger);
     assert!(!bench.post(&leased, &asks).await);
     let other = bench
@@ -180,7 +183,7 @@ pub(super) async fn retry_after_closes_a_gate_for_all_and_survives_a_restart<B: 
     for round in 0..2 {
         // What was parked runs again, and waits for what is left of that time.
         for leased in bench.leased_now().await {
-            let of_message = bench.pass(&leased, std::slice::from_ref(&message));
+            let of_message = bench.pass(&leased, &[message(leased.alert.name())]);
             assert_eq!(of_message, Pass::Granted, "that of a message is not stored");
             assert!(!bench.post(&leased, &asks).await);
         }
@@ -379,6 +382,105 @@ pub(super) async fn of_updates_of_one_message_one_waits_and_the_latest_wins<B: B
         "the last one always goes"
     );
     assert!(bench.post(&turn[0], &asks).await);
+}
+
+/// The gates of an update of one message.
+fn update() -> [GateAsk; 2] {
+    [
+        ask(GateName::SlackUpdates, 1.0, 10),
+        GateAsk::new(GateName::SlackMessage("C1 1.5".into()), None),
+    ]
+}
+
+impl<B: Bench> Harness<B> {
+    /// Closes the gate of the message, as after a post.
+    async fn close_message(&mut self) {
+        self.accept_new(firing("Posts")).await;
+        let posts = self.lease().await;
+        self.ledger(&posts, 1).close_gate(&update()[1], SECOND * 5);
+        self.settled_post(&posts).await;
+    }
+
+    async fn settled_post(&self, leased: &Leased) {
+        self.settle(leased, Next::Done);
+        self.flush().await;
+    }
+
+    /// Kills the server, and returns what is leased once nothing is suspected any more. Gates of messages are open again.
+    async fn killed(self) -> (Self, Vec<Leased>) {
+        let mut bench = self.crash();
+        let mut leased = bench.leased_now().await;
+        leased.extend(bench.after(SECOND * 10).await);
+        leased.sort_by_key(|leased| leased.id);
+        (bench, leased)
+    }
+}
+
+pub(super) async fn after_a_kill_the_latest_update_of_a_message_wins_whoever_asks_first<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::new();
+    bench.close_message().await;
+    bench.set_caps(Caps::all(1));
+    let first = bench.parked(firing("First"), &update()).await;
+    // It has no permit to hear that it need not make its call.
+    bench.accept_new(firing("Busy")).await;
+    bench.lease().await;
+    let mut later = urgent("Second", Priority::Critical);
+    later.plans[0].handlers = vec![name("other")];
+    let second = bench.parked(later, &update()).await;
+    bench.set_next_caps(Caps::all(8));
+    let (bench, mut leased) = bench.killed().await;
+    leased.retain(|leased| [first, second].contains(&leased.id));
+    assert_eq!([leased[0].id, leased[1].id], [first, second]);
+    assert_eq!(bench.pass(&leased[1], &update()), Pass::Granted);
+    bench.settled_post(&leased[1]).await;
+    assert_eq!(bench.pass(&leased[0], &update()), Pass::Superseded);
+}
+
+pub(super) async fn an_update_that_was_sent_is_not_overwritten_after_a_kill_by_an_earlier_one<
+    B: Bench,
+>() {
+    for kills in 1..3 {
+        let mut bench = Harness::<B>::new();
+        bench.close_message().await;
+        let first = bench.parked(firing("First"), &update()).await;
+        bench.accept_new(firing("Second")).await;
+        let second = bench.lease().await;
+        assert_eq!(bench.after(SECOND * 5).await[0].id, first);
+        assert_eq!(bench.pass(&second, &update()), Pass::Granted);
+        let posted = bench.ledger(&second, 1).record(vec![entry(0)]).await;
+        assert_eq!(posted, Ok(()));
+        bench.settled_post(&second).await;
+        let mut leased = Vec::new();
+        for _ in 0..kills {
+            (bench, leased) = bench.killed().await;
+        }
+        assert_eq!((leased.len(), leased[0].id), (1, first));
+        assert_eq!(bench.pass(&leased[0], &update()), Pass::Superseded);
+    }
+}
+
+pub(super) async fn an_update_is_as_late_as_what_it_was_made_of_though_the_server_dies_before_it_waits<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::new();
+    bench.close_message().await;
+    let first = bench.accept_new(firing("First")).await;
+    let leased = bench.lease().await;
+    assert!(matches!(bench.pass(&leased, &update()), Pass::Parked(_)));
+    let read = Entry {
+        effect: false,
+        parked: true,
+        ..entry(0)
+    };
+    let recorded = bench.ledger(&leased, 1).record(vec![read]).await;
+    assert_eq!(recorded, Ok(()));
+    let second = bench.parked(firing("Second"), &update()).await;
+    let (bench, leased) = bench.killed().await;
+    assert_eq!([leased[0].id, leased[1].id], [first, second]);
+    assert_eq!(bench.pass(&leased[1], &update()), Pass::Granted);
+    assert_eq!(bench.pass(&leased[0], &update()), Pass::Superseded);
 }
 
 pub(super) async fn a_parked_delivery_can_be_cancelled_and_needs_no_retry<B: Bench>() {

@@ -125,11 +125,11 @@ impl ByPriority {
         }
     }
 
-    pub(crate) fn add(&mut self, priority: Priority, count: usize) {
+    pub(crate) fn of_mut(&mut self, priority: Priority) -> &mut usize {
         match priority {
-            Priority::Critical => self.critical += count,
-            Priority::Warning => self.warning += count,
-            Priority::Normal => self.normal += count,
+            Priority::Critical => &mut self.critical,
+            Priority::Warning => &mut self.warning,
+            Priority::Normal => &mut self.normal,
         }
     }
 }

@@ -21,7 +21,12 @@ pub(crate) const NOT_SENT: &str = "not sent: the delivery that it is about is no
 #[derive(Clone, Copy, Debug)]
 pub enum DeadLetter<'a> {
     /// One delivery.
-    One(&'a Delivery),
+    One {
+        /// The delivery.
+        delivery: &'a Delivery,
+        /// How many others it stood for, which are dead with it.
+        with: u64,
+    },
     /// Many deliveries of one class, so that people are not flooded with notices.
     Many(DeadLetters<'a>),
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use alert_manager_core::alert::{Block, HandlerName, Labels, StepKind, Timestamp};
+use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::{Begun, Dependency, Doubts, Entry, lines};
 
 use super::wake::Woken;
@@ -153,6 +154,38 @@ pub struct Progress {
     /// What the handlers are given about the storm that it stands for; absent if it stands for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storm: Option<StormGiven>,
+    /// How many stood for its storm before it, one after the other, and died without an effect.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub takeovers: u32,
+    /// Which of the updates that it has asked for are the latest of their messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub updates: Vec<UpdateOrder>,
+}
+
+/// Where an update of a message stands among the others of that message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateOrder {
+    /// The gate of the message.
+    #[serde(with = "gate_name")]
+    pub message: GateName,
+    /// The later it was first asked for, the higher.
+    pub number: u64,
+    /// True if a later one was sent: this one need not be made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_outdated: bool,
+}
+
+mod gate_name {
+    use alert_manager_core::gate::GateName;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(name: &GateName, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(name)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<GateName, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
 
 /// What the handlers are given about a storm, fixed when its representative is first leased: other facts would make other
@@ -199,7 +232,10 @@ impl Progress {
                 })
             })
             .collect();
-        Self { steps, storm: None }
+        Self {
+            steps,
+            ..Self::default()
+        }
     }
 
     /// Returns the indexes of the steps that are due at `now`, in order: the first pending enrichment alone; if there is none, every

@@ -72,8 +72,6 @@ pub(crate) struct Storm {
     pub(crate) count: u64,
     /// How many of them have resolved.
     pub(crate) resolved: u64,
-    /// Representatives in a row that died without an effect.
-    pub(crate) takeovers: u32,
     /// When the oldest of its alerts was accepted.
     pub(crate) opened_at: Timestamp,
     /// When the last firing of it was accepted.

@@ -242,7 +242,6 @@ mod tests {
             },
             count,
             resolved,
-            takeovers: 0,
             opened_at: from_millis(0),
             last_firing_at: from_millis(0),
             last_at: from_millis(0),

@@ -1,5 +1,6 @@
 //! The deliveries of one fingerprint: which of them wait for which, and how urgent each is because of those that wait for it.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -140,6 +141,19 @@ impl FingerprintQueue {
         Vec::new()
     }
 
+    /// Changes the priority of a delivery itself; returns the ranks that change.
+    pub(super) fn set_own(&mut self, id: DeliveryId, own: Priority) -> Vec<NewRank> {
+        let Some(index) = self.index_of(id) else {
+            return Vec::new();
+        };
+        let before = std::mem::replace(&mut self.queued[index].own, own);
+        match own.cmp(&before) {
+            Ordering::Less => self.raise(index),
+            Ordering::Equal => Vec::new(),
+            Ordering::Greater => self.rank_anew(),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.queued.len()
     }
@@ -194,8 +208,8 @@ impl FingerprintQueue {
         self.queued.iter().position(|queued| queued.id == id)
     }
 
-    /// Gives what has been inserted its rank, and to what it waits for, directly or not, one that is as high. Returns the ranks that
-    /// change.
+    /// Gives one that is new, or more urgent than before, its rank, and to what it waits for, directly or not, one that is as high.
+    /// Returns the ranks that change.
     ///
     /// It looks no further ahead than to one that waits for the same and has that rank: what stands before that has it too. So in
     /// a queue of any length it looks at a few.
@@ -205,7 +219,7 @@ impl FingerprintQueue {
         let waiting = behind.filter(|other| other.waits_for(&new));
         let rank = waiting.fold(new.own, |rank, other| rank.min(other.rank));
         let mut ranks = Vec::new();
-        if rank != new.own {
+        if rank != new.rank {
             self.queued[index].rank = rank;
             ranks.push((new.id, rank));
         }

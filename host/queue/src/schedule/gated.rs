@@ -3,10 +3,10 @@
 use alert_manager_core::alert::{DeliveryId, HandlerName};
 use alert_manager_core::gate::{GateAsk, GateName, Parked, Pass};
 
-use crate::model::Lease;
 use crate::model::clock::Ticks;
+use crate::model::{Lease, UpdateOrder};
 
-use super::gates::{Alike, Asked, Names, names};
+use super::gates::{Alike, Names, names};
 use super::turn::Class;
 use super::{Phase, Scheduler};
 
@@ -19,6 +19,15 @@ pub(super) struct AtGate {
     names: Names,
     /// Whose permit it needs if another step of it is due first.
     then: usize,
+}
+
+/// When the lease ends under which something is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeaseEnds {
+    /// With that.
+    Now,
+    /// Later, if there is one.
+    Later,
 }
 
 impl AtGate {
@@ -54,7 +63,8 @@ impl Scheduler {
         let pass = self.gates.pass(rank, asks, now);
         if pass == Pass::Granted {
             for ask in asks.iter().filter(is_message) {
-                self.gates.update_sent(id, lease.number, &ask.name);
+                let earlier = self.gates.update_sent(id, lease.number, &ask.name);
+                self.outdated.extend(earlier);
             }
         }
         Some(pass)
@@ -64,12 +74,9 @@ impl Scheduler {
     /// theirs. Returns false if it is such a one itself.
     fn update(&mut self, lease: Lease, message: &GateName, now: Ticks) -> bool {
         let id = lease.id;
-        let asked = self.gates.ask_update(id, lease.number, message);
-        let item = self.item(id);
-        if !item.messages.contains(message) {
-            item.messages.push(message.clone());
-        }
-        if asked == Asked::First {
+        let is_latest = self.gates.ask_update(id, lease.number, message);
+        self.has_update_of(id, message);
+        if is_latest {
             for (_, earlier) in self.gates.waiting_at(message) {
                 self.dequeue(earlier);
                 self.stop_waiting(earlier);
@@ -79,7 +86,49 @@ impl Scheduler {
                 self.enqueue(earlier, now);
             }
         }
-        asked != Asked::Superseded
+        is_latest
+    }
+
+    fn has_update_of(&mut self, id: DeliveryId, message: &GateName) {
+        let item = self.item(id);
+        if !item.messages.contains(message) {
+            item.messages.push(message.clone());
+        }
+    }
+
+    /// Notes that an update is on record that was sent under a lease: what the delivery asks for next is another.
+    pub(crate) fn update_made(&mut self, lease: Lease, message: &GateName) {
+        self.gates.update_made(lease.id, lease.number, message);
+    }
+
+    /// Returns the deliveries of which it is to be stored that a later update was sent than theirs, once each.
+    pub(crate) fn take_outdated(&mut self) -> Vec<DeliveryId> {
+        std::mem::take(&mut self.outdated)
+    }
+
+    /// Returns the updates that a delivery has asked for and that are not on record; nothing if it has asked for none.
+    pub(crate) fn updates_of(&self, id: DeliveryId, ends: LeaseEnds) -> Option<Vec<UpdateOrder>> {
+        let item = self.items.get(&id).filter(|i| !i.messages.is_empty())?;
+        let is_under_way = ends == LeaseEnds::Later && item.is_leased();
+        let under_way = is_under_way.then_some(item.leases);
+        let messages = item.messages.iter();
+        let updates = messages.filter_map(|m| self.gates.update_of(id, m, under_way));
+        Some(updates.collect())
+    }
+
+    /// Takes up the updates that a delivery had asked for before this process started.
+    pub(crate) fn recall_updates(&mut self, id: DeliveryId, stored: &[UpdateOrder]) {
+        if self.items.contains_key(&id) {
+            for update in stored {
+                self.gates.recall_update(id, update);
+                self.has_update_of(id, &update.message);
+            }
+        }
+    }
+
+    /// Numbers the updates that are asked for from now on higher than those that an earlier process has stored.
+    pub(crate) fn number_updates_from(&mut self, number: u64) {
+        self.gates.number_updates_from(number);
     }
 
     /// Returns when each of these gates is open and has a token, as far as it is known now.

@@ -40,7 +40,8 @@ use turn::Class;
 use wake::{Recoveries, Waiters};
 
 pub(crate) use entry::{Ended, Entrant, Origin, Withdrawn};
-pub(crate) use storms::{Leaves, Standing};
+pub(crate) use gated::LeaseEnds;
+pub(crate) use storms::Standing;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -133,6 +134,8 @@ pub(crate) struct Scheduler {
     handlers: Vec<HandlerQueue>,
     handler_keys: HashMap<HandlerName, usize>,
     gates: Gates,
+    /// Deliveries of which it is to be stored that a later update was sent than theirs.
+    outdated: Vec<DeliveryId>,
     timers: BTreeSet<(Ticks, DeliveryId)>,
     waiters: Waiters,
     recoveries: Recoveries,
@@ -161,6 +164,7 @@ impl Scheduler {
             handlers: Vec::new(),
             handler_keys: HashMap::new(),
             gates: Gates::default(),
+            outdated: Vec::new(),
             timers: BTreeSet::new(),
             waiters: Waiters::new(),
             recoveries: Recoveries::default(),

@@ -23,11 +23,10 @@ pub(super) enum Provisional {
     RunsWith(DeliveryId),
     /// A member came with its representative, which was retried.
     Adopted(DeliveryId),
-    /// A delivery has left its storm, of which this is how it was.
+    /// A delivery has left its storm, which had so many before.
     LeftStorm {
         storm: DeliveryId,
         count: u64,
-        takeovers: u32,
     },
     /// A resolved has left this storm with its firing.
     ResolvedLeft {
@@ -65,7 +64,7 @@ impl Scheduler {
                 }
                 Provisional::Withdrawn(id) => self.remove(id, now),
                 Provisional::Left(id, of) => {
-                    self.leave_generation(id, of);
+                    self.leave_generation(id, of, now);
                     self.remove(id, now);
                 }
                 Provisional::Formed(id) => self.keep_generation(id),
@@ -117,11 +116,7 @@ impl Scheduler {
                     self.move_to_storm(id, Some(storm), now);
                 }
                 Provisional::Left(id, of) => self.item(id).phase = Phase::Member { of },
-                Provisional::LeftStorm {
-                    storm,
-                    count,
-                    takeovers,
-                } => self.undo_leaving(storm, count, takeovers),
+                Provisional::LeftStorm { storm, count } => self.undo_leaving(storm, count),
             }
         }
     }

@@ -66,7 +66,7 @@ impl Scheduler {
             if !item.is_leased() {
                 let of = &mut counts[item.handler];
                 of.waiting += 1;
-                of.by_priority.add(item.rank, 1);
+                *of.by_priority.of_mut(item.rank) += 1;
                 let oldest = of.oldest.get_or_insert(item.accepted_at);
                 *oldest = item.accepted_at.min(*oldest);
             }
@@ -112,20 +112,14 @@ impl Scheduler {
                 *first = item.waits_since.min(*first);
             }
         }
-        let status = |gate: GateState<'_>| {
-            let mut waiting = ByPriority::default();
-            for (priority, count) in Priority::ALL.into_iter().zip(gate.waiting) {
-                waiting.add(priority, count);
-            }
-            GateStatus {
-                name: gate.name.clone(),
-                label: gate.label.to_owned(),
-                rate: gate.rate,
-                waiting,
-                waiting_since: since.get(gate.name).map(|since| at(*since)),
-                next_token_at: gate.opens_at.map(&at),
-                closed_until: gate.closed_until.map(&at),
-            }
+        let status = |gate: GateState<'_>| GateStatus {
+            name: gate.name.clone(),
+            label: gate.label.to_owned(),
+            rate: gate.rate,
+            waiting: gate.waiting,
+            waiting_since: since.get(gate.name).map(|since| at(*since)),
+            next_token_at: gate.opens_at.map(&at),
+            closed_until: gate.closed_until.map(&at),
         };
         let mut gates: Vec<_> = self.gates.states(now).map(status).collect();
         gates.sort_by(|a, b| a.name.cmp(&b.name));

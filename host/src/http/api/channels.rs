@@ -31,13 +31,20 @@ pub(super) fn current(api: &Api) -> Channels {
     });
     let is_other =
         |known: &&GateStatus| !slack.channels.values().any(|target| is_of(known, target));
-    let others = gates.iter().filter(is_other);
+    let others = gates.iter().filter(is_other).filter(|gate| is_shown(gate));
     Channels {
         channels: channels.collect(),
         gates: others
             .map(|other| gate(other.name.to_string(), other))
             .collect(),
     }
+}
+
+/// Returns whether a gate is listed. There is one for each message that was updated: it is so only while something waits at it, or
+/// it is closed.
+fn is_shown(gate: &GateStatus) -> bool {
+    let is_message = matches!(gate.name, GateName::SlackMessage(_));
+    !is_message || gate.waiting.total() > 0 || gate.closed_until.is_some()
 }
 
 fn is_of(gate: &GateStatus, target: &str) -> bool {
@@ -67,5 +74,34 @@ fn unused(name: String, slack: &SlackSettings) -> Gate {
         waiting_since: None,
         next_token_at: None,
         closed_until: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::Timestamp;
+    use crate::queue;
+
+    #[test]
+    fn the_gate_of_a_message_is_listed_while_something_waits_at_it_or_it_is_closed() {
+        let message = || GateName::SlackMessage("C1 1.5".into());
+        let gate = |name: GateName, normal, closed_until| GateStatus {
+            label: name.to_string(),
+            name,
+            rate: None,
+            waiting: queue::ByPriority {
+                normal,
+                ..queue::ByPriority::default()
+            },
+            waiting_since: None,
+            next_token_at: None,
+            closed_until,
+        };
+        let later = Some(Timestamp::UNIX_EPOCH);
+        assert!(!is_shown(&gate(message(), 0, None)));
+        assert!(is_shown(&gate(message(), 1, None)));
+        assert!(is_shown(&gate(message(), 0, later)));
+        assert!(is_shown(&gate(GateName::SlackUpdates, 0, None)));
     }
 }

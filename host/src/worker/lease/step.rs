@@ -298,10 +298,8 @@ impl Lease {
             // One delivery tries when the pause is over, and all continue if it succeeds. Their own time is later, and spread
             // out: a backlog that wakes at one moment would only be sent back together.
             let wait = left + breaker::PAUSE.mul_f64(1.0 + circumstances.jitter);
-            outcome::wait_or_age(step, wait, &settings.retry, circumstances);
-            if step.status == StepStatus::Pending {
-                step.waits_for = vec![Dependency::Handler(step.handler.to_string())];
-            }
+            let dependency = Dependency::Handler(step.handler.to_string());
+            outcome::wait_for(step, dependency, wait, &settings.retry, circumstances);
         }
         self.ended_without_try(index);
     }

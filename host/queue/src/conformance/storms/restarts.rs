@@ -112,3 +112,31 @@ pub(crate) async fn what_has_resolved_goes_on_after_a_kill_as_one<B: Bench>() {
         .are(&ups[1..], State::Done, Some(Reason::Coalesced))
         .await;
 }
+
+pub(crate) async fn what_counts_in_a_storm_counts_once_over_a_kill<B: Bench>() {
+    let mut bench = still::<B>();
+    let asks = crate::conformance::gates::post();
+    let (ids, leased) = bench.storm(0..5).await;
+    bench.settled(&leased, Next::Done).await;
+    // A generation of one, which waits for its turn.
+    let next = bench.accept_new(down(7)).await;
+    let leased = bench.only_lease().await;
+    assert_eq!(fact(&leased, "storm.count"), "6");
+    let minute = Duration::from_secs(60);
+    bench.ledger(&leased, 1).close_gate(&asks[0], minute);
+    assert!(!bench.post(&leased, &asks).await);
+    let mut bench = bench.crash();
+    let leased = bench.only_lease().await;
+    assert_eq!((leased.id, fact(&leased, "storm.count")), (next, "6"));
+    bench.settled(&leased, Next::Done).await;
+    assert_eq!(fact(&leased, "storm.id"), ids[0].to_string());
+    // A reminder, which has not run.
+    bench.advance(Duration::from_secs(4 * 3_600));
+    bench.set_caps(Caps::all(0));
+    let reminder = bench.accept_new(down(0)).await;
+    bench.set_next_caps(Caps::all(8));
+    let mut bench = bench.crash();
+    let leased = bench.only_lease().await;
+    assert_eq!((leased.id, fact(&leased, "storm.count")), (reminder, "6"));
+    assert_eq!(fact(&leased, "storm.id"), ids[0].to_string());
+}

@@ -41,14 +41,16 @@ enum Op {
     Insert { older: bool, way: u8, own: Priority },
     Remove(usize),
     MoveAhead(usize, usize),
+    SetOwn(usize, Priority),
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let own = prop::sample::select(Priority::ALL.to_vec());
+    let own = || prop::sample::select(Priority::ALL.to_vec());
     prop_oneof![
-        4 => (any::<bool>(), 0..5_u8, own).prop_map(|(older, way, own)| Op::Insert { older, way, own }),
+        4 => (any::<bool>(), 0..5_u8, own()).prop_map(|(older, way, own)| Op::Insert { older, way, own }),
         2 => any::<usize>().prop_map(Op::Remove),
         1 => (any::<usize>(), any::<usize>()).prop_map(|(id, of)| Op::MoveAhead(id, of)),
+        2 => (any::<usize>(), own()).prop_map(|(place, own)| Op::SetOwn(place, own)),
     ]
 }
 
@@ -75,6 +77,9 @@ proptest! {
                     (Some(one), Some(other)) => queue.move_ahead(one, other),
                     _ => Vec::new(),
                 },
+                Op::SetOwn(place, own) => {
+                    at(place).map_or_else(Vec::new, |id| queue.set_own(id, own))
+                }
             };
             known.extend(ranks);
             prop_assert_eq!(&known, &expected(&queue));

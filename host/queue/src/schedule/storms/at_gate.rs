@@ -31,7 +31,7 @@ impl Scheduler {
         }
         let gathered = self.merge(next, alike, pool);
         let storm = self.storms.of_key(place);
-        Some(self.put_generation(next, storm, key, gathered))
+        Some(self.put_generation(next, storm, key, gathered, now))
     }
 
     /// Returns the channel that a delivery waits to post to, and what else may run as one there.

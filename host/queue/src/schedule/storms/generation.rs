@@ -41,8 +41,8 @@ impl Scheduler {
     ) -> (DeliveryId, Option<StandsFor>) {
         let has_turn = self.items[&next].at_gate.is_some();
         let is_known = self.storms.generations.contains_key(&next);
-        if !is_known && let Some((name, storm)) = self.next_generation(next, now) {
-            let (representative, formed) = self.form_of_pool(next, has_turn, name, storm);
+        if !is_known && let Some(of) = self.next_generation(next, now) {
+            let (representative, formed) = self.form_of_pool(next, has_turn, of, now);
             return (representative, Some(StandsFor::New(formed)));
         }
         if has_turn && let Some(formed) = self.form_at_gate(next, now) {
@@ -55,8 +55,8 @@ impl Scheduler {
         &mut self,
         next: DeliveryId,
         has_turn: bool,
-        name: PoolName,
-        storm: Option<DeliveryId>,
+        (name, storm): (PoolName, Option<DeliveryId>),
+        now: Ticks,
     ) -> (DeliveryId, Box<Formed>) {
         let key = self.key_of(name);
         let pool = self.storms.pool_mut(name);
@@ -87,7 +87,7 @@ impl Scheduler {
             pools: vec![name],
             merged: Vec::new(),
         };
-        let formed = self.put_generation(representative, storm, key, gathered);
+        let formed = self.put_generation(representative, storm, key, gathered, now);
         (representative, formed)
     }
 
@@ -121,6 +121,7 @@ impl Scheduler {
         storm: Option<DeliveryId>,
         key: StormKey,
         gathered: Gathered,
+        now: Ticks,
     ) -> Box<Formed> {
         let id = storm.unwrap_or(representative);
         let Gathered {
@@ -159,6 +160,7 @@ impl Scheduler {
             pools,
             storm: Some(id),
             members: members.iter().copied().collect(),
+            rank: None,
             before: Some(Box::new(Before {
                 open,
                 belonged: change.belonged,
@@ -167,6 +169,7 @@ impl Scheduler {
             })),
         };
         self.storms.generations.insert(representative, generation);
+        self.rank_representative(representative, now);
         self.provisional.push(Provisional::Formed(representative));
         Box::new(Formed {
             storm,
@@ -240,7 +243,6 @@ impl Scheduler {
         let last_at = last_at.fold(open.storm.last_at, Timestamp::max);
         let last = items().map(|item| item.since).fold(open.last, Ticks::max);
         let mut storm = Storm {
-            takeovers: 0,
             last_at,
             ..open.storm.clone()
         };
@@ -265,7 +267,6 @@ impl Scheduler {
             key,
             count: all.len() as u64,
             resolved: 0,
-            takeovers: 0,
             opened_at: accepted().fold(first.accepted_at, Timestamp::min),
             last_firing_at: last_at,
             last_at,
@@ -365,9 +366,18 @@ impl Scheduler {
     }
 
     /// A delivery has gone that stood for none.
-    pub(in crate::schedule) fn leave_generation(&mut self, member: DeliveryId, of: DeliveryId) {
+    pub(in crate::schedule) fn leave_generation(
+        &mut self,
+        member: DeliveryId,
+        of: DeliveryId,
+        now: Ticks,
+    ) {
+        let rank = self.items.get(&member).map(|item| item.rank);
         if let Some(generation) = self.storms.generations.get_mut(&of) {
             generation.members.remove(&member);
+            if rank.is_some() && rank == generation.rank {
+                self.rank_representative(of, now);
+            }
         }
     }
 
@@ -396,6 +406,7 @@ impl Scheduler {
         self.storms.generations.insert(to, generation);
         self.item(to).phase = Phase::Waiting;
         self.wait_again(to, now);
+        self.rank_representative(to, now);
     }
 
     /// Takes in what stands behind a representative that was sent again.
@@ -422,9 +433,11 @@ impl Scheduler {
             pools: Vec::new(),
             storm,
             members: ids,
+            rank: None,
             before: None,
         };
         self.storms.generations.insert(of, generation);
+        self.rank_representative(of, now);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use alert_manager_core::alert::{DeliveryId, Event};
+use alert_manager_core::alert::{DeliveryId, Event, Priority};
 
 use crate::model::clock::Ticks;
 use crate::model::{Candidate, LIFE, QUIET, Storm, StormKey, StormOptions};
@@ -51,6 +51,8 @@ pub(super) struct Generation {
     pub(super) pools: Vec<PoolName>,
     pub(super) storm: Option<DeliveryId>,
     pub(super) members: BTreeSet<DeliveryId>,
+    /// The highest priority of its members, and of what waits for them.
+    pub(super) rank: Option<Priority>,
     /// What was before it, until it is durable.
     pub(super) before: Option<Box<Before>>,
 }
@@ -318,7 +320,7 @@ fn closes_at(open: &Open) -> Ticks {
 mod tests {
     use std::time::Duration;
 
-    use alert_manager_core::alert::{HandlerName, Priority};
+    use alert_manager_core::alert::HandlerName;
 
     use super::*;
 

@@ -8,6 +8,7 @@ mod at_gate;
 mod generation;
 mod key;
 mod keys;
+mod rank;
 mod taken_up;
 mod undo;
 
@@ -32,15 +33,6 @@ pub(crate) struct Standing {
     /// The member that would stand for the others.
     pub(crate) next: Option<DeliveryId>,
     pub(crate) members: u64,
-}
-
-/// How a delivery leaves its storm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leaves {
-    /// It stood for others and has died, and another takes over.
-    Dead,
-    /// A person has cancelled it, or sends it again.
-    Alive,
 }
 
 impl Scheduler {
@@ -176,22 +168,15 @@ impl Scheduler {
     }
 
     /// Returns an open storm without one of its deliveries.
-    pub(crate) fn leave_storm(
-        &mut self,
-        id: DeliveryId,
-        leaves: Leaves,
-        status: Status,
-    ) -> Option<Storm> {
+    pub(crate) fn leave_storm(&mut self, id: DeliveryId, status: Status) -> Option<Storm> {
         let open = self.storms.open_mut(id)?;
         let step = Provisional::LeftStorm {
             storm: id,
             count: open.storm.count,
-            takeovers: open.storm.takeovers,
         };
         if status == Status::Firing {
             open.storm.count = open.storm.count.saturating_sub(1);
         }
-        open.storm.takeovers += u32::from(leaves == Leaves::Dead);
         let storm = open.storm.clone();
         self.provisional.push(step);
         Some(storm)
@@ -241,10 +226,9 @@ impl Scheduler {
         self.wait_again(id, now);
     }
 
-    pub(super) fn undo_leaving(&mut self, storm: DeliveryId, count: u64, takeovers: u32) {
+    pub(super) fn undo_leaving(&mut self, storm: DeliveryId, count: u64) {
         if let Some(open) = self.storms.open_mut(storm) {
             open.storm.count = count;
-            open.storm.takeovers = takeovers;
         }
     }
 
@@ -341,9 +325,11 @@ impl Scheduler {
             pools: Vec::new(),
             storm: None,
             members: [firing].into(),
+            rank: None,
             before: None,
         };
         self.storms.generations.insert(resolved, generation);
+        self.rank_representative(resolved, now);
         self.provisional.push(Provisional::RunsWith(firing));
         Some(firing)
     }

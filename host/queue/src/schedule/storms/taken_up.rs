@@ -27,6 +27,7 @@ impl Scheduler {
             pools: Vec::new(),
             storm,
             members: BTreeSet::new(),
+            rank: None,
             before: None,
         });
         generation.members.insert(id);
@@ -110,6 +111,7 @@ impl Scheduler {
             self.move_ahead(representative, first, now);
             self.wait_again(representative, now);
         }
+        self.rank_representative(representative, now);
     }
 
     /// Members without a representative run by themselves.

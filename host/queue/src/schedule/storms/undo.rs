@@ -50,6 +50,7 @@ impl Scheduler {
             self.wait_again(member, now);
         }
         self.wait_again(representative, now);
+        self.rank_representative(representative, now);
     }
 
     /// A firing does not run with its resolved after all.
@@ -61,12 +62,13 @@ impl Scheduler {
         self.move_ahead(firing, of, now);
         self.item(firing).phase = Phase::Waiting;
         self.wait_again(firing, now);
+        self.rank_representative(of, now);
     }
 
     /// A member did not come with its representative after all.
     pub(in crate::schedule) fn undo_adoption(&mut self, member: DeliveryId, now: Ticks) {
         if let Some(of) = self.representative_of(member) {
-            self.leave_generation(member, of);
+            self.leave_generation(member, of, now);
         }
         self.remove(member, now);
     }
