@@ -10,7 +10,8 @@ use crate::queue;
 pub struct Channels {
     /// The channels of `slack.channels`, by name.
     pub channels: Vec<Channel>,
-    /// The other gates that something has asked for: of the workspace, of a method, of one message.
+    /// The other gates that something has asked for: of the workspace, of a method; that of a message while something waits at it
+    /// or it is closed.
     #[serde(default)]
     pub gates: Vec<Gate>,
     /// What waits because Slack refuses the token; null if it does not.

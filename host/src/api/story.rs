@@ -70,7 +70,7 @@ impl From<queue::Waiting> for Waiting {
                 _ => ("gate", Some(name.to_string())),
             },
             WaitsFor::Permit(_) => ("slot", None),
-            WaitsFor::Earlier(_) => ("order", None),
+            WaitsFor::Earlier(_) | WaitsFor::Generation(_) => ("order", None),
             WaitsFor::Time(_) => ("time", None),
         };
         Self {

@@ -244,11 +244,9 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let route = self.state.texts.route(&plan.route);
         let pipeline = self.state.texts.pipeline(&plan.handlers);
         let event = new.alert.event();
-        let storm = match &plan.storm {
-            Some(text) => Some(self.candidate(text, event, &plan.route)?),
-            None => None,
-        };
+        let storm = self.candidate(new, plan, event)?;
         let belongs_to = storm.as_ref().and_then(|storm| storm.storm);
+        let storm_key = storm.as_ref().map(|storm| Arc::clone(&storm.text));
         let (begins, grant, late) = {
             let mut scheduler = self.shared.scheduler.lock();
             if scheduler.has_room(&pipeline) {
@@ -283,6 +281,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             }
         };
         let mut delivery = new.on_route(id, plan, (route, pipeline), begins, self.now);
+        delivery.storm_key = storm_key;
         delivery.storm = belongs_to;
         self.push(Change::Insert(delivery));
         if let Some(firing) = late {

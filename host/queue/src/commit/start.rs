@@ -192,7 +192,7 @@ impl Unsettled {
     fn restore_storms(
         &mut self,
         storms: &[Storm],
-        members: Vec<Row>,
+        mut members: Vec<Row>,
         outcomes: &[CrashOutcome],
     ) -> Orphans {
         for storm in storms {
@@ -207,6 +207,8 @@ impl Unsettled {
             .map(|outcome| outcome.id)
             .collect();
         let mut orphans = Orphans::new();
+        // As they were sent again: one generation after the other, so that none of them waits for one that waits for it.
+        members.sort_by_key(|row| (row.representative, row.id));
         for row in members {
             match row.representative {
                 // What died with its representative is settled with it.
@@ -249,7 +251,7 @@ impl Unsettled {
             .not_before
             .map_or(0, |at| (at - now_ms).clamp(0, WAIT_MS_MAX));
         let since = self.ticks_at(row.since);
-        let representative = row.representative;
+        let (representative, belongs_to) = (row.representative, row.storm);
         let entrant = Entrant {
             id: row.id,
             route: self.texts.route(&row.route),
@@ -270,7 +272,10 @@ impl Unsettled {
             storm,
         };
         match representative {
-            Some(of) => self.scheduler.restore_member(entrant, of, self.ticks),
+            Some(of) => {
+                let scheduler = &mut self.scheduler;
+                scheduler.restore_member(entrant, of, belongs_to, self.ticks);
+            },
             None => self.scheduler.restore(entrant, self.ticks),
         }
     }
@@ -279,13 +284,13 @@ impl Unsettled {
 /// Returns what a stored delivery may run as one with. What was sent again has no key any more.
 fn candidate(row: &Row) -> Option<Candidate> {
     let event = row.event?;
-    // A firing has its storm once it counts there. A resolved has that of its firing, and counts once it has run.
-    let has_run = event.status == Status::Firing || row.leases > 0;
+    // A firing has its storm once it counts there. A resolved has that of its firing, and counts once it has run, or another for it.
+    let has_run = row.leases > 0 || row.representative.is_some();
     Some(Candidate {
         text: Arc::clone(row.storm_key.as_ref()?),
         event,
         storm: row.storm,
-        is_counted: row.storm.is_some() && has_run,
+        is_counted: row.storm.is_some() && (event.status == Status::Firing || has_run),
         is_clean: row.parking == Parking::Clean,
     })
 }

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use alert_manager_core::alert::{Alert, DeliveryId, Event, Labels, Status, Timestamp};
+use alert_manager_core::plan::Plan;
 
 use crate::model::{
-    Candidate, Contents, Described, Formed, Generation, Grant, Lease, Progress, Reason, Row,
+    Candidate, Contents, Described, Formed, Generation, Grant, Lease, Progress, Reason, Row, Run,
     StandsFor, State, Storm,
 };
+use crate::rules::admission::Arrival;
 use crate::rules::revive::Reviver;
 use crate::rules::storm::{self, AfterDeath, Mark};
 use crate::schedule::{Entrant, Standing};
@@ -150,6 +152,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         standing: &Standing,
         takeovers: u32,
     ) -> Result<(), StoreError> {
+        let event = self.row(from)?.and_then(|row| row.event);
         if let Some(row) = self.row(to)? {
             let stored = self.stored_progress(to)?;
             let stored = stored.unwrap_or_else(|| Progress::new(&row.pipeline));
@@ -164,20 +167,25 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         }
         self.rows.remove(&to);
         self.push_of(from, Change::HandOver { from, to });
-        if let Some(storm) = &standing.storm {
-            self.leave_storm(storm.id, standing.status);
+        if let (Some(storm), Some(event)) = (&standing.storm, event) {
+            self.leave_storm(storm.id, event);
         }
         self.group.handed_over.push((from, to));
         Ok(())
     }
 
-    /// One delivery fewer belongs to a storm. What has resolved has, whatever became of that delivery.
-    fn leave_storm(&mut self, storm: DeliveryId, status: Status) {
+    /// One delivery fewer belongs to a storm, and so does what waits to end its alert. What has resolved has, whatever became of
+    /// that delivery.
+    fn leave_storm(&mut self, storm: DeliveryId, event: Event) {
         let mut scheduler = self.shared.scheduler.lock();
-        let left = scheduler.leave_storm(storm, status);
+        let left = scheduler.leave_storm(storm, event.status);
+        let resolved = scheduler.let_its_resolved_leave(event, storm, self.group.ticks);
         drop(scheduler);
         if let Some(storm) = left {
             self.push(Change::PutStorm(storm));
+        }
+        for id in resolved {
+            self.push_of(id, Change::LeaveStorm(id));
         }
     }
 
@@ -239,9 +247,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             self.group.dissolved.push(id);
         } else if storm::may_have_told(&stood) {
             self.group.dissolved.push(id);
+            let event = self.row(id)?.and_then(|row| row.event);
             self.leave_in_doubt(id, next);
-            if let Some(storm) = &standing.storm {
-                self.leave_storm(storm.id, standing.status);
+            if let (Some(storm), Some(event)) = (&standing.storm, event) {
+                self.leave_storm(storm.id, event);
             }
             let with = standing.members.saturating_sub(1);
             let waited_for = None;
@@ -307,7 +316,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         }
         self.push_of(row.id, Change::LeaveStorm(row.id));
         if let (Some(storm), Some(event)) = (row.storm, row.event) {
-            self.leave_storm(storm, event.status);
+            self.leave_storm(storm, event);
         }
     }
 
@@ -392,47 +401,88 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         })
     }
 
-    /// Returns what a new delivery may run as one with.
+    /// Returns what a new delivery may run as one with; nothing if it runs alone.
     pub(super) fn candidate(
         &mut self,
-        text: &Arc<str>,
+        new: &Arrival<'_>,
+        plan: &Plan,
         event: Event,
-        route: &str,
-    ) -> Result<Candidate, StoreError> {
-        let mut candidate = Candidate {
+    ) -> Result<Option<Candidate>, StoreError> {
+        let no_storm_is_open = self.shared.scheduler.lock().is_calm();
+        let may_belong = plan.storm.is_some() || event.status == Status::Resolved;
+        let new_candidate = |text: &Arc<str>| Candidate {
             text: Arc::clone(text),
             event,
             storm: None,
             is_counted: false,
             is_clean: false,
         };
-        if self.shared.scheduler.lock().is_calm() {
+        let candidate = plan.storm.as_ref().map(new_candidate);
+        if !may_belong || (no_storm_is_open && event.status == Status::Resolved) {
             return Ok(candidate);
         }
-        // A re-send of what fired in a storm, or the end of it, belongs there too.
         let known = self.known(event)?;
-        let firing = known.firing_memory().run_on(route);
+        let runs = new.earlier_runs(&known.firing_memory(), &plan.route);
         let resolved = known.resolved.as_ref();
-        let resolved = resolved.and_then(|kept| kept.memory.run_on(route));
-        let Some(firing) = firing else {
-            return Ok(candidate);
+        let has_resolved =
+            resolved.is_some_and(|kept| !new.earlier_runs(&kept.memory, &plan.route).is_empty());
+        let storm = match no_storm_is_open {
+            true => None,
+            false => self.open_storm_of(&runs, plan)?,
         };
-        candidate.storm = self.storm_of(firing.delivery)?;
-        candidate.is_counted = match event.status {
-            Status::Firing => true,
-            Status::Resolved => resolved.is_some(),
-        };
-        Ok(candidate)
+        // A re-send of what fired in a storm, or the end of it, belongs there too, even if storms were switched off since.
+        if let Some(storm) = storm {
+            let candidate = candidate.unwrap_or_else(|| new_candidate(&storm.key.text));
+            return Ok(Some(Candidate {
+                storm: Some(storm.id),
+                is_counted: event.status == Status::Firing || has_resolved,
+                ..candidate
+            }));
+        }
+        // One that people know from a message of its own has its reminder there.
+        match event.status {
+            Status::Firing if self.was_notified_alone(&runs)? => Ok(None),
+            _ => Ok(candidate),
+        }
     }
 
-    /// Returns the storm of a delivery, if that is open.
+    /// Returns the open storm that one of these runs belongs to, if `plan` has its handlers or may be part of a storm.
+    fn open_storm_of(&mut self, runs: &[Run], plan: &Plan) -> Result<Option<Storm>, StoreError> {
+        for run in runs {
+            let Some(id) = self.storm_of(run.delivery)? else {
+                continue;
+            };
+            let scheduler = self.shared.scheduler.lock();
+            let open = scheduler.open_storm(id).cloned();
+            drop(scheduler);
+            let joins =
+                |storm: &Storm| plan.storm.is_some() || *storm.key.pipeline == *plan.handlers;
+            if let Some(storm) = open.filter(joins) {
+                return Ok(Some(storm));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the storm that a delivery belongs to.
     fn storm_of(&mut self, id: DeliveryId) -> Result<Option<DeliveryId>, StoreError> {
         if let Some(storm) = self.shared.scheduler.lock().storm_of(id) {
             return Ok(storm);
         }
-        let storm = self.row(id)?.and_then(|row| row.storm);
-        let scheduler = self.shared.scheduler.lock();
-        Ok(storm.filter(|storm| scheduler.open_storm(*storm).is_some()))
+        Ok(self.row(id)?.and_then(|row| row.storm))
+    }
+
+    /// Returns true if the latest of these runs of a firing is known to have notified people, of that firing alone.
+    fn was_notified_alone(&mut self, runs: &[Run]) -> Result<bool, StoreError> {
+        let Some(latest) = runs.first() else {
+            return Ok(false);
+        };
+        Ok(match self.row(latest.delivery)? {
+            Some(row) if row.storm.is_some() => false,
+            Some(row) if row.state == State::Done => true,
+            Some(row) => self.has_told(row.id)?,
+            None => false,
+        })
     }
 
     /// Closes the storms that were over when the transaction began, and are so still.

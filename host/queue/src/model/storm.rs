@@ -36,7 +36,18 @@ pub(crate) struct StormKey {
 /// What the text of a key begins with if it names a gate. The values of labels never begin so.
 const AT_GATE: &str = "\u{1}at ";
 
+/// The text of the key of what has resolved. The values of labels are never this one.
+const RESOLVES: &str = "\u{1}resolves";
+
 impl StormKey {
+    /// Returns the key of what has resolved: it runs as one whatever its labels, if it is of the same storm.
+    pub(crate) fn of_resolves(of: Self) -> Self {
+        Self {
+            text: RESOLVES.into(),
+            ..of
+        }
+    }
+
     /// Returns the key of deliveries that wait at a gate, whatever their labels. Critical ones are apart from all others.
     pub(crate) fn at_gate(of: &Self, gate: &str) -> Self {
         Self {

@@ -56,6 +56,8 @@ pub enum WaitsFor {
     Permit(HandlerName),
     /// The end of an earlier delivery of its ordering key.
     Earlier(DeliveryId),
+    /// The end of what runs as one with others of its kind: it runs with the next of them.
+    Generation(DeliveryId),
     /// Its time.
     Time(Timestamp),
 }

@@ -28,6 +28,11 @@ pub(super) enum Provisional {
         storm: DeliveryId,
         count: u64,
     },
+    /// A resolved has left this storm with its firing.
+    ResolvedLeft {
+        id: DeliveryId,
+        storm: DeliveryId,
+    },
     /// A member was cancelled, and of which representative.
     Left(DeliveryId, DeliveryId),
 }
@@ -66,7 +71,8 @@ impl Scheduler {
                 Provisional::Revoked { .. }
                 | Provisional::RunsWith(_)
                 | Provisional::Adopted(_)
-                | Provisional::LeftStorm { .. } => {}
+                | Provisional::LeftStorm { .. }
+                | Provisional::ResolvedLeft { .. } => {}
             }
         }
     }
@@ -106,6 +112,9 @@ impl Scheduler {
                 Provisional::Formed(id) => self.undo_generation(id, now),
                 Provisional::RunsWith(firing) => self.undo_runs_with(firing, now),
                 Provisional::Adopted(id) => self.undo_adoption(id, now),
+                Provisional::ResolvedLeft { id, storm } => {
+                    self.move_to_storm(id, Some(storm), now);
+                }
                 Provisional::Left(id, of) => self.item(id).phase = Phase::Member { of },
                 Provisional::LeftStorm { storm, count } => self.undo_leaving(storm, count),
             }

@@ -1,20 +1,18 @@
 //! The priority of an ordering key: the highest of what waits on it. A member waits by way of its representative, which has the
 //! highest of all ordering keys that its members hold.
 
-use alert_manager_core::alert::{DeliveryId, Fingerprint, Priority};
+use alert_manager_core::alert::{DeliveryId, Priority};
 
 use crate::model::clock::Ticks;
 
 use super::Scheduler;
+use super::fingerprint_queue::NewRank;
 
 impl Scheduler {
-    /// Gives every delivery of a fingerprint the highest priority of what waits for it.
-    pub(super) fn rank_all(&mut self, fingerprint: Fingerprint, now: Ticks) {
-        let Some(queue) = self.fingerprints.get(&fingerprint) else {
-            return;
-        };
+    /// Gives these deliveries the rank that they have in the queue of their fingerprint.
+    pub(super) fn rank(&mut self, ranks: Vec<NewRank>, now: Ticks) {
         let mut members = Vec::new();
-        for (id, rank) in queue.ranks(|id| self.urgency(id)) {
+        for (id, rank) in ranks {
             let before = self.set_rank(id, rank, now);
             if let (Some(before), Some(of)) = (before, self.representative_of(id)) {
                 members.push((of, (before, rank)));

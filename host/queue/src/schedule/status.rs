@@ -150,6 +150,14 @@ impl Scheduler {
         }
         let rank = (item.rank, id);
         let earlier = self.fingerprints.get(&item.fingerprint)?.waits_for(id);
+        if let (None, Some(running)) = (earlier, self.waits_for_generation(id)) {
+            return Some(Waiting {
+                what: WaitsFor::Generation(running),
+                priority: item.rank,
+                since: at(item.waits_since),
+                ahead: 0,
+            });
+        }
         let (what, ahead) = match (earlier, &item.at_gate) {
             (Some(earlier), _) => (WaitsFor::Earlier(earlier), 0),
             (None, Some(at)) => {

@@ -103,7 +103,7 @@ impl Scheduler {
             return None;
         }
         match name {
-            PoolName::Resolves(storm) => Some((name, Some(storm))),
+            PoolName::Resolves(storm, _) => Some((name, Some(storm))),
             PoolName::Firings(key) => {
                 let own = self.items[&next].storm.as_ref()?.storm;
                 let own = own.filter(|storm| self.storms.open(*storm).is_some());
@@ -211,20 +211,11 @@ impl Scheduler {
         else {
             return;
         };
-        let event_of = |id: &DeliveryId| {
-            let other = self.items.get(id)?;
-            (other.route == item.route).then_some(other.storm.as_ref()?.event)
-        };
-        let Some(event) = event_of(&firing).filter(|event| event.status == Status::Firing) else {
+        let Some(event) = item.storm.as_ref().map(|own| own.event) else {
             return;
         };
-        let ends = |id: &DeliveryId| {
-            event_of(id).is_some_and(|other| {
-                other.status == Status::Resolved
-                    && (other.starts_at, other.occurrence) == (event.starts_at, event.occurrence)
-            })
-        };
-        let ending: Vec<_> = line.ids().filter(ends).collect();
+        let ends = |id: &DeliveryId| self.ends(*id, event);
+        let ending: Vec<_> = line.waiting_for(firing).filter(ends).collect();
         for id in ending {
             if let Some(own) = &mut self.item(id).storm {
                 let before = own.storm.replace(storm);
@@ -237,7 +228,7 @@ impl Scheduler {
     fn key_of(&self, pool: PoolName) -> StormKey {
         match pool {
             PoolName::Firings(key) => self.storms.key_of(key).clone(),
-            PoolName::Resolves(storm) => self.storms.key_of_storm(storm).clone(),
+            PoolName::Resolves(storm, _) => self.storms.key_of_storm(storm).clone(),
         }
     }
 
@@ -436,7 +427,7 @@ impl Scheduler {
             self.item(id).phase = Phase::Member { of };
             if self.items[&id].fingerprint == self.items[&of].fingerprint {
                 // A firing runs with its resolved, which goes first.
-                self.move_ahead(of, id);
+                self.move_ahead(of, id, now);
             }
             self.provisional.push(Provisional::Adopted(id));
             ids.insert(id);

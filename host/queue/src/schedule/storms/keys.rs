@@ -30,8 +30,8 @@ impl InStorm {
 pub(super) enum PoolName {
     /// Firings of a key.
     Firings(usize),
-    /// What has resolved of a storm.
-    Resolves(DeliveryId),
+    /// What has resolved of a storm, with one key: its handlers may have changed since it fired.
+    Resolves(DeliveryId, usize),
 }
 
 /// A storm that is open, by the monotonic clock.
@@ -85,8 +85,8 @@ pub(in crate::schedule) struct Storms {
     by_key: HashMap<StormKey, usize>,
     keys_max: usize,
     open: HashMap<DeliveryId, Open>,
-    /// What has resolved of each.
-    resolves: HashMap<DeliveryId, Pool>,
+    /// What has resolved of each, by key.
+    resolves: HashMap<DeliveryId, HashMap<usize, Pool>>,
     /// By representative.
     pub(super) generations: HashMap<DeliveryId, Generation>,
     /// Representatives that were sent again while another of their storm had not ended, by storm.
@@ -103,6 +103,12 @@ impl Storms {
 
     pub(super) fn is_on(&self) -> bool {
         self.options.over > 0
+    }
+
+    /// Returns true if others run with a delivery.
+    pub(in crate::schedule) fn has_members(&self, id: DeliveryId) -> bool {
+        let generation = self.generations.get(&id);
+        generation.is_some_and(|of| !of.members.is_empty())
     }
 
     /// Returns the place of a key.
@@ -190,14 +196,16 @@ impl Storms {
     pub(super) fn pool(&self, name: PoolName) -> Option<&Pool> {
         match name {
             PoolName::Firings(key) => Some(&self.keys[key].pool),
-            PoolName::Resolves(storm) => self.resolves.get(&storm),
+            PoolName::Resolves(storm, key) => self.resolves.get(&storm)?.get(&key),
         }
     }
 
     pub(super) fn pool_mut(&mut self, name: PoolName) -> Option<&mut Pool> {
         match name {
             PoolName::Firings(key) => Some(&mut self.keys[key].pool),
-            PoolName::Resolves(storm) => self.resolves.get_mut(&storm),
+            PoolName::Resolves(storm, key) => {
+                Some(self.resolves.get_mut(&storm)?.entry(key).or_default())
+            }
         }
     }
 
@@ -276,7 +284,10 @@ impl Storms {
     fn is_idle(&self, id: DeliveryId) -> bool {
         let open = self.open.get(&id);
         open.is_none_or(|open| self.keys[open.key].pool.is_idle())
-            && self.resolves.get(&id).is_none_or(Pool::is_idle)
+            && self
+                .resolves
+                .get(&id)
+                .is_none_or(|pools| pools.values().all(Pool::is_idle))
             && self.generations.values().all(|of| of.storm != Some(id))
     }
 

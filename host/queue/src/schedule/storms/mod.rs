@@ -34,8 +34,6 @@ pub(crate) struct Standing {
     /// The member that would stand for the others.
     pub(crate) next: Option<DeliveryId>,
     pub(crate) members: u64,
-    /// That of the alerts that it stands for.
-    pub(crate) status: Status,
 }
 
 impl Scheduler {
@@ -52,6 +50,10 @@ impl Scheduler {
             pipeline: Arc::clone(&item.pipeline),
             text: Arc::clone(&candidate.text),
             priority: item.priority,
+        };
+        let key = match candidate.event.status {
+            Status::Firing => key,
+            Status::Resolved => StormKey::of_resolves(key),
         };
         let key = self.storms.key(key, now);
         let entered = self.storms.enter(candidate, key);
@@ -95,7 +97,8 @@ impl Scheduler {
             Status::Firing => Some(PoolName::Firings(own.key)),
             Status::Resolved => {
                 let storm = own.storm?;
-                self.storms.open(storm).map(|_| PoolName::Resolves(storm))
+                let open = self.storms.open(storm);
+                open.map(|_| PoolName::Resolves(storm, own.key))
             }
         }
     }
@@ -131,6 +134,12 @@ impl Scheduler {
         };
         pool.eligible.insert(id);
         pool.running.is_some()
+    }
+
+    /// Returns the representative of the generation that a delivery waits for the end of.
+    pub(super) fn waits_for_generation(&self, id: DeliveryId) -> Option<DeliveryId> {
+        let pool = self.storms.pool(self.pool_name(id)?)?;
+        pool.running.filter(|_| pool.eligible.contains(&id))
     }
 
     /// A delivery runs, or cannot run now.
@@ -174,15 +183,54 @@ impl Scheduler {
         Some(storm)
     }
 
+    /// Returns true if a delivery says that this firing has ended.
+    fn ends(&self, id: DeliveryId, firing: Event) -> bool {
+        let own = self.items.get(&id).and_then(|item| item.storm.as_ref());
+        let ended = Event {
+            status: Status::Resolved,
+            ..firing
+        };
+        firing.status == Status::Firing && own.is_some_and(|own| own.event == ended)
+    }
+
+    /// A firing leaves a storm: what has resolved of it and has not run leaves with it. Returns that.
+    pub(crate) fn let_its_resolved_leave(
+        &mut self,
+        firing: Event,
+        storm: DeliveryId,
+        now: Ticks,
+    ) -> Vec<DeliveryId> {
+        let leaves = |id: &DeliveryId| {
+            let item = &self.items[id];
+            let own = item.storm.as_ref();
+            self.ends(*id, firing)
+                && own.is_some_and(|own| own.storm == Some(storm))
+                && !item.is_leased()
+                && !self.storms.generations.contains_key(id)
+        };
+        let queue = self.fingerprints.get(&firing.fingerprint).into_iter();
+        let leaving: Vec<_> = queue.flat_map(|queue| queue.ids()).filter(leaves).collect();
+        for id in &leaving {
+            self.move_to_storm(*id, None, now);
+            let step = Provisional::ResolvedLeft { id: *id, storm };
+            self.provisional.push(step);
+        }
+        leaving
+    }
+
+    /// Has a delivery that waits belong to another storm, or to none.
+    pub(super) fn move_to_storm(&mut self, id: DeliveryId, storm: Option<DeliveryId>, now: Ticks) {
+        self.dequeue(id);
+        if let Some(own) = &mut self.item(id).storm {
+            own.storm = storm;
+        }
+        self.wait_again(id, now);
+    }
+
     pub(super) fn undo_leaving(&mut self, storm: DeliveryId, count: u64) {
         if let Some(open) = self.storms.open_mut(storm) {
             open.storm.count = count;
         }
-    }
-
-    fn status_of(&self, id: DeliveryId) -> Status {
-        let own = self.items.get(&id).and_then(|item| item.storm.as_ref());
-        own.map_or(Status::Firing, |own| own.event.status)
     }
 
     /// Returns the storms that are over. They stay open until [`Self::close_storms`].
@@ -223,7 +271,6 @@ impl Scheduler {
                 .cloned(),
             next: generation.members.iter().find(is_member).copied(),
             members: generation.members.iter().filter(is_member).count() as u64,
-            status: self.status_of(id),
         })
     }
 
@@ -272,13 +319,15 @@ impl Scheduler {
             pool.is_some_and(|pool| pool.running.is_none() && pool.eligible.contains(&firing));
         let is_stormy = own.storm.is_some() || self.storms.is_in_storm(own.key, now);
         let is_late = now - item.since > ticks(LATE);
-        if !(is_its_firing && is_eligible && is_late && !is_stormy) || self.waits_with_many(firing)
+        let is_alike = item.pipeline == self.items[&resolved].pipeline;
+        if !(is_its_firing && is_alike && is_eligible && is_late && !is_stormy)
+            || self.waits_with_many(firing)
         {
             return None;
         }
         self.dequeue(firing);
         self.item(firing).phase = Phase::Member { of: resolved };
-        self.move_ahead(resolved, firing);
+        self.move_ahead(resolved, firing, now);
         let generation = Generation {
             pools: Vec::new(),
             storm: None,
@@ -292,10 +341,11 @@ impl Scheduler {
         Some(firing)
     }
 
-    fn move_ahead(&mut self, id: DeliveryId, of: DeliveryId) {
+    fn move_ahead(&mut self, id: DeliveryId, of: DeliveryId, now: Ticks) {
         let fingerprint = self.items[&id].fingerprint;
-        if let Some(line) = self.fingerprints.get_mut(&fingerprint) {
-            line.move_ahead(id, of);
+        if let Some(queue) = self.fingerprints.get_mut(&fingerprint) {
+            let ranks = queue.move_ahead(id, of);
+            self.rank(ranks, now);
         }
     }
 }

@@ -37,8 +37,13 @@ impl Scheduler {
             let ranks = members.filter_map(|member| self.items.get(member));
             generation.rank = ranks.map(|item| item.rank).min();
         }
-        if let Some(item) = self.items.get(&id) {
-            self.rank_all(item.fingerprint, now);
+        let Some(item) = self.items.get(&id) else {
+            return;
+        };
+        let urgency = self.urgency(id);
+        if let Some(queue) = self.fingerprints.get_mut(&item.fingerprint) {
+            let ranks = queue.set_own(id, urgency);
+            self.rank(ranks, now);
         }
     }
 }

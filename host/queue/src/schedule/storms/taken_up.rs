@@ -12,14 +12,20 @@ use super::keys::{Generation, PoolName};
 
 impl Scheduler {
     /// Takes in a member that the store had before this process started.
-    pub(crate) fn restore_member(&mut self, entrant: Entrant, of: DeliveryId, now: Ticks) {
+    pub(crate) fn restore_member(
+        &mut self,
+        entrant: Entrant,
+        of: DeliveryId,
+        storm: Option<DeliveryId>,
+        now: Ticks,
+    ) {
         let id = entrant.id;
         self.insert(entrant, now);
         self.item(id).phase = Phase::Member { of };
         let generation = self.storms.generations.entry(of);
         let generation = generation.or_insert_with(|| Generation {
             pools: Vec::new(),
-            storm: None,
+            storm,
             members: BTreeSet::new(),
             rank: None,
             before: None,
@@ -94,14 +100,15 @@ impl Scheduler {
         let Some(generation) = self.storms.generations.get_mut(&representative) else {
             return;
         };
-        generation.storm = own;
+        // What was sent again belongs to the storm of its members, and to no pool.
+        generation.storm = own.or(generation.storm);
         generation.pools = pools;
         let first = generation.members.first().copied();
         let is_before = |first: &DeliveryId| {
             *first < representative && self.items[first].fingerprint == fingerprint
         };
         if let Some(first) = first.filter(is_before) {
-            self.move_ahead(representative, first);
+            self.move_ahead(representative, first, now);
             self.wait_again(representative, now);
         }
         self.rank_representative(representative, now);

@@ -59,7 +59,7 @@ impl Scheduler {
             return;
         };
         self.storms.generations.remove(&of);
-        self.move_ahead(firing, of);
+        self.move_ahead(firing, of, now);
         self.item(firing).phase = Phase::Waiting;
         self.wait_again(firing, now);
         self.rank_representative(of, now);

@@ -93,7 +93,7 @@ pub(super) fn settle_members(
     Ok(Some(if settle.itself { 0 } else { count as u64 }))
 }
 
-/// Has another delivery stand for the members of one.
+/// Has another delivery stand for the members of one, which leaves the storm if it is a firing.
 pub(super) fn hand_over(
     conn: &Connection,
     from: DeliveryId,
@@ -104,7 +104,7 @@ pub(super) fn hand_over(
          WHERE representative = ?1 AND state < 3",
     )?
     .execute([from.as_raw(), to.as_raw()])?;
-    // What ends an alert that did not run with the others runs alone, and what has resolved has.
+    // A firing leaves its storm. What has resolved still counts there.
     conn.prepare_cached("UPDATE deliveries SET storm = NULL WHERE id = ?1 AND status = 0")?
         .execute([from.as_raw()])?;
     Ok(())
@@ -127,7 +127,7 @@ pub(super) fn revive_members(
     conn.prepare_cached(
         "UPDATE deliveries SET state = ?2, deaths = 0, suspected = 0, resent = ?4,
              first_died_at = CASE WHEN ?4 THEN first_died_at END, revived_at = ?3, settled_at = NULL,
-             last_error = NULL, reason = NULL, dead_bytes = NULL
+             last_error = NULL, reason = NULL, dead_bytes = NULL, storm_key = NULL
          WHERE representative = ?1 AND state = 4",
     )?
     .execute(params![
