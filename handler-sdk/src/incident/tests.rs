@@ -337,6 +337,37 @@ fn of_thread(host: &Host, parent: &Post) -> Vec<String> {
 }
 
 #[test]
+fn the_shared_message_says_what_one_alert_says_and_how_long_all_fired() {
+    let host = by_group();
+    let mut alert = grouped("a", "warning").with_annotation("summary", "It does not answer.");
+    alert.origin.external_url = Some("https://am.example.com".to_owned());
+    told(&host, &alert);
+    let parent = host.posts()[0].clone();
+    assert!(
+        parent.visible().contains("It does not answer."),
+        "{}",
+        parent.visible()
+    );
+    let shown = format!("{parent:?}");
+    assert!(
+        shown.contains("silences/new?filter=%7Balertname%3D%22Down%22%2C%20namespace"),
+        "{shown}"
+    );
+    // Slack took the update an hour later.
+    let host = host.delivery("d-2").now(BEGAN.plus(6 * HOUR));
+    told(&host, &ended(alert));
+    assert!(
+        last_update(&host).visible().contains("after 5h"),
+        "{}",
+        last_update(&host).visible()
+    );
+    assert_eq!(
+        of_thread(&host, &parent).last().unwrap(),
+        "It has resolved after 5h."
+    );
+}
+
+#[test]
 fn alerts_of_a_group_share_a_message_that_counts_them() {
     let host = by_group();
     told(&host, &grouped("a", "warning"));

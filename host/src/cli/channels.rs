@@ -112,3 +112,50 @@ fn open(gate: &Gate) -> String {
         (None, None) => "now".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::Timestamp;
+    use crate::api::ByPriority;
+
+    #[test]
+    fn a_channel_that_is_refused_is_not_open_and_shows_what_waits_for_it() {
+        let gate = Gate {
+            name: "alerts".to_owned(),
+            per_second: Some(1.0),
+            burst: Some(5),
+            waiting: ByPriority::default(),
+            alerts: 0,
+            waiting_since: None,
+            next_token_at: None,
+            closed_until: None,
+        };
+        let refused = |critical| Refused {
+            code: "not_in_channel".to_owned(),
+            advice: "invite it".to_owned(),
+            since: Timestamp::UNIX_EPOCH,
+            waiting: ByPriority {
+                critical,
+                ..ByPriority::default()
+            },
+        };
+        let since = "1970-01-01T00:00:00Z";
+        for (refused, token, expected) in [
+            (None, None, ["0", "0", "-", "now"]),
+            (
+                Some(refused(4)),
+                None,
+                ["4", "4", since, "held: not_in_channel"],
+            ),
+            (
+                None,
+                Some(refused(4)),
+                ["0", "0", "-", "held: not_in_channel"],
+            ),
+        ] {
+            let row = row(&gate, "#alerts", refused.as_ref(), token.as_ref());
+            assert_eq!([&row[3], &row[6], &row[7], &row[8]], expected);
+        }
+    }
+}

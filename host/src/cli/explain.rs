@@ -291,6 +291,7 @@ fn waiting(out: &mut String, story: &Story, paint: Paint) {
             ("gate", Some(gate)) => format!("the rate limit of {}", one_line(gate)),
             ("slot", _) => "a free slot of its handler (limits.concurrency)".to_owned(),
             ("order", _) => "an earlier delivery of its alert".to_owned(),
+            ("storm", _) => "the delivery that runs for others of its storm now".to_owned(),
             (other, _) => one_line(other),
         };
         let ahead = match waiting.ahead {

@@ -217,10 +217,13 @@ fn delivery_rows(deliveries: &[Delivery]) -> Vec<Vec<String>> {
     let rows = alike.filter_map(|alike| {
         let mut row = delivery_row(alike.first()?);
         if let (Some(into), Some(error)) = (alike[0].coalesced_into, row.last_mut()) {
-            *error = match alike.len() - 1 {
-                0 => format!("coalesced into {into}"),
-                more => format!("coalesced into {into}, and so are {more} more after it"),
-            };
+            if alike[0].last_error.is_none() {
+                *error = format!("coalesced into {into}");
+            }
+            let more = alike.len() - 1;
+            if more > 0 {
+                *error = format!("(the same of {more} more after it) {error}");
+            }
         }
         Some(row)
     });
@@ -309,4 +312,45 @@ fn reload_summary(changes: usize, problems: usize) -> String {
 fn or_dash(text: &str) -> String {
     let text = one_line(text);
     if text.is_empty() { "-".into() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn delivery(id: u8, into: Option<&str>) -> Delivery {
+        let mut delivery = json!({
+            "id": format!("6h061csw0000{id}"), "fingerprint": "", "alertname": "A", "status": "firing",
+            "priority": "critical", "state": "queued", "route": "r", "handlers": [], "attempts": 0,
+            "received_at": "2026-01-02T03:04:05Z",
+        });
+        if let Some(into) = into {
+            delivery["coalesced_into"] = json!(into);
+        }
+        serde_json::from_value(delivery).unwrap()
+    }
+
+    #[test]
+    fn those_that_one_delivery_runs_for_are_one_row() {
+        let into = "6h061csw00000";
+        let all = [
+            delivery(4, None),
+            delivery(3, Some(into)),
+            delivery(2, Some(into)),
+            delivery(1, Some(into)),
+            delivery(0, None),
+        ];
+        let rows = delivery_rows(&all);
+        let errors: Vec<_> = rows
+            .iter()
+            .map(|row| row.last().unwrap().as_str())
+            .collect();
+        let same = format!("(the same of 2 more after it) coalesced into {into}");
+        assert_eq!(errors, ["-", &same, "-"]);
+        assert_eq!(rows[0][4], "critical");
+    }
 }

@@ -152,7 +152,12 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             if reports && after.state == State::Done {
                 self.note_done(settle, reason);
             }
-            let with = self.end_standing(lease, reason, &settle.progress)?;
+            let with = self.end_standing(
+                lease,
+                reason,
+                &settle.progress,
+                settle.last_error.as_deref(),
+            )?;
             if after.state == State::Dead {
                 let waited_for = settle.waited_for.as_deref();
                 self.die_with(lease.id, reason, Together { with, waited_for })?;

@@ -275,7 +275,7 @@ impl Unsettled {
             Some(of) => {
                 let scheduler = &mut self.scheduler;
                 scheduler.restore_member(entrant, of, belongs_to, self.ticks);
-            },
+            }
             None => self.scheduler.restore(entrant, self.ticks),
         }
     }

@@ -118,6 +118,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         lease: Lease,
         reason: Reason,
         progress: &str,
+        last_error: Option<&str>,
     ) -> Result<u64, StoreError> {
         let id = lease.id;
         let Some(standing) = self.shared.scheduler.lock().standing(id) else {
@@ -138,7 +139,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 Ok(0)
             }
             None => {
-                self.settle_members(id, Some(lease), reason);
+                let why = last_error.map(|why| format!("{}: {why}", coalesced_into(id)));
+                self.settle_members_for(id, Some(lease), reason, why);
                 Ok(standing.members)
             }
         }
@@ -196,13 +198,24 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         lease: Option<Lease>,
         reason: Reason,
     ) {
+        self.settle_members_for(representative, lease, reason, None);
+    }
+
+    /// The same; `why` is what is said of them, if more than that they were coalesced.
+    fn settle_members_for(
+        &mut self,
+        representative: DeliveryId,
+        lease: Option<Lease>,
+        reason: Reason,
+        why: Option<String>,
+    ) {
         self.push(Change::SettleMembers(SettleMembers {
             representative,
             itself: false,
             lease,
             reason,
             at: self.now,
-            last_error: coalesced_into(representative),
+            last_error: why.unwrap_or_else(|| coalesced_into(representative)),
         }));
         self.rows.retain(|_, row| {
             let of = row.as_ref().and_then(|row| row.representative);

@@ -247,6 +247,7 @@ suite! {
     gates: [
         a_parked_delivery_holds_no_slot_no_attempt_and_no_token,
         one_that_becomes_too_old_at_a_gate_is_leased_before_its_turn,
+        a_rate_that_is_changed_counts_for_what_waits,
         a_parked_delivery_gets_its_slot_first_then_all_tokens_together,
         an_unused_token_goes_to_the_next_in_line_after_two_seconds,
         retry_after_closes_a_gate_for_all_and_survives_a_restart,

@@ -125,6 +125,22 @@ pub(super) async fn a_parked_delivery_holds_no_slot_no_attempt_and_no_token<B: B
     assert_eq!(bench.pass(&leased, &asks), Pass::Granted);
 }
 
+pub(super) async fn a_rate_that_is_changed_counts_for_what_waits<B: Bench>() {
+    let mut bench = Harness::<B>::with(Options::default(), Caps::all(8));
+    let slow = [ask(GateName::SlackChannel("#a".into()), 0.001, 1)];
+    bench.fill_gate(&slow).await;
+    let parked = bench.parked(firing("Parked"), &slow).await;
+    assert!(bench.after(SECOND).await.is_empty());
+    let rate = Some(GateRate {
+        per_second: 1.0,
+        burst: 1,
+    });
+    bench.queue.set_gate_rates(|_| rate);
+    assert_eq!(bench.queue.gates()[0].rate, rate);
+    let turn = bench.leased_now().await;
+    assert_eq!((turn.len(), turn[0].id), (1, parked));
+}
+
 pub(super) async fn one_that_becomes_too_old_at_a_gate_is_leased_before_its_turn<B: Bench>() {
     let mut bench = Harness::<B>::with(Options::default(), Caps::all(8));
     let asks = post();

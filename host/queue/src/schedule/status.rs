@@ -150,7 +150,8 @@ impl Scheduler {
         }
         let rank = (item.rank, id);
         let earlier = self.fingerprints.get(&item.fingerprint)?.waits_for(id);
-        if let (None, Some(running)) = (earlier, self.waits_for_generation(id)) {
+        let running = self.waits_for_generation(id).or_else(|| self.is_behind(id));
+        if let (None, Some(running)) = (earlier, running) {
             return Some(Waiting {
                 what: WaitsFor::Generation(running),
                 priority: item.rank,

@@ -146,6 +146,8 @@ pub(crate) async fn one_that_dies_of_its_age_takes_all_with_it<B: Bench>() {
         .settled(&leased, Next::Expired("too old".into()))
         .await;
     bench.are(&ids, State::Dead, Some(Reason::Expired)).await;
+    let why = bench.story(ids[1]).await.delivery.last_error.unwrap();
+    assert_eq!(why, format!("coalesced into {}: too old", ids[0]));
     assert_eq!(bench.reported().await, [] as [String; 0]);
     bench.advance(Duration::from_secs(60));
     assert_eq!(bench.reported().await, ["5 expired notify"]);

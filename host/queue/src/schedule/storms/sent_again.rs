@@ -26,14 +26,24 @@ impl Scheduler {
         }
     }
 
-    /// Returns true if a delivery stands for a part of this storm, and waits for no other that does.
+    /// Returns the representative that one which was sent again waits for.
+    pub(in crate::schedule) fn is_behind(&self, id: DeliveryId) -> Option<DeliveryId> {
+        let storm = self.storms.generations.get(&id)?.storm?;
+        let waits = self.storms.behind.get(&storm)?.contains(&id);
+        self.under_way(storm).filter(|_| waits)
+    }
+
     fn is_under_way(&self, storm: DeliveryId) -> bool {
+        self.under_way(storm).is_some()
+    }
+
+    /// Returns a delivery that stands for a part of this storm, and waits for no other that does.
+    fn under_way(&self, storm: DeliveryId) -> Option<DeliveryId> {
         let behind = self.storms.behind.get(&storm);
+        let waits = |id: &DeliveryId| behind.is_some_and(|behind| behind.contains(id));
         let mut generations = self.storms.generations.iter();
-        generations.any(|(id, generation)| {
-            let waits = behind.is_some_and(|behind| behind.contains(id));
-            generation.storm == Some(storm) && !waits
-        })
+        let of_storm = generations.find(|(id, of)| of.storm == Some(storm) && !waits(id));
+        of_storm.map(|(id, _)| *id)
     }
 
     /// A part of a storm has ended: the next that was sent again is due.
