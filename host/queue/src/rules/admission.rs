@@ -7,7 +7,7 @@ use alert_manager_core::alert::{
 };
 use alert_manager_core::plan::Plan;
 
-use crate::model::{NewAlert, NewDelivery, OtherRoutes, Reason, Refused, State, Text};
+use crate::model::{Memory, NewAlert, NewDelivery, OtherRoutes, Reason, Refused, Run, State, Text};
 
 /// The `last_error` of a delivery that no route matched, whose reason is [`Reason::Unrouted`].
 pub(crate) const UNROUTED: &str = "unrouted";

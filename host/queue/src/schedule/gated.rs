@@ -74,7 +74,8 @@ impl Scheduler {
     /// theirs. Returns false if it is such a one itself.
     fn update(&mut self, lease: Lease, message: &GateName, now: Ticks) -> bool {
         let id = lease.id;
-        let is_latest = self.gates.ask_update(id, lease.number, message);
+        let decided = self.storms.update_of(id);
+        let is_latest = self.gates.ask_update(id, lease.number, message, decided);
         self.has_update_of(id, message);
         if is_latest {
             for (_, earlier) in self.gates.waiting_at(message) {

@@ -27,6 +27,7 @@ use line::Line;
 use waiting::Group;
 
 pub(super) use status::GateState;
+pub(super) use updates::number_of;
 
 /// How long a token is reserved for the delivery whose turn it is, in milliseconds; also how long a token is kept for a critical
 /// delivery that is about to wait for it.

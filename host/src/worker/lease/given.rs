@@ -59,15 +59,19 @@ fn late_why(step: &Step, recorded: &[Entry], is_late: bool, was_down: bool) -> O
 }
 
 fn reason(step: &Step, was_down: bool) -> String {
-    if let Some((_, gate)) = &step.parked {
-        return format!("it waited for a rate limit ({gate})");
-    }
     if let Some(dependency) = step.waits_for.first() {
         return match dependency {
             Dependency::Origin(origin) => format!("{origin} did not answer"),
             Dependency::Slack => "Slack did not answer".to_owned(),
             Dependency::SlackChannel(channel) => format!("Slack refused the channel {channel}"),
             Dependency::Handler(handler) => format!("the handler {handler} was paused"),
+        };
+    }
+    // A step that was parked fails without a try only if its handler is not loaded.
+    if let Some((_, gate)) = &step.parked {
+        return match step.not_before {
+            Some(_) => format!("the handler {} was not loaded", step.handler),
+            None => format!("it waited for a rate limit ({gate})"),
         };
     }
     if let Some(why) = &step.late_why {
@@ -164,11 +168,17 @@ mod tests {
             step.waits_for = vec![dependency];
             assert_eq!(why(&step, true), expected);
         }
+        step.waits_for.clear();
         step.parked = Some((Timestamp::UNIX_EPOCH, "slack channel alerts".to_owned()));
         assert_eq!(
             why(&step, true),
             "it waited for a rate limit (slack channel alerts)"
         );
+        // What it waited for after that is what delays it now.
+        step.not_before = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(why(&step, true), "the handler notify was not loaded");
+        step.waits_for = vec![Dependency::Handler("notify".to_owned())];
+        assert_eq!(why(&step, true), "the handler notify was paused");
     }
 
     #[test]
