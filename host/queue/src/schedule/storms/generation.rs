@@ -79,7 +79,7 @@ impl Scheduler {
         let mut all = pool
             .map(|pool| std::mem::take(&mut pool.eligible))
             .unwrap_or_default();
-        // The tokens of a gate are reserved for the one whose turn it is.
+        // The tokens of a gate are reserved for the one that is next.
         let representative = match all.first() {
             Some(oldest) if !has_turn => *oldest,
             _ => next,

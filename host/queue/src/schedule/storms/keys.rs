@@ -20,6 +20,10 @@ pub(in crate::schedule) struct InStorm {
 }
 
 impl InStorm {
+    pub(in crate::schedule) fn belongs_to_storm(&self) -> bool {
+        self.storm.is_some()
+    }
+
     pub(in crate::schedule) fn set_clean(&mut self, is_clean: bool) {
         self.is_clean = is_clean;
     }
