@@ -33,10 +33,11 @@ impl<T: Txn> Work<'_, '_, T> {
             return Ok(candidate);
         }
         let known = self.known(event)?;
-        if known.occurrence != Some(event.occurrence) {
+        let is_current = known.occurrence == Some(event.occurrence);
+        let Some(firing) = known.firing.as_ref().filter(|_| is_current) else {
             return Ok(candidate);
-        }
-        let runs = new.earlier_runs(&known.firing_memory(), &plan.route);
+        };
+        let runs = new.earlier_runs(&firing.memory, &plan.route);
         let resolved = known.resolved.as_ref();
         let has_resolved =
             resolved.is_some_and(|kept| !new.earlier_runs(&kept.memory, &plan.route).is_empty());
