@@ -99,7 +99,7 @@ impl Met {
     /// Returns true if the step was woken because this dependency answered again, and failed for it nevertheless: it then waits
     /// until its own time, because a dependency that answers only some requests must not wake all steps each time. A step that
     /// was the probe keeps waiting with the others.
-    fn in_vain(&self, dependency: &Dependency) -> bool {
+    fn was_woken_by(&self, dependency: &Dependency) -> bool {
         let mut woken = self.woken.iter();
         woken.any(|(back, wake)| back == dependency && *wake == Wake::All)
     }
@@ -144,7 +144,7 @@ pub(super) fn actor_ended(
         step.waits_for = waits_for;
     } else if step.not_before.is_some() {
         step.waits_for = waits_for;
-        step.waits_for.retain(|d| !met.in_vain(d));
+        step.waits_for.retain(|d| !met.was_woken_by(d));
     }
 }
 

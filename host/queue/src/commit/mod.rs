@@ -6,6 +6,7 @@ mod accept;
 mod alarms;
 mod answer;
 mod bulk;
+mod candidate;
 mod committer;
 mod deaths;
 mod failing;

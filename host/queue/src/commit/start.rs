@@ -328,7 +328,7 @@ impl<S: Store> Committer<S> {
             died.extend(work.found_dead(outcome.id)?);
         }
         for (of, next) in orphans {
-            if work.has_told(*of)? {
+            if work.has_actor_effect(*of)? {
                 work.settle_members(*of, None, Reason::Coalesced);
             } else {
                 work.leave_in_doubt(*of, *next);

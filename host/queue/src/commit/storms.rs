@@ -1,18 +1,14 @@
 //! Storms, as they are stored: a generation is formed in the transaction that leases its representative, and ends in that
 //! which ends it.
 
-use std::sync::Arc;
-
-use alert_manager_core::alert::{Alert, DeliveryId, Event, Labels, Status, Timestamp};
-use alert_manager_core::plan::Plan;
+use alert_manager_core::alert::{Alert, DeliveryId, Event, Labels, Timestamp};
 
 use crate::model::{
-    Candidate, Contents, Described, Formed, Generation, Grant, Lease, Progress, Reason, Row, Run,
-    StandsFor, State, Storm,
+    Contents, Described, Formed, Generation, Grant, Lease, Progress, Reason, Row, StandsFor, State,
+    Storm,
 };
-use crate::rules::admission::Arrival;
 use crate::rules::revive::Reviver;
-use crate::rules::storm::{self, AfterDeath, Mark};
+use crate::rules::storm::{self, AfterDeath, Effects};
 use crate::schedule::{Entrant, Standing};
 use crate::store::{Change, SettleMembers, StoreError, Txn, Wanted};
 
@@ -129,10 +125,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             return Ok(0);
         }
         let stood: Progress = serde_json::from_str(progress).unwrap_or_default();
-        let mark = self.mark_of(id, &stood)?;
+        let effects = self.effects_of(id, &stood)?;
         // Without its storm it is a resolved with its firing, or of a storm that is over: nobody else can stand for it.
         let takes_over = standing.storm.is_some()
-            && storm::after_death(reason, mark, stood.takeovers) == AfterDeath::TakesOver;
+            && storm::after_death(reason, effects, stood.takeovers) == AfterDeath::TakesOver;
         match standing.next.filter(|_| takes_over) {
             Some(next) => {
                 self.pass_on(id, next, &standing, stood.takeovers + 1)?;
@@ -224,10 +220,14 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
     }
 
     /// Returns what may be outside of the server because of a delivery, which is so far.
-    fn mark_of(&mut self, id: DeliveryId, progress: &Progress) -> Result<Mark, StoreError> {
+    fn effects_of(&mut self, id: DeliveryId, progress: &Progress) -> Result<Effects, StoreError> {
         self.flush()?;
         let is_left = self.txn.has_recorded_effect(id)? || storm::is_in_doubt(progress);
-        Ok(if is_left { Mark::Left } else { Mark::None })
+        Ok(if is_left {
+            Effects::Possible
+        } else {
+            Effects::None
+        })
     }
 
     /// Returns the progress of a delivery; nothing if none is stored that can be read.
@@ -237,7 +237,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
     }
 
     /// A delivery is cancelled, and no lease of it is under way: decides what becomes of the others that it stands for. They are
-    /// done if an actor has told somebody, and dead if that is in doubt; else the next stands for them. `progress` is how far
+    /// done if an actor has notified somebody, and dead if that is in doubt; else the next stands for them. `progress` is how far
     /// it is, if that is not stored.
     pub(super) fn cancel_standing(
         &mut self,
@@ -255,10 +255,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             None => self.stored_progress(id)?,
         };
         let stood = stood.unwrap_or_default();
-        if self.has_told(id)? {
+        if self.has_actor_effect(id)? {
             self.settle_members(id, None, Reason::Coalesced);
             self.group.dissolved.push(id);
-        } else if storm::may_have_told(&stood) {
+        } else if storm::may_have_notified(&stood) {
             self.group.dissolved.push(id);
             let event = self.row(id)?.and_then(|row| row.event);
             self.leave_in_doubt(id, next);
@@ -274,10 +274,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         Ok(())
     }
 
-    /// A delivery is cancelled while it runs: what it stands for is told already, or waits until its lease has ended.
+    /// A delivery is cancelled while it runs: what it stands for is done if somebody was notified, or waits until its lease has ended.
     pub(super) fn cancel_running(&mut self, id: DeliveryId) -> Result<(), StoreError> {
         let has_others = self.shared.scheduler.lock().standing(id).is_some();
-        if has_others && self.has_told(id)? {
+        if has_others && self.has_actor_effect(id)? {
             self.settle_members(id, None, Reason::Coalesced);
             self.group.dissolved.push(id);
         }
@@ -285,7 +285,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
     }
 
     /// Returns true if an actor of a delivery has an effect outside the server on record.
-    pub(super) fn has_told(&mut self, id: DeliveryId) -> Result<bool, StoreError> {
+    pub(super) fn has_actor_effect(&mut self, id: DeliveryId) -> Result<bool, StoreError> {
         let Some(row) = self.row(id)? else {
             return Ok(false);
         };
@@ -294,8 +294,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         self.txn.has_effect(id, first_actor)
     }
 
-    /// Nobody knows whether a cancelled delivery has told of what it stood for: all of that is dead, and the next of it stands
-    /// for the others if it is sent again.
+    /// Nobody knows whether a cancelled delivery has notified anybody of what it stood for: all of that is dead, and the next of
+    /// it stands for the others if it is sent again.
     pub(super) fn leave_in_doubt(&mut self, from: DeliveryId, next: DeliveryId) {
         self.rows.remove(&next);
         self.push_of(from, Change::HandOver { from, to: next });
@@ -411,90 +411,6 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             alert: None,
             alert_bytes: 0,
             storm: None,
-        })
-    }
-
-    /// Returns what a new delivery may run as one with; nothing if it runs alone.
-    pub(super) fn candidate(
-        &mut self,
-        new: &Arrival<'_>,
-        plan: &Plan,
-        event: Event,
-    ) -> Result<Option<Candidate>, StoreError> {
-        let no_storm_is_open = self.shared.scheduler.lock().is_calm();
-        let may_belong = plan.storm.is_some() || event.status == Status::Resolved;
-        let new_candidate = |text: &Arc<str>| Candidate {
-            text: Arc::clone(text),
-            event,
-            storm: None,
-            is_counted: false,
-            is_clean: false,
-        };
-        let candidate = plan.storm.as_ref().map(new_candidate);
-        if !may_belong || (no_storm_is_open && event.status == Status::Resolved) {
-            return Ok(candidate);
-        }
-        let known = self.known(event)?;
-        let runs = new.earlier_runs(&known.firing_memory(), &plan.route);
-        let resolved = known.resolved.as_ref();
-        let has_resolved =
-            resolved.is_some_and(|kept| !new.earlier_runs(&kept.memory, &plan.route).is_empty());
-        let storm = match no_storm_is_open {
-            true => None,
-            false => self.open_storm_of(&runs, plan)?,
-        };
-        // A re-send of what fired in a storm, or the end of it, belongs there too, even if storms were switched off since.
-        if let Some(storm) = storm {
-            let candidate = candidate.unwrap_or_else(|| new_candidate(&storm.key.text));
-            return Ok(Some(Candidate {
-                storm: Some(storm.id),
-                is_counted: event.status == Status::Firing || has_resolved,
-                ..candidate
-            }));
-        }
-        // One that people know from a message of its own has its reminder there.
-        match event.status {
-            Status::Firing if self.was_notified_alone(&runs)? => Ok(None),
-            _ => Ok(candidate),
-        }
-    }
-
-    /// Returns the open storm that one of these runs belongs to, if `plan` has its handlers or may be part of a storm.
-    fn open_storm_of(&mut self, runs: &[Run], plan: &Plan) -> Result<Option<Storm>, StoreError> {
-        for run in runs {
-            let Some(id) = self.storm_of(run.delivery)? else {
-                continue;
-            };
-            let scheduler = self.shared.scheduler.lock();
-            let open = scheduler.open_storm(id).cloned();
-            drop(scheduler);
-            let joins =
-                |storm: &Storm| plan.storm.is_some() || *storm.key.pipeline == *plan.handlers;
-            if let Some(storm) = open.filter(joins) {
-                return Ok(Some(storm));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Returns the storm that a delivery belongs to.
-    fn storm_of(&mut self, id: DeliveryId) -> Result<Option<DeliveryId>, StoreError> {
-        if let Some(storm) = self.shared.scheduler.lock().storm_of(id) {
-            return Ok(storm);
-        }
-        Ok(self.row(id)?.and_then(|row| row.storm))
-    }
-
-    /// Returns true if the latest of these runs of a firing is known to have notified people, of that firing alone.
-    fn was_notified_alone(&mut self, runs: &[Run]) -> Result<bool, StoreError> {
-        let Some(latest) = runs.first() else {
-            return Ok(false);
-        };
-        Ok(match self.row(latest.delivery)? {
-            Some(row) if row.storm.is_some() => false,
-            Some(row) if row.state == State::Done => true,
-            Some(row) => self.has_told(row.id)?,
-            None => false,
         })
     }
 

@@ -330,6 +330,9 @@ suite! {
         after_ten_quiet_minutes_a_firing_runs_alone,
         more_than_five_thousand_are_several_generations,
         storms_can_be_switched_off_and_on,
+        reminders_of_what_was_notified_alone_run_alone_and_make_no_storm,
+        what_nobody_was_notified_of_may_be_a_storm_when_it_comes_again,
+        one_that_waits_for_the_end_of_a_generation_says_so,
     ]
     storm_gates: [
         what_is_parked_without_an_effect_runs_as_one,
@@ -344,6 +347,7 @@ suite! {
         representatives_that_wait_at_a_gate_bring_what_they_stand_for,
         what_waits_at_a_gate_runs_as_one_only_if_that_is_stored,
         what_waits_behind_a_generation_at_a_gate_does_so_if_a_turn_cannot_be_stored,
+        an_earlier_generation_does_not_update_a_message_after_a_later_one,
     ]
     storm_members: [
         members_are_done_with_their_representative_and_say_so,
@@ -383,6 +387,9 @@ suite! {
         one_that_was_cancelled_as_the_server_died_leaves_what_it_stood_for_dead,
         a_member_that_is_cancelled_leaves_the_others,
         an_open_member_is_not_sent_again,
+        what_is_sent_again_as_one_and_what_waits_as_one_do_not_wait_for_each_other,
+        what_ends_the_alert_of_a_member_that_was_cancelled_leaves_with_it,
+        what_left_its_storm_is_back_there_if_that_is_not_stored,
     ]
     storm_resolves: [
         what_has_resolved_of_a_storm_runs_as_one_and_counts,
@@ -400,12 +407,17 @@ suite! {
         a_reminder_of_what_fired_in_a_storm_belongs_to_it_and_counts_once,
         what_fires_in_a_storm_runs_as_one_however_late_its_resolved_comes,
         what_waits_with_many_at_a_gate_runs_as_one_however_late_its_resolved_comes,
+        what_resolves_with_other_handlers_runs_with_those,
+        a_late_firing_does_not_run_with_a_resolved_that_has_other_handlers,
+        what_fired_in_a_storm_resolves_there_though_its_configuration_has_changed,
+        what_has_resolved_counts_once_though_it_dies_and_is_sent_again,
     ]
     storm_restarts: [
         a_storm_goes_on_after_a_kill_at_each_step,
         what_came_before_a_kill_counts_after_it,
         what_has_resolved_goes_on_after_a_kill_as_one,
         what_counts_in_a_storm_counts_once_over_a_kill,
+        what_waits_at_a_gate_counts_once_however_often_the_server_is_killed,
     ]
     shared: [
         a_resolved_on_one_server_does_not_overtake_its_firing_on_another,

@@ -325,8 +325,8 @@ impl Progress {
         let actors = self.steps.iter().filter(|step| step.kind == StepKind::Act);
         let mut failed = actors.filter(|step| step.status == StepStatus::Failed);
         failed.find_map(|step| {
-            let gate = step.parked.as_ref().map(|(_, gate)| gate.clone());
-            gate.or_else(|| step.waits_for.first().map(ToString::to_string))
+            let dependency = step.waits_for.first().map(ToString::to_string);
+            dependency.or_else(|| step.parked.as_ref().map(|(_, gate)| gate.clone()))
         })
     }
 
@@ -386,6 +386,18 @@ mod tests {
         let left: Vec<_> = doubts.iter().map(|d| (d.request(), d.attempt)).collect();
         assert_eq!(left, [("a call that was under way", 6)]);
         assert_eq!(step.begin(7), 6);
+    }
+
+    #[test]
+    fn what_an_actor_waited_for_last_is_what_it_waited_for() {
+        let mut progress = Progress::new(&[HandlerName::new("notify")]);
+        let actor = &mut progress.steps[1];
+        actor.status = StepStatus::Failed;
+        actor.parked = Some((Timestamp::UNIX_EPOCH, "slack channel alerts".to_owned()));
+        let gate = Some("slack channel alerts".to_owned());
+        assert_eq!(progress.waited_for(), gate);
+        progress.steps[1].waits_for = vec![Dependency::Slack];
+        assert_eq!(progress.waited_for(), Some(Dependency::Slack.to_string()));
     }
 
     #[test]

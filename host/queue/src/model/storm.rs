@@ -80,6 +80,14 @@ pub(crate) struct Storm {
     pub(crate) last_at: Timestamp,
 }
 
+impl Storm {
+    /// One of its alerts leaves it. What has resolved is some of those that are left.
+    pub(crate) fn leave(&mut self) {
+        self.count = self.count.saturating_sub(1);
+        self.resolved = self.resolved.min(self.count);
+    }
+}
+
 /// What the facts about a generation are made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Generation<'a> {

@@ -6,7 +6,7 @@ use alert_manager_core::gate::{GateAsk, GateName, GateRate, Parked, Pass};
 use crate::model::clock::Ticks;
 use crate::model::{Lease, UpdateOrder};
 
-use super::gates::{Alike, Names, names};
+use super::gates::{Alike, Names, names, number_of};
 use super::turn::Class;
 use super::{Phase, Scheduler};
 
@@ -18,7 +18,7 @@ pub(super) struct AtGate {
     /// All that it has to pass.
     names: Names,
     /// Whose permit it needs if another step of it is due first.
-    then: usize,
+    other_step_handler: usize,
 }
 
 /// When the lease ends under which something is stored.
@@ -74,7 +74,8 @@ impl Scheduler {
     /// theirs. Returns false if it is such a one itself.
     fn update(&mut self, lease: Lease, message: &GateName, now: Ticks) -> bool {
         let id = lease.id;
-        let is_latest = self.gates.ask_update(id, lease.number, message);
+        let decided = self.update_number(id);
+        let is_latest = self.gates.ask_update(id, lease.number, message, decided);
         self.has_update_of(id, message);
         if is_latest {
             for (_, earlier) in self.gates.waiting_at(message) {
@@ -87,6 +88,15 @@ impl Scheduler {
             }
         }
         is_latest
+    }
+
+    /// Returns the number of the updates of what stands for a storm; nothing if it stands for none.
+    fn update_number(&self, id: DeliveryId) -> Option<u64> {
+        let own = self.items[&id].storm.as_ref();
+        // One that had nobody else to stand for is no generation any more after a restart.
+        let belongs = own.is_some_and(|own| own.belongs_to_storm());
+        let number = self.storms.update_of(id);
+        number.or_else(|| belongs.then(|| number_of(id)))
     }
 
     fn has_update_of(&mut self, id: DeliveryId, message: &GateName) {
@@ -172,7 +182,7 @@ impl Scheduler {
         item.at_gate = Some(AtGate {
             gate: parked.gate.name.clone(),
             names: names(&parked.asks),
-            then: due.map_or(item.handler, |(_, handler)| handler),
+            other_step_handler: due.map_or(item.handler, |(_, handler)| handler),
         });
         if let Some((at, _)) = due {
             item.due = at;
@@ -194,11 +204,11 @@ impl Scheduler {
         let (handler, rank) = (item.handler, (item.rank, id));
         if let Some(at) = item.at_gate.take() {
             self.gates.leave(&at.alike(handler), rank);
-            self.move_to(id, at.then);
+            self.move_to(id, at.other_step_handler);
         }
     }
 
-    /// Takes out the parked delivery of a class whose turn it is.
+    /// Takes out the parked delivery of a class that is next.
     pub(super) fn pick_parked(&mut self, class: Class, now: Ticks) -> Option<DeliveryId> {
         let handlers = &self.handlers;
         self.gates.pick(class, now, |handler, priority| {

@@ -5,7 +5,7 @@
 //! and have. So what is looked at for a turn is the front of a few lines, however many deliveries and groups wait: the updates of
 //! ten thousand messages are ten thousand groups, and one line.
 //!
-//! A delivery whose turn it is has its tokens reserved, since it has to be leased first. What it does not use in time is given back.
+//! The delivery that is next has its tokens reserved, since it has to be leased first. What it does not use in time is given back.
 
 mod gate;
 mod line;
@@ -27,15 +27,16 @@ use line::Line;
 use waiting::Group;
 
 pub(super) use status::GateState;
+pub(super) use updates::number_of;
 
-/// How long a token is reserved for the delivery whose turn it is, in milliseconds; also how long a token is kept for a critical
+/// How long a token is reserved for the delivery that is next, in milliseconds; also how long a token is kept for a critical
 /// delivery that is about to wait for it.
 pub(super) const RESERVED_MS: Ticks = 2_000;
 
 /// How many gates there may be before those of messages that nobody waits for are forgotten.
 const GATES_MIN: usize = 256;
 
-/// The gates that a call has to pass. The first is the one that decides whose turn it is.
+/// The gates that a call has to pass. The first is the one that decides which is next.
 pub(super) type Names = Arc<[GateName]>;
 
 /// What waits alike: for a permit of a handler, and for these gates.
@@ -62,10 +63,10 @@ pub(super) struct Gates {
     asleep: BTreeSet<(Ticks, GateName)>,
     /// Groups that wait for one of their further gates.
     asleep_groups: BTreeSet<(Ticks, Alike)>,
-    /// Tokens of leased deliveries whose turn it is.
+    /// Tokens of leased deliveries that were next.
     reserved: BTreeMap<DeliveryId, Kept>,
     /// Critical deliveries that have to wait, but whose lease has not ended yet: nothing less urgent has a token before them.
-    arriving: BTreeMap<DeliveryId, Kept>,
+    about_to_wait: BTreeMap<DeliveryId, Kept>,
     /// The turns between what waits at different gates.
     turns: Turns,
     /// The number of the last update that was asked for.
@@ -92,7 +93,7 @@ impl Gates {
             }
             if gate.rate != ask.rate {
                 gate.set_rate(ask.rate, now);
-                self.rouse(&ask.name);
+                self.wake_groups_at(&ask.name);
             }
         }
     }
@@ -132,7 +133,7 @@ impl Gates {
     /// Lets a call of a leased delivery pass, or has the delivery wait.
     pub(super) fn pass(&mut self, rank: Rank, asks: &[GateAsk], now: Ticks) -> Pass {
         self.expire(now);
-        self.arriving.remove(&rank.1);
+        self.about_to_wait.remove(&rank.1);
         // Another call of it may come first: that one has no part in what is reserved, and asks like any other.
         let is_kept = |kept: &Kept| asks.iter().all(|ask| kept.names.contains(&ask.name));
         if self.reserved.get(&rank.1).is_some_and(is_kept)
@@ -159,7 +160,7 @@ impl Gates {
                 names: names(asks),
                 until: now + RESERVED_MS,
             };
-            self.arriving.insert(rank.1, kept);
+            self.about_to_wait.insert(rank.1, kept);
         }
         Pass::Parked(parked)
     }
@@ -171,7 +172,7 @@ impl Gates {
         if opens_at(&last) > now {
             return Some(last);
         }
-        if self.groups.is_empty() && self.arriving.is_empty() {
+        if self.groups.is_empty() && self.about_to_wait.is_empty() {
             return None;
         }
         let asked = names(asks);
@@ -203,7 +204,7 @@ impl Gates {
     /// Returns true if a critical delivery is about to wait for the same token.
     fn is_held_back(&self, rank: Rank, names: &[GateName], now: Ticks) -> bool {
         rank.0 != Priority::Critical
-            && self.arriving.values().any(|kept| {
+            && self.about_to_wait.values().any(|kept| {
                 kept.until > now
                     && kept.names.iter().any(|name| names.contains(name))
                     && self.opens_at(&kept.names, now) <= now
@@ -240,7 +241,7 @@ impl Gates {
             if let Some(bucket) = gate.and_then(|gate| gate.bucket.as_mut()) {
                 bucket.give_back();
             }
-            self.rouse(name);
+            self.wake_groups_at(name);
         }
     }
 
@@ -260,7 +261,7 @@ impl Gates {
 
     /// Gives back what is kept for a delivery: its lease has ended.
     pub(super) fn end_lease(&mut self, id: DeliveryId) {
-        self.arriving.remove(&id);
+        self.about_to_wait.remove(&id);
         if let Some(kept) = self.reserved.remove(&id) {
             self.give_back(kept.names.iter());
         }

@@ -228,7 +228,7 @@ impl Scheduler {
             && !self.alone.is_on(now)
             && item.due <= now
             && self.handlers[item.handler].may_take(item.rank)
-            && !self.is_stormy(id, now);
+            && !self.waits_for_storm(id, now);
         self.provisional.push(Provisional::Admitted(id));
         if !leasable {
             return None;

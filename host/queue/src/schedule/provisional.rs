@@ -27,6 +27,7 @@ pub(super) enum Provisional {
     LeftStorm {
         storm: DeliveryId,
         count: u64,
+        resolved: u64,
     },
     /// A resolved has left this storm with its firing.
     ResolvedLeft {
@@ -116,7 +117,11 @@ impl Scheduler {
                     self.move_to_storm(id, Some(storm), now);
                 }
                 Provisional::Left(id, of) => self.item(id).phase = Phase::Member { of },
-                Provisional::LeftStorm { storm, count } => self.undo_leaving(storm, count),
+                Provisional::LeftStorm {
+                    storm,
+                    count,
+                    resolved,
+                } => self.undo_leaving(storm, count, resolved),
             }
         }
     }

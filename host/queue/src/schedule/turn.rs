@@ -1,4 +1,4 @@
-//! Whose turn it is among deliveries that wait for the same: for a permit of a handler, or for a token of a gate.
+//! Which is next among deliveries that wait for the same: for a permit of a handler, or for a token of a gate.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ impl Class {
 pub(super) struct Turns(u64);
 
 impl Turns {
-    /// Returns the one whose turn it is. While a critical one waits, nobody has a turn for its age.
+    /// Returns the one that is next. While a critical one waits, nobody has a turn for its age.
     pub(super) fn pick(
         self,
         among: impl IntoIterator<Item = Rank>,

@@ -72,18 +72,8 @@ struct Late {
     was_down: bool,
 }
 
-/// Returns what it has waited for. What made it late first stays the reason, unless it has then waited longer for its turn.
+/// Returns what it has waited for. What made it late stays the reason if it has waited for a shorter time for its turn since.
 fn reason(step: &Step, late: Late) -> String {
-    if let Some((since, gate)) = &step.parked {
-        let waited = Duration::try_from(late.now.duration_since(*since)).unwrap_or_default();
-        match &step.late_why {
-            Some(why) if waited < late.age / 2 => return why.clone(),
-            _ => return format!("it waited for a rate limit ({gate})"),
-        }
-    }
-    if let Some(why) = &step.late_why {
-        return why.clone();
-    }
     if let Some(dependency) = step.waits_for.first() {
         return match dependency {
             Dependency::Origin(origin) => format!("{origin} did not answer"),
@@ -91,6 +81,18 @@ fn reason(step: &Step, late: Late) -> String {
             Dependency::SlackChannel(channel) => format!("Slack refused the channel {channel}"),
             Dependency::Handler(handler) => format!("the handler {handler} was paused"),
         };
+    }
+    if let Some((since, gate)) = &step.parked {
+        let waited = Duration::try_from(late.now.duration_since(*since)).unwrap_or_default();
+        return match (&step.late_why, step.not_before) {
+            // A step that was parked fails without a try only if its handler is not loaded.
+            (_, Some(_)) => format!("the handler {} was not loaded", step.handler),
+            (Some(why), None) if waited < late.age / 2 => why.clone(),
+            _ => format!("it waited for a rate limit ({gate})"),
+        };
+    }
+    if let Some(why) = &step.late_why {
+        return why.clone();
     }
     if step.last_error.is_some() {
         return "an earlier attempt failed".to_owned();
@@ -192,11 +194,17 @@ mod tests {
             step.waits_for = vec![dependency];
             assert_eq!(why(&step, true), expected);
         }
+        step.waits_for.clear();
         step.parked = Some((Timestamp::UNIX_EPOCH, "slack channel alerts".to_owned()));
         assert_eq!(
             why(&step, true),
             "it waited for a rate limit (slack channel alerts)"
         );
+        // What it waited for after that is what delays it now.
+        step.not_before = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(why(&step, true), "the handler notify was not loaded");
+        step.waits_for = vec![Dependency::Handler("notify".to_owned())];
+        assert_eq!(why(&step, true), "the handler notify was paused");
     }
 
     #[test]
@@ -204,8 +212,6 @@ mod tests {
         let held = "Slack refused the channel alerts";
         let mut step = actor();
         step.late_why = Some(held.to_owned());
-        step.waits_for = vec![Dependency::Origin("https://a.example".to_owned())];
-        assert_eq!(late_why(&step, &[], late(false)).unwrap(), held);
         for (parked_at, expected) in [
             (179, held),
             (10, "it waited for a rate limit (slack channel alerts)"),

@@ -76,7 +76,7 @@ impl Lease {
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         let recorded = match self.recorded(number).await {
             Ok(recorded) => Recorded {
-                goes_on: self.leased.progress.steps[index].parked.is_some(),
+                resumes_parked: self.leased.progress.steps[index].parked.is_some(),
                 ..recorded
             },
             Err(error) => return Invoked::not_begun(StepFailure::Host(error.to_string())),

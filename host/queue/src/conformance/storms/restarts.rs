@@ -140,3 +140,29 @@ pub(crate) async fn what_counts_in_a_storm_counts_once_over_a_kill<B: Bench>() {
     assert_eq!((leased.id, fact(&leased, "storm.count")), (reminder, "6"));
     assert_eq!(fact(&leased, "storm.id"), ids[0].to_string());
 }
+
+pub(crate) async fn what_waits_at_a_gate_counts_once_however_often_the_server_is_killed<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    let asks = crate::conformance::gates::post();
+    bench.fill_gate(&asks).await;
+    bench.set_caps(Caps::all(0));
+    let (_, leased) = bench.storm(0..5).await;
+    bench.settled(&leased, Next::Done).await;
+    bench.accept_new(up(4)).await;
+    let resolved = bench.only_lease().await;
+    assert!(!bench.post(&resolved, &asks).await);
+    bench.flush().await;
+    for kill in 0..3 {
+        bench = bench.crash();
+        let resolved = bench.only_lease().await;
+        assert_eq!(fact(&resolved, "storm.resolved"), "1");
+        // The gate starts empty: one passes, and then it waits once more.
+        bench.accept_new(firing(&format!("Fills{kill}"))).await;
+        let fills = bench.lease().await;
+        assert!(bench.post(&fills, &asks).await);
+        assert!(!bench.post(&resolved, &asks).await);
+        bench.flush().await;
+    }
+}

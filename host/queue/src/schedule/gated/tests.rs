@@ -1,4 +1,4 @@
-//! Gates in the schedule: who passes, who waits, and whose turn it is.
+//! Gates in the schedule: what passes, what waits, and what is next.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -1,7 +1,7 @@
 //! Updates of messages: of several that wait for one message, the latest wins.
 //!
 //! Which is the latest is decided by when each was first asked for, because a delivery that resumes makes the call that it was
-//! parked with. The order is stored with the progress of each delivery (`commit/updates.rs`), and so is that a later update was
+//! parked with. What stands for a storm was given the storm's facts before: there it is when these were made that decides. The order is stored with the progress of each delivery (`commit/updates.rs`), and so is that a later update was
 //! sent, before that is on record.
 
 use alert_manager_core::alert::DeliveryId;
@@ -14,19 +14,32 @@ use crate::schedule::turn::Rank;
 use super::gate::{Gate, Standing, Update};
 use super::{GATES_MIN, Gates};
 
+/// Returns the number of what a delivery sends whose content was decided in an earlier process: lower than that of each whose
+/// content was decided later.
+pub(in crate::schedule) fn number_of(id: DeliveryId) -> u64 {
+    id.as_raw().max(0).unsigned_abs()
+}
+
 impl Gates {
     /// Numbers the updates that are asked for from now on higher than this.
     pub(in crate::schedule) fn number_updates_from(&mut self, number: u64) {
         self.updates = self.updates.max(number);
     }
 
-    /// Notes that a delivery asks for an update of a message under a lease. Returns false if it is not the latest: a later one
-    /// waits, or was sent.
+    /// Returns the number of an update whose content was decided just now.
+    pub(in crate::schedule) fn next_update(&mut self, of: DeliveryId) -> u64 {
+        self.updates = (self.updates + 1).max(number_of(of));
+        self.updates
+    }
+
+    /// Notes that a delivery asks for an update of a message under a lease. `decided` is its number, if its content was decided
+    /// before. Returns false if it is not the latest: a later one waits, or was sent.
     pub(in crate::schedule) fn ask_update(
         &mut self,
         id: DeliveryId,
         lease: u32,
         message: &GateName,
+        decided: Option<u64>,
     ) -> bool {
         let Some(gate) = self.gates.get_mut(message) else {
             return true;
@@ -34,13 +47,13 @@ impl Gates {
         let known = gate.updates.get(&id).copied();
         // A later lease makes a call again that has failed; under the same one it is another.
         let own = known.filter(|update| !update.is_answered_under(lease));
-        let number = own.map_or_else(
-            || {
+        let number = match own.map(|update| update.number).max(decided) {
+            Some(number) => number,
+            None => {
                 self.updates += 1;
                 self.updates
-            },
-            |update| update.number,
-        );
+            }
+        };
         let is_outdated = own.is_some_and(|update| update.is_outdated);
         let is_later = |(of, other): (&DeliveryId, &Update)| {
             *of != id && other.standing == Standing::Waits && other.number > number

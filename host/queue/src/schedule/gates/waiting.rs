@@ -1,4 +1,4 @@
-//! What waits at gates, in groups, and whose turn it is.
+//! What waits at gates, in groups, and what of it is next.
 
 use alert_manager_core::alert::{DeliveryId, Priority};
 use alert_manager_core::gate::GateName;
@@ -135,7 +135,7 @@ impl Gates {
     }
 
     /// Wakes what waits for a gate, which may have a token before its time.
-    pub(super) fn rouse(&mut self, name: &GateName) {
+    pub(super) fn wake_groups_at(&mut self, name: &GateName) {
         if let Some(line) = self.lines.get_mut(name)
             && let Some(at) = line.wakes_at.take()
         {
@@ -185,7 +185,7 @@ impl Gates {
         }
     }
 
-    /// Takes out the delivery of a class whose turn it is and whose handler has a permit for it, and reserves its tokens.
+    /// Takes out the delivery of a class that is next and whose handler has a permit for it, and reserves its tokens.
     pub(in crate::schedule) fn pick(
         &mut self,
         class: Class,
@@ -209,7 +209,7 @@ impl Gates {
         Some(rank.1)
     }
 
-    /// Returns whose turn it is: first among what waits at the same gate, then among those.
+    /// Returns what is next: first among what waits at the same gate, then among those.
     fn next(
         &mut self,
         class: Class,
@@ -288,8 +288,8 @@ impl Gates {
         let mut due = line.into_iter().chain(group).chain(reserved).min();
         for name in &self.awake {
             let opens_at = self.opens_at(std::slice::from_ref(name), now);
-            let arriving = self.arriving.values().map(|kept| kept.until);
-            let later = arriving.chain([opens_at]).filter(|at| *at > now);
+            let about_to_wait = self.about_to_wait.values().map(|kept| kept.until);
+            let later = about_to_wait.chain([opens_at]).filter(|at| *at > now);
             due = due.into_iter().chain(later).min();
         }
         due

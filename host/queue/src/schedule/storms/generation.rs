@@ -8,6 +8,7 @@ use alert_manager_core::alert::{DeliveryId, Status, Timestamp};
 use crate::model::clock::Ticks;
 use crate::model::{DESCRIBED_MAX, Described, Formed, MEMBERS_MAX, StandsFor, Storm, StormKey};
 
+use super::super::gates::number_of;
 use super::super::{Entrant, Item, Phase, Provisional, Scheduler};
 use super::keys::{Before, Generation, Open, PoolName};
 
@@ -23,9 +24,9 @@ pub(super) struct Gathered {
 
 /// What belongs to a storm from now on.
 #[derive(Default)]
-struct Belonging {
-    /// What it belonged to before.
-    belonged: Vec<(DeliveryId, Option<DeliveryId>, bool)>,
+struct Changed {
+    /// What it joined to before.
+    joined: Vec<(DeliveryId, Option<DeliveryId>, bool)>,
     /// Storms that something has left, as they were.
     left: Vec<Open>,
     /// Resolved ones that wait behind their firings.
@@ -48,7 +49,22 @@ impl Scheduler {
         if has_turn && let Some(formed) = self.form_at_gate(next, now) {
             return (next, Some(StandsFor::New(formed)));
         }
+        self.number_updates(next);
         (next, is_known.then_some(StandsFor::Known))
+    }
+
+    /// Gives the updates of what stands for a storm their place among those of its message, if it has none.
+    fn number_updates(&mut self, representative: DeliveryId) {
+        let was_leased = self.items[&representative].leases > 0;
+        if let Some(generation) = self.storms.generations.get_mut(&representative)
+            && generation.storm.is_some()
+            && generation.update.is_none()
+        {
+            generation.update = Some(match was_leased {
+                true => number_of(representative),
+                false => self.gates.next_update(representative),
+            });
+        }
     }
 
     fn form_of_pool(
@@ -63,7 +79,7 @@ impl Scheduler {
         let mut all = pool
             .map(|pool| std::mem::take(&mut pool.eligible))
             .unwrap_or_default();
-        // The tokens of a gate are reserved for the one whose turn it is.
+        // The tokens of a gate are reserved for the one that is next.
         let representative = match all.first() {
             Some(oldest) if !has_turn => *oldest,
             _ => next,
@@ -134,11 +150,11 @@ impl Scheduler {
             self.item(*member).phase = Phase::Member { of: representative };
         }
         let open = self.storms.open(id).cloned();
-        let mut change = Belonging::default();
+        let mut change = Changed::default();
         let mut is_new = 0;
         for one in [representative].iter().chain(&members) {
-            is_new += u64::from(self.belong(*one, id, &mut change));
-            self.follow(*one, id, &mut change);
+            is_new += u64::from(self.add_to_storm(*one, id, &mut change));
+            self.add_its_resolved(*one, id, &mut change);
         }
         let all: Vec<_> = [representative]
             .into_iter()
@@ -161,9 +177,10 @@ impl Scheduler {
             storm: Some(id),
             members: members.iter().copied().collect(),
             rank: None,
+            update: Some(self.gates.next_update(representative)),
             before: Some(Box::new(Before {
                 open,
-                belonged: change.belonged,
+                joined: change.joined,
                 merged,
                 left: change.left,
             })),
@@ -182,27 +199,27 @@ impl Scheduler {
     }
 
     /// Notes that a delivery belongs to a storm; returns true if it counts there for the first time.
-    fn belong(&mut self, id: DeliveryId, storm: DeliveryId, change: &mut Belonging) -> bool {
+    fn add_to_storm(&mut self, id: DeliveryId, storm: DeliveryId, change: &mut Changed) -> bool {
         let Some(own) = &mut self.item(id).storm else {
             return false;
         };
         let before = own.storm.replace(storm);
         let was_counted = std::mem::replace(&mut own.is_counted, true);
         let is_known = was_counted && before == Some(storm);
-        change.belonged.push((id, before, was_counted));
+        change.joined.push((id, before, was_counted));
         if let Some(other) = before.filter(|other| *other != storm)
             && let Some(open) = self.storms.open_mut(other)
         {
             if change.left.iter().all(|left| left.storm.id != other) {
                 change.left.push(open.clone());
             }
-            open.storm.count = open.storm.count.saturating_sub(1);
+            open.storm.leave();
         }
         !is_known
     }
 
     /// Notes that what ends a firing belongs to its storm.
-    fn follow(&mut self, firing: DeliveryId, storm: DeliveryId, change: &mut Belonging) {
+    fn add_its_resolved(&mut self, firing: DeliveryId, storm: DeliveryId, change: &mut Changed) {
         let item = &self.items[&firing];
         let Some(line) = self
             .fingerprints
@@ -219,7 +236,7 @@ impl Scheduler {
         for id in ending {
             if let Some(own) = &mut self.item(id).storm {
                 let before = own.storm.replace(storm);
-                change.belonged.push((id, before, own.is_counted));
+                change.joined.push((id, before, own.is_counted));
                 change.resolves.push(id);
             }
         }
@@ -390,6 +407,8 @@ impl Scheduler {
             return;
         };
         generation.members.remove(&to);
+        // The facts are made anew for the next.
+        generation.update = None;
         // One that was cancelled in this transaction goes.
         let items = &mut self.items;
         generation
@@ -437,6 +456,7 @@ impl Scheduler {
             storm,
             members: ids,
             rank: None,
+            update: Some(number_of(of)),
             before: None,
         };
         self.storms.generations.insert(of, generation);

@@ -20,6 +20,10 @@ pub(in crate::schedule) struct InStorm {
 }
 
 impl InStorm {
+    pub(in crate::schedule) fn belongs_to_storm(&self) -> bool {
+        self.storm.is_some()
+    }
+
     pub(in crate::schedule) fn set_clean(&mut self, is_clean: bool) {
         self.is_clean = is_clean;
     }
@@ -53,6 +57,8 @@ pub(super) struct Generation {
     pub(super) members: BTreeSet<DeliveryId>,
     /// The highest priority of its members, and of what waits for them.
     pub(super) rank: Option<Priority>,
+    /// The number of its updates of messages, by when its facts were made; absent until its representative is leased.
+    pub(super) update: Option<u64>,
     /// What was before it, until it is durable.
     pub(super) before: Option<Box<Before>>,
 }
@@ -62,11 +68,11 @@ pub(super) struct Generation {
 pub(super) struct Before {
     /// Its storm, if that was open.
     pub(super) open: Option<Open>,
-    /// To which storms its deliveries belonged, and whether they were counted.
-    pub(super) belonged: Vec<(DeliveryId, Option<DeliveryId>, bool)>,
+    /// To which storms its deliveries joined, and whether they were counted.
+    pub(super) joined: Vec<(DeliveryId, Option<DeliveryId>, bool)>,
     /// Generations that became part of it.
     pub(super) merged: Vec<(DeliveryId, Generation)>,
-    /// The storms that those belonged to.
+    /// The storms that those joined to.
     pub(super) left: Vec<Open>,
 }
 
@@ -97,7 +103,7 @@ pub(in crate::schedule) struct Storms {
 
 impl Storms {
     /// Returns true if no storm is open.
-    pub(super) fn is_calm(&self) -> bool {
+    pub(super) fn has_no_open_storm(&self) -> bool {
         self.open.is_empty()
     }
 
@@ -109,6 +115,11 @@ impl Storms {
     pub(in crate::schedule) fn has_members(&self, id: DeliveryId) -> bool {
         let generation = self.generations.get(&id);
         generation.is_some_and(|of| !of.members.is_empty())
+    }
+
+    /// Returns the number of the updates of what stands for a storm.
+    pub(in crate::schedule) fn update_of(&self, representative: DeliveryId) -> Option<u64> {
+        self.generations.get(&representative)?.update
     }
 
     /// Returns the place of a key.
@@ -229,9 +240,9 @@ impl Storms {
     }
 
     /// A storm that is taken up had its last firing then.
-    pub(super) fn was_stormy(&mut self, id: DeliveryId, last_firing: Ticks) {
+    pub(super) fn restore_last_in_storm(&mut self, id: DeliveryId, last_firing: Ticks) {
         if let Some(open) = self.open.get(&id) {
-            self.keys[open.key].stormy = Some(last_firing);
+            self.keys[open.key].last_in_storm = Some(last_firing);
         }
     }
 

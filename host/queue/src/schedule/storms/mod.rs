@@ -80,7 +80,7 @@ impl Scheduler {
     }
 
     /// Returns true if a delivery is not to be leased the moment it comes: others like it are to run with it.
-    pub(super) fn is_stormy(&self, id: DeliveryId, now: Ticks) -> bool {
+    pub(super) fn waits_for_storm(&self, id: DeliveryId, now: Ticks) -> bool {
         let Some(own) = &self.items[&id].storm else {
             return false;
         };
@@ -159,8 +159,8 @@ impl Scheduler {
     }
 
     /// Returns true if no storm is open.
-    pub(crate) fn is_calm(&self) -> bool {
-        self.storms.is_calm()
+    pub(crate) fn has_no_open_storm(&self) -> bool {
+        self.storms.has_no_open_storm()
     }
 
     /// Returns a storm that is open.
@@ -174,9 +174,10 @@ impl Scheduler {
         let step = Provisional::LeftStorm {
             storm: id,
             count: open.storm.count,
+            resolved: open.storm.resolved,
         };
         if status == Status::Firing {
-            open.storm.count = open.storm.count.saturating_sub(1);
+            open.storm.leave();
         }
         let storm = open.storm.clone();
         self.provisional.push(step);
@@ -227,9 +228,10 @@ impl Scheduler {
         self.wait_again(id, now);
     }
 
-    pub(super) fn undo_leaving(&mut self, storm: DeliveryId, count: u64) {
+    pub(super) fn undo_leaving(&mut self, storm: DeliveryId, count: u64, resolved: u64) {
         if let Some(open) = self.storms.open_mut(storm) {
             open.storm.count = count;
+            open.storm.resolved = resolved;
         }
     }
 
@@ -255,7 +257,7 @@ impl Scheduler {
         }
     }
 
-    /// Storms that are over could not be closed.
+    /// Has the storms looked at again, because those that are over could not be closed.
     pub(crate) fn look_at_storms(&mut self, now: Ticks) {
         self.storms.look(now);
     }
@@ -317,10 +319,10 @@ impl Scheduler {
             .and_then(|name| self.storms.pool(name));
         let is_eligible =
             pool.is_some_and(|pool| pool.running.is_none() && pool.eligible.contains(&firing));
-        let is_stormy = own.storm.is_some() || self.storms.is_in_storm(own.key, now);
+        let is_in_storm = own.storm.is_some() || self.storms.is_in_storm(own.key, now);
         let is_late = now - item.since > ticks(LATE);
         let is_alike = item.pipeline == self.items[&resolved].pipeline;
-        if !(is_its_firing && is_alike && is_eligible && is_late && !is_stormy)
+        if !(is_its_firing && is_alike && is_eligible && is_late && !is_in_storm)
             || self.waits_with_many(firing)
         {
             return None;
@@ -333,6 +335,7 @@ impl Scheduler {
             storm: None,
             members: [firing].into(),
             rank: None,
+            update: None,
             before: None,
         };
         self.storms.generations.insert(resolved, generation);

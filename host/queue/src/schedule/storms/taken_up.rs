@@ -28,6 +28,7 @@ impl Scheduler {
             storm,
             members: BTreeSet::new(),
             rank: None,
+            update: None,
             before: None,
         });
         generation.members.insert(id);
@@ -43,7 +44,7 @@ impl Scheduler {
     ) {
         let id = storm.id;
         self.storms.put(storm, opened, last);
-        self.storms.was_stormy(id, firing);
+        self.storms.restore_last_in_storm(id, firing);
     }
 
     /// All that the store had is taken in: what belongs together is put together.
@@ -75,7 +76,7 @@ impl Scheduler {
 
     fn restore_generation(&mut self, representative: DeliveryId, now: Ticks) {
         let Some(item) = self.items.get(&representative) else {
-            return self.release(representative, now);
+            return;
         };
         let fingerprint = item.fingerprint;
         let own = item.storm.as_ref().and_then(|own| own.storm);
@@ -112,17 +113,5 @@ impl Scheduler {
             self.wait_again(representative, now);
         }
         self.rank_representative(representative, now);
-    }
-
-    /// Members without a representative run by themselves.
-    fn release(&mut self, representative: DeliveryId, now: Ticks) {
-        let generation = self.storms.generations.remove(&representative);
-        for member in generation
-            .into_iter()
-            .flat_map(|generation| generation.members)
-        {
-            self.item(member).phase = Phase::Waiting;
-            self.wait_again(member, now);
-        }
     }
 }

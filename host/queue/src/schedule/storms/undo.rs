@@ -21,7 +21,7 @@ impl Scheduler {
             for open in before.left {
                 self.storms.put_back(open.storm.id, Some(open));
             }
-            for (id, storm, is_counted) in before.belonged {
+            for (id, storm, is_counted) in before.joined {
                 if let Some(own) = &mut self.item(id).storm {
                     own.is_counted = is_counted;
                     own.storm = storm;
