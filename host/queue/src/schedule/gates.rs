@@ -113,7 +113,7 @@ impl Gates {
             }
         }
         for name in changed {
-            self.rouse(&name);
+            self.wake_groups_at(&name);
         }
     }
 
