@@ -6,6 +6,7 @@ mod accept;
 mod alarms;
 mod answer;
 mod bulk;
+mod candidate;
 mod committer;
 mod deaths;
 mod failing;
@@ -19,6 +20,7 @@ mod settle;
 mod shared;
 mod start;
 mod storms;
+mod updates;
 mod urgency;
 mod watched;
 
