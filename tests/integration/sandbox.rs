@@ -259,7 +259,7 @@ async fn what_is_no_handler_is_refused_in_words_for_its_author() {
         b"alert-manager:handler/shell@0.1.1",
     );
     let unknown = load_error(&harness.runtime, &unknown).await.to_string();
-    assert!(unknown.contains("handler/shell@0.1.0"), "{unknown}");
+    assert!(unknown.contains("handler/shell@0.1.1"), "{unknown}");
     let changed = replaced(&whole, b"time-left-ms", b"time-gone-ms");
     let changed = load_error(&harness.runtime, &changed).await.to_string();
     assert!(changed.contains("another wit/handler.wit"), "{changed}");
