@@ -12,6 +12,7 @@ pub mod openapi;
 pub mod process;
 pub mod prometheus;
 pub mod python;
+pub mod raw;
 pub mod server;
 pub mod source;
 pub mod worst_day;

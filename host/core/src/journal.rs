@@ -31,15 +31,35 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub enum CallKind {
     /// `http.send`.
     Http,
-    /// `slack.post`, `slack.update`, `slack.react`.
+    /// `slack.post`, `slack.update`, `slack.react`, `slack.upload`.
     Slack,
     /// All functions of `kv`.
     Kv,
     /// `config.get`.
     Config,
+    /// `history.earlier`.
+    History,
+    /// `timer.after`, `timer.cancel`.
+    Timer,
 }
 
 impl CallKind {
+    /// Every interface whose calls are recorded.
+    pub const ALL: [Self; 6] = [
+        Self::Http,
+        Self::Slack,
+        Self::Kv,
+        Self::Config,
+        Self::History,
+        Self::Timer,
+    ];
+
+    /// Returns true if a change and its record are one transaction, so that no such change is ever in doubt.
+    #[must_use]
+    pub fn is_stored_with_record(self) -> bool {
+        matches!(self, Self::Kv | Self::Timer)
+    }
+
     /// Returns the interface's name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -48,6 +68,8 @@ impl CallKind {
             Self::Slack => "slack",
             Self::Kv => "kv",
             Self::Config => "config",
+            Self::History => "history",
+            Self::Timer => "timer",
         }
     }
 }

@@ -17,10 +17,12 @@ wasmtime::component::bindgen!({
     additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
 });
 
-pub(crate) use self::alert_manager::handler::{config, http, kv, log, slack, types};
+pub(crate) use self::alert_manager::handler::{
+    config, history, http, kv, log, slack, timer, types,
+};
 pub(crate) use self::exports::alert_manager::handler::hooks;
 
 /// The version of the contract that this server implements.
-pub(crate) const CONTRACT_VERSION: &str = "0.1.0";
+pub(crate) const CONTRACT_VERSION: &str = "0.1.1";
 /// The contract's package.
 pub(crate) const CONTRACT_PACKAGE: &str = "alert-manager:handler";

@@ -38,8 +38,6 @@ use alert_manager_core::journal::{CallKind, CallName};
 pub(super) trait HostCall: Sized + Send {
     /// The interface, for counts and records.
     const KIND: CallKind;
-    /// True if an effect and its record are committed in one transaction, so that no effect can happen without a record.
-    const COMMITS_WITH_RECORD: bool = false;
     /// The reply to the guest, which is also what is recorded.
     type Reply: Serialize + DeserializeOwned + Send;
     /// Why the call fails before it is made.
@@ -260,7 +258,7 @@ impl HostContext {
         if plan.changes {
             self.replay.go_live();
         }
-        let leaves_doubt = plan.changes && !C::COMMITS_WITH_RECORD;
+        let leaves_doubt = plan.changes && !C::KIND.is_stored_with_record();
         if leaves_doubt && let Err(why) = self.note(plan).await? {
             return Ok(unrecordable(why));
         }

@@ -32,14 +32,24 @@ const KV_CALLS: CallsMax = CallsMax {
     limit: LimitName::KvCalls,
     of: |limits| limits.kv_calls_max,
 };
+const HISTORY_CALLS: CallsMax = CallsMax {
+    limit: LimitName::HistoryCalls,
+    of: |limits| limits.history_calls_max,
+};
+const TIMER_CALLS: CallsMax = CallsMax {
+    limit: LimitName::TimerCalls,
+    of: |limits| limits.timer_calls_max,
+};
 
 /// Every interface of the contract.
 #[rustfmt::skip]
-pub(crate) const INTERFACES: [Interface; 6] = [
+pub(crate) const INTERFACES: [Interface; 8] = [
     Interface { name: "types", kind: None, calls_max: None },
     Interface { name: "log", kind: None, calls_max: None },
     Interface { name: "config", kind: Some(CallKind::Config), calls_max: None },
     Interface { name: "http", kind: Some(CallKind::Http), calls_max: Some(HTTP_CALLS) },
     Interface { name: "slack", kind: Some(CallKind::Slack), calls_max: Some(SLACK_CALLS) },
     Interface { name: "kv", kind: Some(CallKind::Kv), calls_max: Some(KV_CALLS) },
+    Interface { name: "history", kind: Some(CallKind::History), calls_max: Some(HISTORY_CALLS) },
+    Interface { name: "timer", kind: Some(CallKind::Timer), calls_max: Some(TIMER_CALLS) },
 ];

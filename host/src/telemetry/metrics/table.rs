@@ -110,14 +110,7 @@ fn priorities() -> Vec<&'static str> {
 }
 
 fn interfaces() -> Vec<&'static str> {
-    [
-        CallKind::Http,
-        CallKind::Slack,
-        CallKind::Kv,
-        CallKind::Config,
-    ]
-    .map(CallKind::as_str)
-    .into()
+    CallKind::ALL.map(CallKind::as_str).into()
 }
 
 /// A type of collectors.

@@ -8,7 +8,7 @@ use handler_sdk::bindings::{self, alert_manager, exports};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
-use alert_manager::handler::{config, http, kv, log, slack, types::Retry};
+use alert_manager::handler::{config, history, http, kv, log, slack, timer, types::Retry};
 use exports::alert_manager::handler::hooks::{
     Alert, Call, Description, Enrichment, Failure, Guest, Labels,
 };
@@ -134,6 +134,16 @@ fn perform(call: &Call, line: &str, last: &mut String) -> Result<String, Failure
         "update" => keep(slack::update(last, &message("", rest, None)), last),
         "reference" => last.clone(),
         "react" => format!("{:?}", slack::react(last, rest)),
+        "upload" => format!(
+            "{:?}",
+            slack::upload(&slack::File {
+                name: first.into(),
+                title: "A picture".into(),
+                media_type: "image/png".into(),
+                data: vec![1, 2, 3],
+                key: None,
+            })
+        ),
         "ref" => {
             rest.clone_into(last);
             "kept".into()
@@ -146,6 +156,18 @@ fn perform(call: &Call, line: &str, last: &mut String) -> Result<String, Failure
             kv::increment(first, second.parse().unwrap_or(1), None)
         ),
         "remove" => format!("{:?}", kv::remove(first)),
+        // `earlier SECONDS LABEL,LABEL`
+        "earlier" => {
+            let same: Vec<String> = second.split(',').filter(|l| !l.is_empty()).map(Into::into).collect();
+            format!("{:?}", history::earlier(&same, first.parse().unwrap_or_default()))
+        }
+        // `timer KEY SECONDS NAME=VALUE`
+        "timer" => {
+            let (delay, fact) = second.split_once(' ').unwrap_or((second, ""));
+            let facts: Labels = fact.split_once('=').map(|(n, v)| (n.into(), v.into())).into_iter().collect();
+            format!("{:?}", timer::after(first, delay.parse().unwrap_or_default(), &facts))
+        }
+        "cancel-timer" => format!("{:?}", timer::cancel(first)),
         "config" => format!("{:?}", config::get(first)),
         "log" => {
             log::write(log::Level::Warn, rest, &[("field".into(), "value".into())]);

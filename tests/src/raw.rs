@@ -3,6 +3,12 @@
 //! A language's runtime checks what its author hands over. These speak the canonical ABI in raw bytes, so that they
 //! can say what no language would.
 
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "what a test writes by hand is encoded, or the test fails"
+)]
+
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -11,6 +17,11 @@ const WORLDS: &str = "
 world quiet { export hooks; }
 world hosted { import http; import slack; import kv; import config; import log; export hooks; }
 ";
+
+/// The contract of this server.
+const CURRENT: &str = include_str!("../../wit/handler.wit");
+/// The first version of the contract that was released, which never changes.
+const FROZEN_0_1_0: &str = include_str!("../fixtures/wit/v0_1_0/handler.wit");
 
 /// WASI's parts, as far as these components call them.
 const WASI: &str = "
@@ -35,30 +46,30 @@ package wasi:random@0.2.0 {
 const NOTHING: &str = "(i32.const 512)";
 
 /// A core module's parts that differ; the rest behaves.
-pub(crate) struct Core {
+pub struct Core {
     /// Imports.
-    pub(crate) imports: &'static str,
+    pub imports: &'static str,
     /// In pages, as WAT has it: least and most.
-    pub(crate) memory: &'static str,
+    pub memory: &'static str,
     /// Bodies, in WAT.
-    pub(crate) describe: &'static str,
-    pub(crate) enrich: &'static str,
-    pub(crate) act: &'static str,
+    pub describe: &'static str,
+    pub enrich: &'static str,
+    pub act: &'static str,
     /// `$align`, `$len` and `$old` are given.
-    pub(crate) realloc: &'static str,
+    pub realloc: &'static str,
     /// More functions, data, a start.
-    pub(crate) more: &'static str,
+    pub more: &'static str,
 }
 
-impl Default for Core {
-    fn default() -> Self {
-        Self {
-            imports: "",
-            memory: "4",
-            describe: "(i32.const 16)",
-            enrich: NOTHING,
-            act: NOTHING,
-            realloc: "
+impl Core {
+    /// A module that does nothing, and does it well.
+    pub const WELL_BEHAVED: Self = Self {
+        imports: "",
+        memory: "4",
+        describe: "(i32.const 16)",
+        enrich: NOTHING,
+        act: NOTHING,
+        realloc: "
                 (local $at i32)
                 (local.set $at
                     (i32.and
@@ -66,58 +77,99 @@ impl Default for Core {
                         (i32.sub (i32.const 0) (local.get $align))))
                 (global.set $free (i32.add (local.get $at) (local.get $len)))
                 (local.get $at)",
-            more: "",
-        }
+        more: "",
+    };
+}
+
+impl Default for Core {
+    fn default() -> Self {
+        Self::WELL_BEHAVED
     }
 }
 
 /// What the component is built against.
-pub(crate) struct World<'a> {
-    pub(crate) wit: String,
-    pub(crate) name: &'a str,
+pub struct World<'a> {
+    /// The text of its packages.
+    pub wit: String,
+    /// Its name.
+    pub name: &'a str,
 }
 
 impl World<'_> {
     /// The contract as it is.
-    pub(crate) fn real() -> Self {
-        Self {
-            wit: contract(),
-            name: "hosted",
-        }
+    #[must_use]
+    pub fn real() -> Self {
+        Self::with(|wit| wit)
     }
 
     /// The contract, changed.
-    pub(crate) fn with(change: impl FnOnce(String) -> String) -> Self {
+    #[must_use]
+    pub fn with(change: impl FnOnce(String) -> String) -> Self {
         Self {
-            wit: change(contract()),
+            wit: change(format!("{CURRENT}\n{WORLDS}")),
             name: "hosted",
         }
     }
+
+    /// The contract of version 0.1.0.
+    #[must_use]
+    pub fn frozen_0_1_0() -> Self {
+        Self {
+            wit: format!("{FROZEN_0_1_0}\n{WORLDS}"),
+            name: "hosted",
+        }
+    }
+
+    /// Returns the version that its package has.
+    fn version(&self) -> &str {
+        let package = self
+            .wit
+            .lines()
+            .find_map(|line| line.strip_prefix("package "));
+        let version = package.and_then(|package| package.split_once('@'));
+        version
+            .expect("a package with a version")
+            .1
+            .trim_end_matches(';')
+    }
 }
 
-fn contract() -> String {
-    format!("{}\n{WORLDS}", include_str!("../../wit/handler.wit"))
+/// Returns the version of this server's contract.
+#[must_use]
+pub fn current_version() -> String {
+    World::real().version().to_owned()
 }
 
 /// Wraps a core module as the handler `name`.
-pub(crate) fn component(name: &str, core: &Core) -> Vec<u8> {
-    encode(&World::real(), &wat(&module(name, core, "0.1.0")))
+#[must_use]
+pub fn component(name: &str, core: &Core) -> Vec<u8> {
+    component_of(&World::real(), name, core)
+}
+
+/// Wraps a core module as the handler `name` of this world.
+#[must_use]
+pub fn component_of(world: &World<'_>, name: &str, core: &Core) -> Vec<u8> {
+    encode(world, &wat(&module(name, core, world.version())))
 }
 
 /// Wraps a core module that imports parts of WASI too.
-pub(crate) fn with_wasi(name: &str, core: &Core) -> Vec<u8> {
+#[must_use]
+pub fn with_wasi(name: &str, core: &Core) -> Vec<u8> {
     let world = "
         import wasi:io/poll@0.2.0;
         import wasi:clocks/monotonic-clock@0.2.0;
         import wasi:random/random@0.2.0;
         export hooks;";
-    let wit = format!("{}\nworld wild {{ {world} }}\n{WASI}", contract());
-    let world = World { wit, name: "wild" };
-    encode(&world, &wat(&module(name, core, "0.1.0")))
+    let world = World {
+        name: "wild",
+        ..World::with(|wit| format!("{wit}\nworld wild {{ {world} }}\n{WASI}"))
+    };
+    component_of(&world, name, core)
 }
 
 /// Returns a component of another world whose code is never reached.
-pub(crate) fn dummy(world: &World<'_>) -> Vec<u8> {
+#[must_use]
+pub fn dummy(world: &World<'_>) -> Vec<u8> {
     let (resolve, id) = resolve(world);
     let core = wit_component::dummy_module(
         &resolve,
@@ -128,7 +180,8 @@ pub(crate) fn dummy(world: &World<'_>) -> Vec<u8> {
 }
 
 /// Translates WAT, of a core module or of a component.
-pub(crate) fn wat(text: &str) -> Vec<u8> {
+#[must_use]
+pub fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
@@ -194,7 +247,7 @@ fn module(name: &str, core: &Core, version: &str) -> String {
 }
 
 /// Appends a section to a component: what comes after its exports is loaded with it.
-pub(crate) fn append(component: &mut Vec<u8>, section: Section, content: &[u8]) {
+pub fn append(component: &mut Vec<u8>, section: Section, content: &[u8]) {
     component.push(section as u8);
     component.extend(leb(content.len()));
     component.extend(content);
@@ -202,13 +255,14 @@ pub(crate) fn append(component: &mut Vec<u8>, section: Section, content: &[u8]) 
 
 /// Sections of a component, by their numbers in its binary format.
 #[derive(Clone, Copy)]
-pub(crate) enum Section {
+pub enum Section {
     CoreModule = 1,
     CoreInstance = 2,
 }
 
 /// Returns a section that instantiates the module `index`, `count` times, with no arguments.
-pub(crate) fn instances(index: usize, count: usize) -> Vec<u8> {
+#[must_use]
+pub fn instances(index: usize, count: usize) -> Vec<u8> {
     let mut content = leb(count);
     for _ in 0..count {
         content.push(0);
