@@ -28,6 +28,7 @@ from handler_sdk.log import Level
 
 T = TypeVar("T")
 
+_NO_FILES = "A component has no files: read them at the top of the module, which is built in, or use a setting."
 _KINDS = {
     "Denied": ErrorKind.DENIED,
     "Invalid": ErrorKind.INVALID,
@@ -94,8 +95,6 @@ def _hook(wit: Wit, run: Callable[[], T]) -> T:
 
 def _end(error: BaseException) -> NoReturn:
     """Writes the traceback of the author's part and ends the instance, which the host counts as a crash."""
-    if isinstance(error, FileNotFoundError):
-        error.add_note("A component has no files: read them at the top of the module, which is built in, or use a setting.")
     report = traceback.TracebackException.from_exception(error)
     chained: traceback.TracebackException | None = report
     while chained is not None:
@@ -106,6 +105,8 @@ def _end(error: BaseException) -> NoReturn:
         chained = chained.__cause__ or chained.__context__
     sys.stdout.flush()
     sys.stderr.write("".join(report.format()))
+    if isinstance(error, FileNotFoundError):
+        sys.stderr.write(f"{_NO_FILES}\n")
     sys.stderr.flush()
     os.abort()
 
