@@ -62,21 +62,21 @@ def optional_text(value: object, what: str) -> str | None:
     return None if value is None else text(value, what)
 
 
-def pairs(value: object, what: str, place: str | None = None) -> dict[str, str]:
-    """Returns names with texts, from a mapping of text to text."""
+def facts(value: object, whose: str, place: str | None = None) -> dict[str, str]:
+    """Returns facts: names with texts."""
     if not isinstance(value, Mapping):
-        raise mistake(f"{what} is {kind(value)}, not a dict of str to str", place)
+        raise mistake(f"the facts of {whose} are {kind(value)}, not a dict of str to str", place)
     checked = {}
     for name, entry in value.items():
-        name = text(name, f"a name in {what}", place)
-        checked[name] = text(entry, f"{what}[{name!r}]", place)
+        name = text(name, f"the name of a fact of {whose}", place)
+        checked[name] = text(entry, f"the fact `{name}` of {whose}", place)
     return checked
 
 
 def texts(value: object, what: str, place: str | None = None) -> list[str]:
     """Returns a list of texts. A single text is not taken for the list of its letters."""
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        remedy = ": write [value]" if isinstance(value, str) else ""
+        remedy = f': write ["{value[:40]}"]' if isinstance(value, str) else ""
         raise mistake(f"{what} is {kind(value)}, not a list of str{remedy}", place)
     return [text(entry, f"{what}[{index}]", place) for index, entry in enumerate(value)]
 

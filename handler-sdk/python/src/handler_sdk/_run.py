@@ -145,10 +145,10 @@ def enrich(handler: type[Handler], cx: Context, alert: Alert, so_far: Enrichment
         if added is None:
             remedy = ": end it with `return Enrichment()` if there is nothing to add"
         raise _check.mistake(f"`enrich` returned {_check.kind(added)}, not an Enrichment{remedy or _awaited(added)}", place)
-    facts = _check.pairs(added.facts, "the facts of `enrich`", place)
+    facts = _check.facts(added.facts, "`enrich`", place)
     if not isinstance(added.blocks, Sequence) or isinstance(added.blocks, str | bytes):
-        raise _check.mistake(f"the blocks of `enrich` are {_check.kind(added.blocks)}, not a list of blocks", place)
-    blocks = [_block(block, f"the blocks of `enrich`[{index}]", place) for index, block in enumerate(added.blocks)]
+        raise _check.mistake(f"Enrichment.blocks is {_check.kind(added.blocks)}, not a list of blocks", place)
+    blocks = [_block(block, f"Enrichment.blocks[{index}]", place) for index, block in enumerate(added.blocks)]
     return Enrichment(facts, blocks)
 
 
@@ -167,7 +167,7 @@ def act(handler: type[Handler], cx: Context, alert: Alert, found: Enrichment) ->
         raise _check.mistake(f"`{name}` returned None, not facts (a dict of str to str): {remedy}", place)
     if inspect.isawaitable(facts):
         raise _check.mistake(f"`{name}` returned {_check.kind(facts)}, not facts (a dict of str to str){_awaited(facts)}", place)
-    return _check.pairs(facts, f"the facts of `{name}`", place)
+    return _check.facts(facts, f"`{name}`", place)
 
 
 def _block(block: Any, what: str, place: str) -> Any:

@@ -14,10 +14,11 @@ from handler_sdk import _check
 from handler_sdk.durations import duration_text, parse_duration
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class Setting(Generic[T]):
+class Setting(Generic[T_co]):
     """One setting of a handler: `handlers.NAME.config.SETTING`, or a route's `config`.
 
     Declared in `Description.settings` and read with `cx.setting`, which returns the operator's value, or the default, or
@@ -31,7 +32,7 @@ class Setting(Generic[T]):
     name: str
     kind: str
     about: str
-    read: Callable[[str], T]
+    read: Callable[[str], T_co]
     """Reads the operator's text; raises `ValueError` if it is not of the setting's kind."""
     default_text: str | None = None
     is_required: bool = False
@@ -107,7 +108,8 @@ class Setting(Generic[T]):
         """Returns a setting with the name of a credential, or empty for none: `check` verifies that it is granted."""
         return _setting("string", name, about, str, refers_to="credential")
 
-    def default(self, value: T) -> SureSetting[T]:
+    # A setting is covariant, so that `cx.setting` infers its type; no value is ever put into it after it was made.
+    def default(self, value: T_co) -> SureSetting[T_co]:  # type: ignore[misc]
         """Sets the default."""
         text = _written(value, f"the default of the setting `{self.name}`")
         try:
@@ -116,11 +118,11 @@ class Setting(Generic[T]):
             raise _check.mistake(f"the default of the setting `{self.name}` is `{text}`: {error}") from None
         return self._sure(default_text=text)
 
-    def required(self) -> SureSetting[T]:
+    def required(self) -> SureSetting[T_co]:
         """Makes it required: `check` rejects a configuration that does not set it."""
         return self._sure(is_required=True)
 
-    def _sure(self, **changes: Any) -> SureSetting[T]:
+    def _sure(self, **changes: Any) -> SureSetting[T_co]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return SureSetting(**{**values, **changes})
 
@@ -137,7 +139,7 @@ class Setting(Generic[T]):
         return entry
 
 
-class SureSetting(Setting[T]):
+class SureSetting(Setting[T_co]):
     """A setting that always has a value: it has a default, or the operator has to set it."""
 
 

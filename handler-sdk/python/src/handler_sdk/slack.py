@@ -169,7 +169,7 @@ def _message(
 
     markup = text if isinstance(text, Mrkdwn) else Mrkdwn(_check.text(text, "`text` of `cx.slack`"))
     if blocks is not None and not isinstance(blocks, Blocks):
-        raise _check.mistake(f"`blocks` of `cx.slack` is {_check.kind(blocks)}, not Blocks")
+        raise _check.mistake(f"`blocks` of `cx.slack` is {_check.kind(blocks)}, not Blocks: build it with Blocks()")
     return SlackMessage(
         channel=channel,
         text=truncate(markup.markup, text_chars_max),
