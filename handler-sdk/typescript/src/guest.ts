@@ -2,16 +2,16 @@
  * What a component exports. Authors do not use this module: `alert-manager build` generates a file that does.
  *
  * ```js
- * import { exportHooks } from "handler-sdk/guest"; // first: it puts the globals in place
  * import * as config from "alert-manager:handler/config@0.1.1";
  * import * as log from "alert-manager:handler/log@0.1.1";
  * import * as slack from "alert-manager:handler/slack@0.1.1";
- * import * as author from "../../../src/handler.ts";
- * export const hooks = exportHooks(author, { config, log, slack }, "src/handler.ts");
+ * import { exportHooks } from "handler-sdk/guest";
+ * export const hooks = exportHooks(() => require("../../../src/handler.ts"), { config, log, slack }, "src/handler.ts");
  * ```
  *
- * The last line of the bundle is `globalThis.handlerSourceMap = MAP;` with esbuild's source map of the bundle (without the
- * sources' text), so that errors name the author's file and line.
+ * The author's module is required, not imported, so that it is evaluated after the globals are in place, and so that an error
+ * in it names the author's line. The first line of the bundle is `globalThis.handlerSourceMap = MAP;` with esbuild's source map
+ * of the lines after it, without the sources' text.
  */
 
 import { MisuseError } from "./check.ts";
@@ -19,13 +19,17 @@ import { NEEDS } from "./context.ts";
 import { beginStep, installGlobals } from "./globals.ts";
 import { isHandler, type Handler } from "./handler.ts";
 import * as run from "./run.ts";
+import { traceOf } from "./stack.ts";
 import type { Hooks, Imports, WireAlert, WireCall, WireEnrichment } from "./wire.ts";
 
 installGlobals();
 
-/** Returns the component's exports for the handler of the author's module. `imports` has what the component's world imports. */
-export function exportHooks(module: Readonly<Record<string, unknown>>, imports: Imports, main: string): Hooks {
-  const handler = theHandler(module, main);
+/**
+ * Returns the component's exports for the handler of the author's module, which `load` evaluates. `imports` has what the
+ * component's world imports, `main` is the module's file.
+ */
+export function exportHooks(load: () => Readonly<Record<string, unknown>>, imports: Imports, main: string): Hooks {
+  const handler = theHandler(evaluated(load), main);
   const step = (call: WireCall, alert: WireAlert, found: WireEnrichment, name: string): run.Step => {
     beginStep(imports.log, [call.deliveryId, alert.fingerprint, alert.status, name].join("\n"));
     return { handler, imports, call, alert, found };
@@ -35,6 +39,17 @@ export function exportHooks(module: Readonly<Record<string, unknown>>, imports: 
     enrich: (call, alert, soFar) => run.enrich(step(call, alert, soFar, "enrich")),
     act: (call, alert, found) => run.act(step(call, alert, found, "act")),
   };
+}
+
+/** Evaluates the author's module: what it throws is an error of the build, which has only the message. */
+function evaluated(load: () => Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  try {
+    return load();
+  } catch (error) {
+    const [place] = traceOf(error);
+    const why = run.explained(error);
+    throw new MisuseError(`${why}${place === undefined ? "" : `, ${place}`}, while the module was loaded; this runs once, when it is built`);
+  }
 }
 
 /** Returns the one handler of a module, after a check of its form. A mistake is an error of the build. */

@@ -122,14 +122,20 @@ function permanently(message: string): StepFailure {
  * message and its stack name the author's file and line; the log has them too.
  */
 function unexpected(error: unknown, method: Method, imports: Imports): Error {
-  const given = error instanceof Error ? `${error.name}: ${error.message}` : `${check.describeValue(error)} was thrown`;
-  const hints = [remedyFor(error) ?? jsonHint(error)].filter((hint) => hint !== undefined);
   const trace = traceOf(error);
-  const message = [given, ...hints].join("; ");
+  const message = explained(error);
   imports.log.write("error", `${method} threw ${message}`, trace.length === 0 ? [] : [["stack", trace.join("\n")]]);
   const trap = new Error(trace[0] === undefined ? message : `${message}, ${trace[0]}`, { cause: error });
   trap.stack = trace.join("\n");
   return trap;
+}
+
+/** Returns what an error says, and what to do about it if that is known. */
+export function explained(error: unknown): string {
+  if (error instanceof check.MisuseError) return error.message;
+  const given = error instanceof Error ? `${error.name}: ${error.message}` : `${check.describeValue(error)} was thrown`;
+  const remedy = remedyFor(error) ?? jsonHint(error);
+  return remedy === undefined ? given : `${given}; ${remedy}`;
 }
 
 /** Returns why a text may be no JSON: it is the body of a response that was no success. */

@@ -1,4 +1,4 @@
-/** Maps a place in a bundle to the author's file, by the bundle's source map. */
+/** Maps places in a bundle to the author's files, by the bundle's source map. */
 
 /** A source map, version 3, as esbuild writes it. */
 export interface SourceMap {
@@ -15,46 +15,60 @@ export interface Place {
   readonly column: number;
 }
 
-const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const COMMA = 0x2c;
+const SEMICOLON = 0x3b;
 
-/** Returns the place in a source file that a place in the bundle was made from; `undefined` if the map has none. */
-export function originalPlace(map: SourceMap, line: number, column: number): Place | undefined {
-  // The fields are relative to those before, the generated column within its line only.
-  let [source, sourceLine, sourceColumn] = [0, 0, 0];
-  let found: Place | undefined;
-  const lines = map.mappings.split(";").slice(0, line);
-  lines.forEach((segments, index) => {
-    let generated = 0;
-    for (const segment of segments === "" ? [] : segments.split(",")) {
-      const [columns = 0, ...rest] = decode(segment);
-      generated += columns;
-      if (rest.length < 3) continue;
-      source += rest[0] ?? 0;
-      sourceLine += rest[1] ?? 0;
-      sourceColumn += rest[2] ?? 0;
-      if (index !== line - 1 || (generated > column - 1 && found !== undefined)) continue;
-      found = { file: tidy(map.sources[source] ?? ""), line: sourceLine + 1, column: sourceColumn + 1 };
+/** For each character its value in base 64. */
+const DIGITS = new Uint8Array(128);
+Array.from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/").forEach((digit, value) => {
+  DIGITS[digit.charCodeAt(0)] = value;
+});
+
+/**
+ * Returns the places in source files that places in the bundle were made from; `undefined` for those that the map does not have.
+ *
+ * The map is read once and to the last line that is asked for, because a handler has little CPU time.
+ */
+export function originalPlaces(map: SourceMap, wanted: readonly Place[]): (Place | undefined)[] {
+  const found: (Place | undefined)[] = wanted.map(() => undefined);
+  const lastLine = Math.max(0, ...wanted.map((place) => place.line));
+  const { mappings } = map;
+  // A segment has the column in the bundle, and relative to the segment before: the source, its line and its column.
+  const fields = [0, 0, 0, 0];
+  let [line, at] = [1, 0];
+  while (at < mappings.length && line <= lastLine) {
+    const isWanted = wanted.some((place) => place.line === line);
+    let next = mappings.charCodeAt(at);
+    fields[0] = 0;
+    while (at < mappings.length && next !== SEMICOLON) {
+      let [field, value, shift] = [0, 0, 0];
+      for (; at < mappings.length; at += 1) {
+        next = mappings.charCodeAt(at);
+        if (next === COMMA || next === SEMICOLON) break;
+        const bits = DIGITS[next] ?? 0;
+        value |= (bits & 31) << shift;
+        shift += 5;
+        if ((bits & 32) !== 0) continue;
+        // The lowest bit is the sign.
+        fields[field] = (fields[field] ?? 0) + ((value & 1) === 1 ? -(value >> 1) : value >> 1);
+        [field, value, shift] = [field + 1, 0, 0];
+      }
+      if (isWanted && field >= 4) keep(map, fields, line, wanted, found);
+      if (next === COMMA) at += 1;
     }
-  });
+    at += 1;
+    line += 1;
+  }
   return found;
 }
 
-/** Decodes one segment: numbers in base 64, of which the lowest bit of the first digit is the sign. */
-function decode(segment: string): number[] {
-  const numbers: number[] = [];
-  let value = 0;
-  let shift = 0;
-  for (const digit of segment) {
-    const bits = DIGITS.indexOf(digit);
-    value += (bits & 31) << shift;
-    if ((bits & 32) !== 0) {
-      shift += 5;
-      continue;
-    }
-    numbers.push((value & 1) === 1 ? -(value >> 1) : value >> 1);
-    [value, shift] = [0, 0];
-  }
-  return numbers;
+/** Keeps a segment for the places of its line at or after it: the last of them counts. */
+function keep(map: SourceMap, fields: readonly number[], line: number, wanted: readonly Place[], found: (Place | undefined)[]): void {
+  const [generated = 0, source = 0, sourceLine = 0, sourceColumn = 0] = fields;
+  wanted.forEach((place, index) => {
+    if (place.line !== line || (generated > place.column - 1 && found[index] !== undefined)) return;
+    found[index] = { file: tidy(map.sources[source] ?? ""), line: sourceLine + 1, column: sourceColumn + 1 };
+  });
 }
 
 /** Returns a file's name relative to the project: the bundle is in a folder below it. */
