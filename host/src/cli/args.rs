@@ -35,6 +35,8 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Build one handler project, or every one below DIR, to .wasm.
     Build(BuildArgs),
+    /// Show what a module is, imports and needs, with the configuration to paste.
+    Inspect(InspectArgs),
     /// Show which routes match an alert, and why.
     Routes(RoutesArgs),
     /// Write a complete, commented configuration for the modules of a folder.
@@ -169,6 +171,16 @@ pub(super) struct BuildArgs {
     /// The folder for the modules; DIR itself if absent.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct InspectArgs {
+    /// The module, a .wasm file. Only its `describe` runs, and every call that it makes is denied.
+    #[arg(value_name = "MODULE")]
+    pub(super) module: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

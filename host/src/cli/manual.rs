@@ -37,6 +37,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &["alert-manager build path/to/handler --out handlers"],
     ),
     (
+        "inspect",
+        &[
+            "alert-manager inspect handlers/slack-notify.wasm",
+            "alert-manager inspect handlers/slack-notify.wasm --json",
+        ],
+    ),
+    (
         "routes",
         &[
             "alert-manager routes alertname=DiskFull severity=critical",
