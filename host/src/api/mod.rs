@@ -9,6 +9,7 @@ mod deliveries;
 mod handlers;
 mod module;
 mod story;
+mod trial;
 mod webhook;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ pub use story::{
     Attempt, AttemptOutcome, Call, JournalEntry, LogLine, Source, Step, StepOutcome, StepTry,
     Story, Trace, Waiting,
 };
+pub use trial::{Kept, Trial, TrialOutcome, TrialRun, Unanswered, Used};
 pub use webhook::{Accepted, Counted, Rejected, Taken};
 
 /// An error response.

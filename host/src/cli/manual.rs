@@ -44,6 +44,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "test",
+        &[
+            "alert-manager test disk-full.wasm --alert alert.json",
+            "alert-manager test disk-full.wasm --alert alert.json --resolve --http answers.yml --config alert-manager.yml",
+        ],
+    ),
+    (
         "routes",
         &[
             "alert-manager routes alertname=DiskFull severity=critical",

@@ -24,6 +24,7 @@ mod retry;
 mod routes;
 mod send;
 mod serve;
+mod test;
 mod watch;
 
 use std::process::ExitCode;
@@ -73,6 +74,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Routes(args) => routes::run(&args),
         Command::Handlers(args) => remote::handlers(&args),
         Command::Channels(args) => channels::run(&args),
