@@ -97,6 +97,7 @@ impl Harness {
             credentials: BTreeMap::new(),
             message_ref_key: [7; 32],
             preview: Arc::new(move |text| shown.lock().push(text.to_owned())),
+            answers: None,
         };
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut options = Options {

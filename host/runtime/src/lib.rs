@@ -35,7 +35,9 @@ pub use modules::registry::Registry;
 pub use modules::serving::{ModuleInfo, Served, Serving};
 pub use modules::source::{Candidate, Content, ModuleSource, Origin, SourceEvent};
 pub use outbound::credential::{Credential, CredentialKind};
-pub use outbound::egress::{HttpClient, Roots, Route, SendError, install_crypto, without_url};
+pub use outbound::egress::{
+    HttpAnswer, HttpAnswers, HttpClient, Roots, Route, SendError, install_crypto, without_url,
+};
 pub use outbound::proxy::{NoProxy, Proxy, ProxyAddress, ProxyUrlError};
 pub use runtime::{Options, Runtime, RuntimeError};
 pub use sandbox::engine::{EngineError, open_page_map};

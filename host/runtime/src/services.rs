@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::outbound::breakers::Breakers;
 use crate::outbound::credential::Credential;
-use crate::outbound::egress::ClientError;
+use crate::outbound::egress::{ClientError, HttpAnswers, HttpClient};
 use crate::outbound::proxy::Proxy;
 use crate::slack::SlackApi;
 use crate::slack::breaker::SlackBreaker;
@@ -28,6 +28,8 @@ pub struct ServiceOptions {
     pub message_ref_key: [u8; 32],
     /// Called with each message that is shown instead of posted.
     pub preview: PreviewSink,
+    /// What answers the requests of handlers if none may leave this process, as when a handler is tried.
+    pub answers: Option<Arc<dyn HttpAnswers>>,
 }
 
 /// The state that survives a reload.
@@ -43,6 +45,8 @@ pub(super) struct Services {
     pub(super) breakers: Arc<Breakers>,
     pub(super) proxy: Option<Arc<Proxy>>,
     pub(super) credentials: BTreeMap<String, Arc<Credential>>,
+    /// The client of every request, if none may leave this process.
+    pub(super) answered: Option<HttpClient>,
 }
 
 impl Services {
@@ -61,6 +65,7 @@ impl Services {
             breakers: lasting.breakers,
             proxy: options.proxy,
             credentials: options.credentials,
+            answered: options.answers.map(HttpClient::answered).transpose()?,
         })
     }
 }

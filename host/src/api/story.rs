@@ -351,9 +351,12 @@ pub struct Call {
     pub answered: Lenient<Answered>,
     /// Its duration, in microseconds.
     pub duration_us: u64,
-    /// The Slack message, if it was shown instead of posted.
+    /// The Slack message, if it was shown instead of posted, or the URL and body of a request that was not sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Value>,
+    /// The lines of configuration that would allow it, if it was denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<String>,
 }
 
 impl From<runtime::Call> for Call {
@@ -365,6 +368,7 @@ impl From<runtime::Call> for Call {
             answered: call.answered.into(),
             duration_us: call.duration_us,
             preview: call.preview,
+            allow: call.allow,
         }
     }
 }

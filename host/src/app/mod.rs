@@ -28,7 +28,7 @@ use crate::worker::{GuestThreads, Phase, Prober, Worker};
 use state::{Source, State};
 
 pub use crate::http::server::TlsError;
-pub use options::{module_sources, pins, runtime_options};
+pub use options::{module_sources, pins, runtime_options, service_options};
 pub use state::Handle;
 
 /// How long running deliveries may take to finish at a shutdown: less than Kubernetes' grace period of 30 s.

@@ -35,6 +35,10 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Build one handler project, or every one below DIR, to .wasm.
     Build(BuildArgs),
+    /// Show what a module is, imports and needs, with the configuration to paste.
+    Inspect(InspectArgs),
+    /// Run a module for one alert in the real sandbox, with nothing going out, and show what it would have done.
+    Test(TestArgs),
     /// Show which routes match an alert, and why.
     Routes(RoutesArgs),
     /// Write a complete, commented configuration for the modules of a folder.
@@ -169,6 +173,43 @@ pub(super) struct BuildArgs {
     /// The folder for the modules; DIR itself if absent.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct InspectArgs {
+    /// The module, a .wasm file. Only its `describe` runs, and every call that it makes is denied.
+    #[arg(value_name = "MODULE")]
+    pub(super) module: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct TestArgs {
+    /// The module, a .wasm file.
+    #[arg(value_name = "MODULE")]
+    pub(super) module: PathBuf,
+    /// A file with an alert, or with any body that the webhook accepts; `-` is standard input.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(super) alert: PathBuf,
+    /// Which alert of a body with several, counted from 0.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) index: usize,
+    /// After a firing alert, also run it as resolved, with what was kept.
+    #[arg(long)]
+    pub(super) resolve: bool,
+    /// A file with rules that answer HTTP requests, in YAML or JSON: method, url, status, headers, body or body_file.
+    #[arg(long = "http", value_name = "FILE")]
+    pub(super) http: Option<PathBuf>,
+    /// A fact that an earlier handler of the route found, as NAME=VALUE; may be repeated.
+    #[arg(long = "fact", value_name = "NAME=VALUE", value_parser = parse_label)]
+    pub(super) facts: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(super) file: FileArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

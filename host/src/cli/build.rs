@@ -1,5 +1,6 @@
 //! `build`: compiles handler projects to components.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,8 +8,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use handler_build::{Artifact, BuildError, Colour, Event, Found, Options, Project};
+use parking_lot::Mutex;
 
 use super::args::BuildArgs;
+use super::describe;
 use super::module_check::ModuleCheck;
 use super::modules::CacheUse;
 use super::print::{self, Paint};
@@ -62,8 +65,24 @@ pub(super) fn build(
     if paint.is_on() {
         options.colour = Colour::Always;
     }
-    options.progress = Arc::new(move |event| report(event, paint));
-    options.check = Arc::new(move |file, module| module_check.check(file, module));
+    // What each file is, from the check of its module until it is published.
+    let described = Arc::new(Mutex::new(BTreeMap::new()));
+    let checked = Arc::clone(&described);
+    options.check = Arc::new(move |file, module| {
+        let module = module_check.check(file, module)?;
+        checked.lock().insert(file.to_owned(), module);
+        Ok(())
+    });
+    options.progress = Arc::new(move |event| {
+        report(event, paint);
+        if let Event::Built(artifact) = event
+            && let Some(file) = artifact.path.file_name()
+            && let Some(module) = described.lock().remove(&*file.to_string_lossy())
+            && artifact.changed
+        {
+            print::note(describe::summary(&module, paint).trim_end());
+        }
+    });
     let results = handler_build::build_all(projects, &options);
     let errors = results.iter().filter_map(|result| result.as_ref().err());
     let mut reported: Vec<String> = Vec::new();
@@ -99,11 +118,13 @@ fn report(event: Event<'_>, paint: Paint) {
         }
         // The compiler's progress is shown only on a terminal; if it fails, its output is in the error.
         Event::Output(line) if paint.is_on() => print::note(&paint.dim(line)),
-        Event::Built(artifact) if artifact.changed => print::note(&format!(
-            "  {} ({} KiB)",
-            artifact.path.display(),
-            artifact.bytes.div_ceil(1024)
-        )),
+        Event::Built(artifact) if artifact.changed => {
+            print::note(&format!(
+                "{} {}",
+                paint.bold("wrote"),
+                artifact.path.display()
+            ));
+        }
         _ => {}
     }
 }

@@ -1,6 +1,6 @@
 //! `explain ID`: prints the story of a delivery, the recorded trace of everything it did.
 
-mod attempt;
+pub(super) mod attempt;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;

@@ -37,6 +37,20 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &["alert-manager build path/to/handler --out handlers"],
     ),
     (
+        "inspect",
+        &[
+            "alert-manager inspect handlers/slack-notify.wasm",
+            "alert-manager inspect handlers/slack-notify.wasm --json",
+        ],
+    ),
+    (
+        "test",
+        &[
+            "alert-manager test disk-full.wasm --alert alert.json",
+            "alert-manager test disk-full.wasm --alert alert.json --resolve --http answers.yml --config alert-manager.yml",
+        ],
+    ),
+    (
         "routes",
         &[
             "alert-manager routes alertname=DiskFull severity=critical",

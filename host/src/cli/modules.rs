@@ -1,12 +1,14 @@
 //! Loads the modules of a folder for the commands that need no running server.
 
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, bail};
 
 use super::serve;
 use crate::app;
-use crate::config::Config;
+use crate::config::{Config, Overrides};
 use crate::description::Description;
 use crate::runtime::{ModuleInfo, Options, Registry, Runtime};
 
@@ -46,6 +48,30 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
                 descriptions: serving.descriptions(),
             })
         })
+}
+
+/// Returns the configuration, or the default one if it cannot be read, for a command that needs of it only the bounds of the
+/// sandbox and the cache that a server with this configuration has.
+pub(super) fn config_or_default(file: Option<&Path>) -> anyhow::Result<Config> {
+    let none = Overrides::default();
+    Config::load(file, &none, &|name| std::env::var(name).ok())
+        .or_else(|_| Config::load(None, &none, &|_| None))
+        .map_err(|problems| anyhow!("{problems}"))
+}
+
+/// Reads the file of a module. Of one that is larger than `bytes_max`, only so much is read that the loader refuses it.
+pub(super) fn read(path: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
+    if path.is_dir() {
+        bail!(
+            "{0} is a folder: name one module, a .wasm file. `alert-manager build {0}` makes it from a handler project, and `alert-manager check` is for a folder of modules",
+            path.display()
+        );
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(bytes)
 }
 
 /// Whether compiled code is stored in the server's cache.

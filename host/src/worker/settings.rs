@@ -71,7 +71,7 @@ pub struct EnrichBudget {
 
 impl EnrichBudget {
     /// Returns the budget of a delivery of this priority: a critical alert is enriched in half of the time.
-    pub(super) fn of(&self, priority: Priority) -> Self {
+    pub(crate) fn of(&self, priority: Priority) -> Self {
         let within = match priority {
             Priority::Critical => self.within / 2,
             Priority::Warning | Priority::Normal => self.within,

@@ -135,6 +135,7 @@ impl HostContext {
             credentials: &self.services.credentials,
             clients: &self.clients,
             proxy: self.services.proxy.as_ref(),
+            answered: self.services.answered.as_ref(),
         }
     }
 

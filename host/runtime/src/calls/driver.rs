@@ -118,8 +118,10 @@ pub(super) struct Done<R> {
     /// Whether the change was made and recorded; meaningless for a read.
     pub(super) effect: Effect,
     pub(super) answered: Answered,
-    /// The text and blocks of a Slack message that was shown instead of posted.
+    /// The text and blocks of a Slack message that was shown instead of posted, or the URL and body of a request.
     pub(super) preview: Option<serde_json::Value>,
+    /// The lines of configuration that would allow a call that was denied.
+    pub(super) allow: Option<String>,
     /// Set if the delivery waits for its turn at a gate: the invocation ends, and the guest learns nothing of the reply.
     pub(super) parked: Option<Box<Parked>>,
 }
@@ -142,6 +144,7 @@ impl<R> Done<R> {
             effect: Effect::Of(Change::NotSent),
             answered: Answered::Live,
             preview: None,
+            allow: None,
             parked: None,
         }
     }
@@ -151,6 +154,20 @@ impl<R> Done<R> {
         Self {
             answered: Answered::Preview,
             ..Self::live(reply, line)
+        }
+    }
+
+    /// Returns the result of a call that a policy denied. The lines of `why` after the first are the configuration that would
+    /// allow it.
+    pub(super) fn denied(
+        why: &str,
+        line: impl Into<String>,
+        reply: impl FnOnce(String) -> R,
+    ) -> Self {
+        let allow = why.split_once('\n').map(|(_, lines)| lines.to_owned());
+        Self {
+            allow,
+            ..Self::refused(reply(why.to_owned()), line)
         }
     }
 
@@ -218,6 +235,7 @@ impl HostContext {
             },
             duration_us: micros(plan.began.elapsed()),
             preview: None,
+            allow: None,
         };
         self.recorder.add_call(call, true);
         Ok(Some(reply))
@@ -322,6 +340,7 @@ impl HostContext {
             answered: done.answered,
             duration_us: micros(plan.began.elapsed()),
             preview: done.preview,
+            allow: done.allow,
         };
         self.recorder.add_call(call, is_ok);
         match done.parked {

@@ -98,9 +98,8 @@ impl HostCall for HttpSend {
     fn failed(error: Error) -> Done<Self::Reply> {
         let line = explain(&error);
         match error {
-            Error::Denied(_) | Error::InvalidRequest(_) | Error::BudgetExhausted(_) => {
-                Done::refused(Err(error), line)
-            }
+            Error::Denied(why) => Done::denied(&why, line, |why| Err(Error::Denied(why))),
+            Error::InvalidRequest(_) | Error::BudgetExhausted(_) => Done::refused(Err(error), line),
             _ => Done::live(Err(error), line),
         }
     }
@@ -139,20 +138,36 @@ impl HostCall for HttpSend {
         Ok(prepared?)
     }
 
+    /// If nothing is sent and there is an answer, the handler gets that.
     async fn hold_back(
-        _: Prepared,
+        prepared: Prepared,
         _: &Plan,
-        _: &mut HostContext,
+        host: &mut HostContext,
     ) -> Result<Done<Self::Reply>, Stop> {
-        let answer = RecordedResponse {
-            status: 200,
-            headers: Vec::new(),
-            body: Bytes::default(),
+        let preview = Some(prepared.shown());
+        if !prepared.has_answer() {
+            let answer = RecordedResponse {
+                status: 200,
+                headers: Vec::new(),
+                body: Bytes::default(),
+            };
+            let line = "held back; the handler was answered 200";
+            return Ok(Done {
+                preview,
+                ..Done::held_back(Ok(answer), line)
+            });
+        }
+        let sent = prepared.send().await;
+        host.count_in(sent.withheld_bytes);
+        let line = match sent.line {
+            Some(line) => format!("held back; the handler was answered {line}"),
+            None => "held back".to_owned(),
         };
-        Ok(Done::held_back(
-            Ok(answer),
-            "held back; the handler was answered 200",
-        ))
+        let reply = sent.reply.map(RecordedResponse::from).map_err(Error::from);
+        Ok(Done {
+            preview,
+            ..Done::held_back(reply, line)
+        })
     }
 
     fn admit(prepared: &mut Prepared, host: &HostContext) -> Result<Duration, Done<Self::Reply>> {

@@ -157,7 +157,8 @@ impl HostCall for SlackCall {
             Error::BudgetExhausted(which) => which.clone(),
         };
         match error {
-            Error::Denied(_) | Error::BudgetExhausted(_) => Done::refused(Err(error), line),
+            Error::Denied(why) => Done::denied(&why, line, |why| Err(Error::Denied(why))),
+            Error::BudgetExhausted(_) => Done::refused(Err(error), line),
             _ => Done::live(Err(error), line),
         }
     }

@@ -383,6 +383,7 @@ fn services(lasting: Lasting, origin: &str) -> Services {
         credentials: BTreeMap::new(),
         message_ref_key: KEY,
         preview: Arc::new(|_| {}),
+        answers: None,
     };
     Services::new(options, lasting).unwrap()
 }

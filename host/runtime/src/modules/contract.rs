@@ -39,6 +39,15 @@ pub(crate) fn check_names(
     Ok(interfaces)
 }
 
+/// Returns the version of the contract that a component was built for, by the name of its export `hooks`.
+pub(crate) fn version_of(engine: &Engine, component: &Component) -> Option<String> {
+    let ty = component.component_type();
+    ty.exports(engine).find_map(|(name, _)| {
+        let (.., version) = parse_name(name).filter(|_| is_hooks(name))?;
+        version.map(str::to_owned)
+    })
+}
+
 /// Returns the interface of an import from the contract, and `None` for a part of WASI that every handler may import.
 fn check_import(name: &str) -> Result<Option<&str>, LoadError> {
     match parse_name(name) {

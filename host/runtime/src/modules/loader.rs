@@ -78,6 +78,7 @@ impl Loader {
             }
         };
         let imports = contract::check_names(&self.sandbox.engine, &component)?;
+        let contract = contract::version_of(&self.sandbox.engine, &component).unwrap_or_default();
         let exports = exports_of(&component)?;
         let hooks = self.link(&component, exports)?;
         let known = match known {
@@ -96,6 +97,7 @@ impl Loader {
         Ok(Module {
             description: known.description,
             imports: known.imports,
+            contract,
             sha256,
             hooks,
             clients: Arc::default(),

@@ -14,6 +14,7 @@ pub struct Module {
     pub(crate) description: Description,
     pub(crate) sha256: String,
     pub(crate) imports: Vec<String>,
+    pub(crate) contract: String,
     pub(crate) hooks: Hooks,
     pub(crate) clients: Arc<Clients>,
     pub(crate) rates: Arc<Rates>,
@@ -44,6 +45,12 @@ impl Module {
     #[must_use]
     pub fn imports(&self) -> &[String] {
         &self.imports
+    }
+
+    /// Returns the version of the contract that it was built for, such as `0.1.0`.
+    #[must_use]
+    pub fn contract(&self) -> &str {
+        &self.contract
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use url::Url;
 
 use super::breakers::Breakers;
@@ -15,9 +16,13 @@ use super::mask::Masks;
 use super::proxy::Proxy;
 use super::rates::{ORIGINS_MAX, Rates, TooLate};
 use super::request::{AnswerBound, OutboundError, OutboundRequest};
-use crate::limits;
+use crate::limits::{self, TRACE_LINE_BYTES_MAX};
+use crate::text::masked;
 use alert_manager_core::alert::HandlerName;
 use alert_manager_core::policy::{Grants, HttpGrant, Refusal, scalar};
+
+/// The part of a body that a story shows if it is not sent.
+const SHOWN_BODY_BYTES_MAX: usize = 16 << 10;
 
 /// The policy and the clients for the requests of one handler.
 pub(crate) struct Requester<'a> {
@@ -28,6 +33,8 @@ pub(crate) struct Requester<'a> {
     pub(crate) credentials: &'a BTreeMap<String, Arc<Credential>>,
     pub(crate) clients: &'a Clients,
     pub(crate) proxy: Option<&'a Arc<Proxy>>,
+    /// The client to use instead of one that sends.
+    pub(crate) answered: Option<&'a HttpClient>,
 }
 
 /// A request that may be sent.
@@ -81,10 +88,13 @@ impl Requester<'_> {
             None => None,
         };
         let ca_file = ca_file(grant, credential);
-        let client = self
-            .clients
-            .get(grant, ca_file, &url, self.proxy)
-            .map_err(|error| OutboundError::Unreachable(error.to_string()))?;
+        let client = match self.answered {
+            Some(answered) => answered.clone(),
+            None => self
+                .clients
+                .get(grant, ca_file, &url, self.proxy)
+                .map_err(|error| OutboundError::Unreachable(error.to_string()))?,
+        };
         let origin = url.origin().ascii_serialization();
         let mut masks = self.masks_at(&url, request.credential.as_deref());
         let echo = match (&added, masks.is_empty()) {
@@ -181,6 +191,33 @@ impl Prepared {
     /// Returns the origin of the request, such as `https://api.example.com`.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Returns what would be sent, without what the host adds; `None` if it cannot be.
+    fn unsent(&self) -> Option<reqwest::Request> {
+        self.request.try_clone()?.build().ok()
+    }
+
+    /// Returns true if nothing is sent and the request has an answer.
+    pub(crate) fn has_answer(&self) -> bool {
+        self.unsent()
+            .is_some_and(|request| self.client.has_answer(request.method(), request.url()))
+    }
+
+    /// Returns the URL and the body, as the handler made them, for a story that shows them instead of sending them.
+    pub(crate) fn shown(&self) -> Value {
+        let request = self.unsent();
+        let body = request
+            .as_ref()
+            .and_then(|request| request.body()?.as_bytes());
+        let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+            Ok(text) => masked(text, SHOWN_BODY_BYTES_MAX),
+            Err(_) => format!("{} bytes that are no text", bytes.len()),
+        };
+        json!({
+            "url": request.as_ref().map(|request| masked(request.url().as_str(), TRACE_LINE_BYTES_MAX)),
+            "body": body.map(text),
+        })
     }
 
     /// Returns the bound of the response body.

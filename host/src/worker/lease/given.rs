@@ -102,13 +102,7 @@ fn found_by(step: &Step) -> Enrichment {
         },
         (StepKind::Enrich, StepStatus::Failed) => {
             let reason = step.last_error.as_deref().unwrap_or("failed");
-            // The story has the complete backtrace of a trap; people need only its first line.
-            let reason = reason.lines().next().unwrap_or_default().to_owned();
-            let fact = (format!("enrich_failed.{}", step.handler), reason);
-            Enrichment {
-                facts: Labels::from_iter([fact]),
-                blocks: Vec::new(),
-            }
+            Enrichment::failed(&step.handler, reason)
         }
         _ => Enrichment::default(),
     }
