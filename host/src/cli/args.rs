@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use super::new::Lang;
 use crate::config::Overrides;
 use crate::runtime::ENGINE;
 use crate::telemetry::log::{Format, Verbosity};
@@ -33,6 +34,8 @@ pub(super) enum Command {
     Dev(DevArgs),
     /// Validate the configuration and every module; print all problems at once.
     Check(CheckArgs),
+    /// Make a handler project that builds and passes its own test.
+    New(NewArgs),
     /// Build one handler project, or every one below DIR, to .wasm.
     Build(BuildArgs),
     /// Show what a module is, imports and needs, with the configuration to paste.
@@ -173,6 +176,28 @@ pub(super) struct BuildArgs {
     /// The folder for the modules; DIR itself if absent.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct NewArgs {
+    /// The handler's name in kebab-case; the folder and the module are called so. On a terminal, what is left out is asked for.
+    #[arg(value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// The language; Rust if absent.
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    pub(super) lang: Option<Lang>,
+    /// The alertname that it answers, `*` for any; made from the name if absent.
+    #[arg(long, value_name = "ALERTNAME")]
+    pub(super) alert: Option<String>,
+    /// The folder to make the project in; by default `handlers` within this repository, else the working folder.
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+    /// The SDK to use, such as a clone of this repository; by default a copy of the one that this program carries.
+    #[arg(long, value_name = "DIR")]
+    pub(super) sdk: Option<PathBuf>,
+    /// Replace the SDK of the project DIR by the one that this program carries, and do nothing else.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["name", "lang", "alert", "dir", "sdk"])]
+    pub(super) update_sdk: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

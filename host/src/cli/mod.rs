@@ -15,8 +15,10 @@ mod inspect;
 mod manual;
 mod module_check;
 mod modules;
+mod new;
 mod next;
 mod online;
+mod paths;
 mod print;
 mod process;
 mod remote;
@@ -73,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dev(args) => dev::run(args),
         Command::Check(args) => check::run(&args),
         Command::Build(args) => build::run(&args),
+        Command::New(args) => new::run(args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Routes(args) => routes::run(&args),
