@@ -12,10 +12,14 @@ struct {{type}};
 
 impl Handler for {{type}} {
     fn describe() -> Description {
-        Description::new("{{name}}", env!("CARGO_PKG_VERSION"), "Posts the alert to Slack.")
-            .alerts(["{{serves}}"])
-            .settings([&CHANNEL])
-            .act_only()
+        Description::new(
+            "{{name}}",
+            env!("CARGO_PKG_VERSION"),
+            "Posts the alert to Slack.",
+        )
+        .alerts(["{{serves}}"])
+        .settings([&CHANNEL])
+        .act_only()
     }
 
     fn act(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
