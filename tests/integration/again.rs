@@ -1,13 +1,16 @@
 //! A handler learns how often its alert has fired before, and is called again when its timers are due.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use alert_manager::alert::Timestamp;
+use alert_manager::alert::{Enrichment, Timestamp};
 use alert_manager::api::Delivery;
+use alert_manager::runtime::Answered;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tests::alerts;
 use tests::fakes::Sink;
+use tests::harness::{Harness, MemoryLedger};
 use tests::process::{Process, command};
 use tests::server::{Server, Setup};
 
@@ -22,7 +25,7 @@ fn scripted(alertname: &str, pod: &str, started: Timestamp, script: &str) -> Val
 fn setup(sink: &Sink) -> Setup {
     let url = sink.url();
     let config = format!(
-        "routes:\n  - {{ name: probes, handlers: [probe] }}\n\
+        "slack: {{ preview: true }}\nroutes:\n  - {{ name: probes, handlers: [probe] }}\n\
          handlers:\n  probe: {{ allow: {{ http: ['{url}'] }} }}\n"
     );
     Setup::new().config(&config).module("probe")
@@ -76,7 +79,7 @@ async fn a_handler_finds_the_earlier_occurrences_of_its_alert() {
     let story = server.wait_settled(&own[0]).await;
     let told = |n: &str| facts(&story)[n].as_str().unwrap().to_owned();
     let of_pod = told("0");
-    for part in ["count: 1", &ids[0], "ends_at: Some", "state: \"done\""] {
+    for part in ["count: 1", &ids[0], "ends-at: Some", "state: \"done\""] {
         assert!(of_pod.contains(part), "{part}: {of_pod}");
     }
     assert!(told("1").contains("count: 2"), "{}", told("1"));
@@ -184,4 +187,66 @@ async fn the_story_of_a_delivery_shows_its_open_timers_until_they_are_cancelled(
     assert_eq!(results[0]["result"], "cancelled");
     assert_eq!(results[1]["result"], "there is none");
     assert_eq!(server.story(&ids[0]).await["timers"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timer_keeps_what_is_found_now_with_its_own_facts_over_it() {
+    let harness = Harness::new();
+    let ledger = Arc::<MemoryLedger>::default();
+    let found = Enrichment {
+        facts: [("owner", "shop"), ("round", "0")].into_iter().collect(),
+        ..Enrichment::default()
+    };
+    let call = harness
+        .probe("timer later 60 round=1")
+        .await
+        .over(&ledger, 1);
+    let told = call.with(|i| i.found = Arc::new(found)).facts().await;
+    assert_eq!(told, ["Ok(())"]);
+    let timers = ledger.timers();
+    let (delay, found) = &timers["later"];
+    let expected = [("owner", "shop"), ("round", "1"), ("timer.key", "later")];
+    assert_eq!(
+        (*delay, &found.facts),
+        (60, &expected.into_iter().collect())
+    );
+    // A retry is answered from the record.
+    let again = harness
+        .probe("timer later 60 round=1\nattempt")
+        .await
+        .over(&ledger, 2);
+    let invoked = again.run().await;
+    assert_eq!(invoked.trace.calls[0].answered, Answered::Recorded);
+    let dry = harness.probe("timer other 60").await.over(&ledger, 1);
+    assert_eq!(dry.with(|i| i.dry_run = true).facts().await, ["Ok(())"]);
+    assert!(!ledger.timers().contains_key("other"), "it is held back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_timers_are_open_for_an_alert_and_their_facts_do_not_pile_up() {
+    let harness = Harness::new();
+    let script: Vec<_> = (0..=100).map(|n| format!("timer {n} 60")).collect();
+    let call = harness.probe(&script.join("\n")).await;
+    let told = call.with(|i| i.limits.timer_calls_max = 200).facts().await;
+    assert_eq!(told[99], "Ok(())");
+    let over = &told[100];
+    assert!(
+        over.contains("BudgetExhausted") && over.contains("timers: 100"),
+        "{over}"
+    );
+    // The facts of a timer that sets another come from one to the next.
+    let found = Enrichment {
+        facts: (0..256).map(|n| (format!("fact-{n}"), "x")).collect(),
+        ..Enrichment::default()
+    };
+    let call = harness
+        .probe("timer same 60 fact-0=y\ntimer more 60 another=z")
+        .await;
+    let told = call.with(|i| i.found = Arc::new(found)).facts().await;
+    assert_eq!(told[0], "Ok(())", "with its key it has one more");
+    assert!(
+        told[1].contains("Invalid") && told[1].contains("258 facts"),
+        "{}",
+        told[1]
+    );
 }

@@ -173,7 +173,7 @@ async fn a_module_of_a_later_version_runs_unless_it_imports_what_is_new_there() 
     let with_more = World::with(|wit| {
         let more = "set: func(key: string, value: list<u8>";
         let new =
-            format!("rename: func(from: string, to: string) -> result<_, error>;\n    {more}");
+            format!("rename: func(key: string, new-key: string) -> result<_, error>;\n    {more}");
         assert!(wit.contains(more));
         later(wit.replacen(more, &new, 1))
     });

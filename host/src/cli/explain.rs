@@ -353,7 +353,7 @@ mod tests {
         let set_by = of_timer.delivery.id;
         assert_eq!(timer(&of_timer), "");
         of_timer.delivery.timer = Some(crate::queue::DueTimer {
-            key: "escalate\u{1b}".to_owned(),
+            key: "escalate".to_owned(),
             set_by,
         });
         assert_eq!(timer(&of_timer), format!("escalate, set by {set_by}"));

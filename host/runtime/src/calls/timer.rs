@@ -304,6 +304,19 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_of_open_timers_is_named_to_the_guest() {
+        for (reply, limit) in [
+            (TimerReply::TooMany, "timers:"),
+            (TimerReply::TooLarge, "timer_bytes:"),
+        ] {
+            let Err(Error::BudgetExhausted(why)) = Changed::Reply(reply).outcome() else {
+                panic!("it is taken");
+            };
+            assert!(why.starts_with(limit), "{why}");
+        }
+    }
+
+    #[test]
     fn a_delay_has_a_least_and_a_most() {
         assert_eq!(checked_delay(0).unwrap(), 1);
         assert_eq!(checked_delay(TIMER_SECONDS_MAX).unwrap(), TIMER_SECONDS_MAX);
