@@ -15,7 +15,7 @@ use tests::server::{Server, Setup, ids};
 /// Fields that need a crash, a failing disk or a story of half a megabyte: other tests cover them.
 ///
 /// A name that ends with a dot stands for all below it.
-const RARE: [&str; 25] = [
+const RARE: [&str; 31] = [
     "Attempt.after_crash",
     "Attempt.left_out",
     "Block.fields",
@@ -27,6 +27,8 @@ const RARE: [&str; 25] = [
     "Block.url",
     "Delivery.coalesced_into",
     "Delivery.storm",
+    "Delivery.timer",
+    "Delivery.timer.",
     "Doubt.",
     "NamedCall.",
     "Retried.rest.",
@@ -34,6 +36,10 @@ const RARE: [&str; 25] = [
     "Story.members",
     "Story.members.",
     "Story.storm",
+    "Story.timer",
+    "Story.timer.",
+    "Story.timers",
+    "Story.timers.",
     "Step.begun",
     "Step.begun.",
     "Step.cut_off",

@@ -139,3 +139,50 @@ async fn a_file_is_not_uploaded_yet_and_the_answer_says_so() {
         "{told:?}"
     );
 }
+
+/// `tests/fixtures/wit/v0_2` is a contract that nobody has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_of_another_series_is_refused_with_both_versions_and_what_to_do() {
+    let harness = Harness::new();
+    let module = raw::dummy(&World::of_next_series());
+    let error = harness
+        .runtime
+        .loader()
+        .load(module)
+        .await
+        .unwrap_err()
+        .to_string();
+    for part in [
+        "newer version of the contract",
+        "update this server, or build the handler with an older SDK",
+        "alert-manager:handler/hooks@0.2.0",
+        &format!("this server has {}", raw::current_version()),
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_of_a_later_version_runs_unless_it_imports_what_is_new_there() {
+    let harness = Harness::new();
+    let version = format!("handler@{}", raw::current_version());
+    let later = |wit: String| wit.replace(&version, "handler@0.1.99");
+    let module = raw::component_of(&World::with(later), "later", &Core::WELL_BEHAVED);
+    let module = harness.runtime.loader().load(module).await.unwrap();
+    assert_eq!(module.name().as_str(), "later");
+    let with_more = World::with(|wit| {
+        let more = "set: func(key: string, value: list<u8>";
+        let new =
+            format!("rename: func(key: string, new-key: string) -> result<_, error>;\n    {more}");
+        assert!(wit.contains(more));
+        later(wit.replacen(more, &new, 1))
+    });
+    let error = harness.runtime.loader().load(raw::dummy(&with_more)).await;
+    let error = error.unwrap_err().to_string();
+    for part in [
+        "`rename` of alert-manager:handler/kv@0.1.99",
+        "update this server",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}

@@ -1,6 +1,7 @@
 //! End-to-end tests of the server: real requests over HTTP, real handlers, fakes of the services that handlers use.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod again;
 mod alarms;
 mod api;
 mod architecture;

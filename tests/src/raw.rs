@@ -42,6 +42,9 @@ package wasi:random@0.2.0 {
 }
 ";
 
+/// A contract of the next series, which is made up.
+const NEXT_SERIES: &str = include_str!("../fixtures/wit/v0_2/handler.wit");
+
 /// Where a well-behaved result is: `ok`, with nothing in it.
 const NOTHING: &str = "(i32.const 512)";
 
@@ -117,6 +120,15 @@ impl World<'_> {
         Self {
             wit: format!("{FROZEN_0_1_0}\n{WORLDS}"),
             name: "hosted",
+        }
+    }
+
+    /// A contract of the next series, which is made up.
+    #[must_use]
+    pub fn of_next_series() -> Self {
+        Self {
+            wit: NEXT_SERIES.to_owned(),
+            name: "handler",
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod bindings;
 mod calls;
+mod facts;
 mod hooks;
 mod invoke;
 mod limits;

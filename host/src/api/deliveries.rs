@@ -39,6 +39,9 @@ pub struct Delivery {
     /// The storm that it belongs to: the first delivery that stood for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storm: Option<DeliveryId>,
+    /// The timer that it was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer: Option<queue::DueTimer>,
 }
 
 impl Delivery {
@@ -66,6 +69,7 @@ impl From<queue::Delivery> for Delivery {
             last_error: delivery.last_error,
             coalesced_into: delivery.coalesced_into,
             storm: delivery.storm,
+            timer: delivery.timer,
         }
     }
 }

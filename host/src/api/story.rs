@@ -43,6 +43,9 @@ pub struct Story {
     /// The deliveries that it runs, or ran, in the place of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<queue::Members>,
+    /// The timers that it has set and that are not due yet, the next one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timers: Vec<queue::OpenTimer>,
 }
 
 /// What a delivery waits for.

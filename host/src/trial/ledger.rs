@@ -1,4 +1,4 @@
-//! A ledger in memory for a step that is tried. It keeps nothing but the key-value store.
+//! A ledger in memory for a step that is tried. It keeps nothing but the key-value store, and knows no earlier alert.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 
 use crate::gate::{GateAsk, Pass};
 use crate::journal::{
-    BoxFuture, Entry, KvChange, KvOutcome, KvQuota, KvWrite, Ledger, LedgerError, Note,
+    BoxFuture, Earlier, Entry, KvChange, KvOutcome, KvQuota, KvWrite, Ledger, LedgerError, Note,
+    Past, TimerChange, TimerQuota, TimerReply,
 };
 
 /// The key-value store of a handler that is tried. Every call passes its gates, and no record is kept: there is no retry.
@@ -74,5 +75,24 @@ impl Ledger for MemoryLedger {
             KvWrite::Remove => drop(kv.remove(&key)),
         }
         Box::pin(std::future::ready(Ok(KvOutcome { reply, changed })))
+    }
+
+    fn earlier(&self, _: Earlier) -> BoxFuture<'_, Result<Past, LedgerError>> {
+        Box::pin(std::future::ready(Ok(Past::default())))
+    }
+
+    fn timer_change(
+        &self,
+        _: String,
+        change: TimerChange,
+        _: TimerQuota,
+        _: Vec<Entry>,
+        _: Entry,
+    ) -> BoxFuture<'_, Result<TimerReply, LedgerError>> {
+        let reply = match change {
+            TimerChange::Set { .. } => TimerReply::Done,
+            TimerChange::Cancel => TimerReply::Absent,
+        };
+        Box::pin(std::future::ready(Ok(reply)))
     }
 }

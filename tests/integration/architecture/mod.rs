@@ -240,10 +240,11 @@ fn only_the_queues_stores_know_sql() {
 
 #[test]
 fn the_runtimes_folders_are_layers() {
-    let layers: [(&str, &[&str]); 9] = [
+    let layers: [(&str, &[&str]); 10] = [
         ("limits", &[]),
         ("unescape", &[]),
         ("text", &["limits"]),
+        ("facts", &["limits", "text"]),
         ("outbound", &["limits", "unescape"]),
         ("slack", &["limits", "outbound", "unescape", "text"]),
         ("services", &["outbound", "slack"]),
@@ -252,7 +253,8 @@ fn the_runtimes_folders_are_layers() {
         (
             "calls",
             &[
-                "bindings", "limits", "outbound", "sandbox", "services", "slack", "text", "trace",
+                "bindings", "facts", "limits", "outbound", "sandbox", "services", "slack", "text",
+                "trace",
             ],
         ),
     ];

@@ -13,12 +13,15 @@ mod follow_up;
 mod group;
 pub(crate) mod inbox;
 mod notices;
+mod occurrences;
+mod open_timers;
 mod retry;
 mod retry_job;
 mod settle;
 mod shared;
 mod start;
 mod storms;
+mod timers;
 mod urgency;
 mod watched;
 

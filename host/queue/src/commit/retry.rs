@@ -94,6 +94,7 @@ impl<T: Txn> Work<'_, '_, T> {
             id: row.id,
             fingerprint,
             route: row.route.clone(),
+            cause: row.cause,
         };
         let mut since = Later::default();
         let from = later.scanned_to.map_or(row.id, |to| to.max(row.id));
@@ -136,6 +137,7 @@ impl<T: Txn> Work<'_, '_, T> {
             alert: None,
             alert_bytes: 0,
             storm: None,
+            cause: row.cause,
         };
         let mut scheduler = self.shared.scheduler.lock();
         let grant = scheduler.admit(entrant, self.group.ticks);
@@ -192,6 +194,7 @@ impl<T: Txn> Work<'_, '_, T> {
             }));
         }
         self.push_of(id, Change::Cancel { id, at: self.now });
+        self.cancel_timers_of(id)?;
         match &member {
             Some(member) => self.leave(member),
             None if withdrawn == Withdrawn::Leased => self.cancel_running(id)?,

@@ -1,7 +1,8 @@
 //! The order of the deliveries of one fingerprint, and timers.
 //!
 //! A delivery waits for earlier ones of its fingerprint on its own route, and for those on routes that its alert did not take,
-//! which come from an earlier configuration. If an alert takes several routes, its deliveries do not wait for each other.
+//! which come from an earlier configuration. If an alert takes several routes, its deliveries do not wait for each other. Those
+//! of timers wait for each other, and neither for those of the alert nor those for them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use alert_manager_core::alert::{DeliveryId, HandlerName, Priority};
 
 use crate::model::clock::Ticks;
-use crate::model::{Contents, Grant, Lease, OtherRoutes};
+use crate::model::{Cause, Contents, Grant, Lease, OtherRoutes};
 
 use super::handler_queue::HandlerQueue;
 use super::{Entrant, Item, PATIENCE_MS, Phase, Scheduler};
@@ -19,8 +20,8 @@ use super::{Entrant, Item, PATIENCE_MS, Phase, Scheduler};
 #[derive(Debug, Default)]
 pub(super) struct FingerprintQueue {
     queued: VecDeque<Queued>,
-    /// How many of them have [`OtherRoutes`]. If none has, only the first can run.
-    with_other_routes: usize,
+    /// How many of them do not wait for all before them, nor all behind them for them. If there is none, only the first can run.
+    selective: usize,
 }
 
 #[derive(Debug)]
@@ -28,16 +29,18 @@ struct Queued {
     id: DeliveryId,
     route: Arc<str>,
     other_routes: OtherRoutes,
+    cause: Cause,
 }
 
 impl Queued {
     /// Returns true if it runs only after `earlier`, which is ahead of it in the queue.
     fn waits_for(&self, earlier: &Self) -> bool {
-        self.route == earlier.route || !self.other_routes.has(&earlier.route)
+        self.cause == earlier.cause
+            && (self.route == earlier.route || !self.other_routes.has(&earlier.route))
     }
 
-    fn has_other_routes(&self) -> bool {
-        self.other_routes != OtherRoutes::None
+    fn is_selective(&self) -> bool {
+        self.other_routes != OtherRoutes::None || self.cause != Cause::Alert
     }
 }
 
@@ -53,7 +56,7 @@ impl FingerprintQueue {
         let behind = self.queued.iter().skip(index);
         let overtaken = behind.filter(|other| other.waits_for(&new));
         let overtaken = overtaken.map(|other| other.id).collect();
-        self.with_other_routes += usize::from(new.has_other_routes());
+        self.selective += usize::from(new.is_selective());
         self.queued.insert(index, new);
         overtaken
     }
@@ -66,12 +69,12 @@ impl FingerprintQueue {
         self.queued.iter().map(|queued| queued.id)
     }
 
-    /// Returns the last before a delivery on its route.
+    /// Returns the last before a delivery on its route, of the same cause.
     pub(super) fn before(&self, id: DeliveryId) -> Option<DeliveryId> {
         let index = self.queued.iter().position(|queued| queued.id == id)?;
-        let route = &self.queued[index].route;
+        let own = &self.queued[index];
         let mut before = self.queued.range(..index).rev();
-        let last = before.find(|queued| queued.route == *route);
+        let last = before.find(|queued| queued.route == own.route && queued.cause == own.cause);
         last.map(|queued| queued.id)
     }
 
@@ -88,7 +91,7 @@ impl FingerprintQueue {
 
     /// Returns true if a delivery waits for no other.
     fn is_next(&self, id: DeliveryId) -> bool {
-        if self.with_other_routes == 0 {
+        if self.selective == 0 {
             return self.queued.front().is_some_and(|first| first.id == id);
         }
         let Some(index) = self.queued.iter().position(|queued| queued.id == id) else {
@@ -117,7 +120,7 @@ impl FingerprintQueue {
         let queued = self.queued.iter().enumerate().rev();
         for (place, earlier) in queued {
             let later = self.queued.range(place + 1..).rev().zip(&ranks);
-            let highest = match self.with_other_routes {
+            let highest = match self.selective {
                 // Each waits for all before it.
                 0 => ranks.last().map(|(_, rank)| *rank),
                 _ => later
@@ -137,10 +140,10 @@ impl FingerprintQueue {
         let Some((index, gone)) = index.and_then(|i| Some((i, self.queued.remove(i)?))) else {
             return Vec::new();
         };
-        self.with_other_routes -= usize::from(gone.has_other_routes());
+        self.selective -= usize::from(gone.is_selective());
         let mut freed = Vec::new();
         for (i, waiting) in self.queued.iter().enumerate().skip(index) {
-            if i > 0 && self.with_other_routes == 0 {
+            if i > 0 && self.selective == 0 {
                 break;
             }
             let waits = |earlier| waiting.waits_for(earlier);
@@ -169,6 +172,7 @@ impl Scheduler {
             id,
             route: Arc::clone(&self.routes[route]),
             other_routes: entrant.other_routes,
+            cause: entrant.cause,
         };
         let items = &self.items;
         let queue = self.fingerprints.entry(entrant.fingerprint).or_default();
@@ -199,6 +203,7 @@ impl Scheduler {
             alert,
             alert_bytes: entrant.alert_bytes,
             storm: None,
+            cause: entrant.cause,
         };
         self.items.insert(id, item);
         if let Some(candidate) = entrant.storm {
@@ -242,6 +247,7 @@ impl Scheduler {
             alert: item.alert.clone(),
             stored: Contents::default(),
             stands_for: None,
+            cause: item.cause,
         };
         self.handlers[handler].permits_taken += 1;
         grant

@@ -113,6 +113,8 @@ limits! {
         /// this handler's keys and values together, over all its invocations: some ten thousand incidents with their
         /// messages.
         KvBytes kv_bytes => kv_bytes_max: u64, Size, 16 << 20, at most 1 << 30;
+        /// this handler's open timers together, with the alert and the found of each, over all its invocations.
+        TimerBytes timer_bytes => timer_bytes_max: u64, Size, 16 << 20, at most 1 << 30;
         /// random bytes.
         RandomBytes random_bytes => random_bytes_max: u64, Size, 1 << 20, at most 1 << 30;
     }
@@ -129,6 +131,8 @@ limits! {
         Stack stack;
         /// elements of one table: `sandbox.table_elements`.
         TableElements table_elements;
+        /// timers that a handler has open for one alert.
+        Timers timers;
     }
 }
 

@@ -65,6 +65,14 @@ fn run(
     let mut facts = Vec::new();
     let mut message = String::new();
     for (number, line) in script.lines().map(str::trim).enumerate() {
+        // `first` is for an alert, `due` for a timer.
+        let is_of_timer = fact(found, "timer.key") != "none";
+        let line = match (line.strip_prefix("first "), line.strip_prefix("due ")) {
+            (Some(_), _) if is_of_timer => continue,
+            (_, Some(_)) if !is_of_timer => continue,
+            (Some(line), _) | (_, Some(line)) => line,
+            _ => line,
+        };
         let result = match line.strip_prefix("fact ") {
             Some(name) => fact(found, name),
             None => perform(call, line, &mut message)?,
