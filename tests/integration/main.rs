@@ -4,6 +4,7 @@
 mod alarms;
 mod api;
 mod architecture;
+mod authors;
 mod bad_input;
 mod bodies;
 mod building;
