@@ -84,10 +84,19 @@ fn messages_are_the_same_in_all_sdks() {
             message.json = built(&message.calls).to_json();
         }
         let lines: Vec<String> = messages.iter().map(|m| json!(m).to_string()).collect();
-        std::fs::write(path("blocks.json"), format!("[\n{}\n]\n", lines.join(",\n"))).unwrap();
+        std::fs::write(
+            path("blocks.json"),
+            format!("[\n{}\n]\n", lines.join(",\n")),
+        )
+        .unwrap();
         return;
     }
     for message in &messages {
-        assert_eq!(built(&message.calls).to_json(), message.json, "{}", message.name);
+        assert_eq!(
+            built(&message.calls).to_json(),
+            message.json,
+            "{}",
+            message.name
+        );
     }
 }

@@ -20,7 +20,9 @@ fn interpreter() -> Option<PathBuf> {
         Ok(python) => Some(python),
         Err(error) if std::env::var_os("GITHUB_ACTIONS").is_some() => panic!("{error:#}"),
         Err(error) => {
-            tests::skipped(&format!("SKIPPED: the Python SDK was not tested: {error:#}"));
+            tests::skipped(&format!(
+                "SKIPPED: the Python SDK was not tested: {error:#}"
+            ));
             None
         }
     }
@@ -103,6 +105,13 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Returns the folder of an environment's packages.
+fn site_packages(python: &Path) -> String {
+    let program = "import site; print(site.getsitepackages()[0])";
+    let output = Command::new(python).args(["-c", program]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 #[test]
 fn the_wheel_is_enough_to_test_a_handler() {
     let Some(python) = interpreter() else { return };
@@ -126,24 +135,23 @@ fn the_wheel_is_enough_to_test_a_handler() {
     let fresh_path = fresh.to_str().unwrap();
     run(&python, dir.path(), &["-m", "venv", fresh_path]);
     let own = fresh.join("bin/python");
-    let install = ["install", "--no-deps", "--no-index", wheel.to_str().unwrap()];
+    let install = [
+        "install",
+        "--no-deps",
+        "--no-index",
+        wheel.to_str().unwrap(),
+    ];
     run(&own, dir.path(), &[&pip[..], &install].concat());
-    let tools = Command::new(&python)
-        .args(["-c", "import site; print(site.getsitepackages()[0])"])
-        .output()
-        .unwrap();
-    let tools = String::from_utf8(tools.stdout).unwrap();
-    let site = Command::new(&own)
-        .args(["-c", "import site; print(site.getsitepackages()[0])"])
-        .output()
-        .unwrap();
-    let site = String::from_utf8(site.stdout).unwrap();
-    std::fs::write(Path::new(site.trim()).join("tools.pth"), tools).unwrap();
+    let tools = site_packages(&python);
+    std::fs::write(Path::new(&site_packages(&own)).join("tools.pth"), tools).unwrap();
 
     copy(&workspace().join("handlers/owner-runbook"), &project);
     let manifest = std::fs::read_to_string(project.join("pyproject.toml")).unwrap();
     let manifest = manifest
-        .replace(r#"pythonpath = [".", "../../handler-sdk/python/src"]"#, r#"pythonpath = ["."]"#)
+        .replace(
+            r#"pythonpath = [".", "../../handler-sdk/python/src"]"#,
+            r#"pythonpath = ["."]"#,
+        )
         .replace("mypy_path = \"../../handler-sdk/python/src\"\n", "");
     assert!(!manifest.contains("python/src"), "{manifest}");
     std::fs::write(project.join("pyproject.toml"), manifest).unwrap();

@@ -102,10 +102,19 @@ mod tests {
         let report = report("it trapped: unreachable", stderr, backtrace);
         let first = report.lines().next();
         assert_eq!(first, Some("handler.py:41: RuntimeError: boom ü"));
-        assert!(report.contains("  File \"handler.py\", line 18, in act"), "{report}");
-        assert!(!report.contains("libpython") && !report.contains("componentize"), "{report}");
+        assert!(
+            report.contains("  File \"handler.py\", line 18, in act"),
+            "{report}"
+        );
+        assert!(
+            !report.contains("libpython") && !report.contains("componentize"),
+            "{report}"
+        );
         assert!(report.contains("other.wasm!mine"), "{report}");
-        for cut in ["Traceback (most recent call last):", "Traceback (most recent call last):\n  File \"x"] {
+        for cut in [
+            "Traceback (most recent call last):",
+            "Traceback (most recent call last):\n  File \"x",
+        ] {
             assert_eq!(exception_in(cut), None, "{cut}");
         }
     }
