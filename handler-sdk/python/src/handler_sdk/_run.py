@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -139,7 +140,7 @@ def enrich(handler: type[Handler], cx: Context, alert: Alert, so_far: Enrichment
         added = handler().enrich(cx, alert, so_far)
     except CallError as error:
         raise error.as_failure() from error
-    place = _author.line_of(handler.enrich)
+    place = partial(_author.line_of, handler.enrich)
     if not isinstance(added, Enrichment):
         remedy = ": write Enrichment(facts=…)" if isinstance(added, dict) else ""
         if added is None:
@@ -161,7 +162,7 @@ def act(handler: type[Handler], cx: Context, alert: Alert, found: Enrichment) ->
         facts = instance.act(cx, alert, found) if alert.is_firing else instance.resolved(cx, alert, found)
     except CallError as error:
         raise error.as_failure() from error
-    place = _author.line_of(getattr(handler, name))
+    place = partial(_author.line_of, getattr(handler, name))
     if facts is None:
         remedy = "end it with `return {}` if there is nothing to record"
         raise _check.mistake(f"`{name}` returned None, not facts (a dict of str to str): {remedy}", place)
@@ -170,7 +171,7 @@ def act(handler: type[Handler], cx: Context, alert: Alert, found: Enrichment) ->
     return _check.facts(facts, f"`{name}`", place)
 
 
-def _block(block: Any, what: str, place: str) -> Any:
+def _block(block: Any, what: str, place: _check.Place) -> Any:
     """Returns a block whose fields are all of the type that the contract wants."""
     if not isinstance(block, _BLOCKS):
         remedy = ": write Markdown(text)" if isinstance(block, str) else ""
@@ -195,14 +196,14 @@ def _block(block: Any, what: str, place: str) -> Any:
     return type(block)(**checked)
 
 
-def _list(value: Any, what: str, place: str) -> Any:
+def _list(value: Any, what: str, place: _check.Place) -> Any:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         remedy = ": write list(value.items())" if isinstance(value, dict) else ""
         raise _check.mistake(f"{what} is {_check.kind(value)}, not a list{remedy}", place)
     return value
 
 
-def _pair(pair: Any, what: str, place: str) -> tuple[str, str]:
+def _pair(pair: Any, what: str, place: _check.Place) -> tuple[str, str]:
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise _check.mistake(f"{what} has {_check.kind(pair)}, not a pair of a name and a value", place)
     return _check.text(pair[0], f"a name in {what}", place), _check.text(pair[1], f"{what}[{pair[0]!r}]", place)
