@@ -10,7 +10,8 @@ from typing import Any
 from handler_sdk import Alert, Context, Description, Enrichment, Handler, Link, Permanent, Setting
 from handler_sdk.http import encode
 
-OWNERS = Setting.list("owners", "rows of `match`, `owner`, `channel` and `runbook`; of each, the first row that matches counts").default([])
+_ABOUT_OWNERS = "rows of `match`, `owner`, `channel` and `runbook`; of each, the first row that matches counts"
+OWNERS = Setting.list("owners", _ABOUT_OWNERS).default([])
 OWNER_LABELS = Setting.list("owner_labels", "labels that name the owner if no row does").default(["owner", "team"])
 
 _COLUMNS = ("owner", "channel", "runbook")

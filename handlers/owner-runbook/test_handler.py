@@ -99,7 +99,8 @@ def test_a_wrong_row_is_named(table: object, message: str) -> None:
 )
 def test_a_star_stands_for_any_text(pattern: str, fits: list[str], does_not_fit: list[str]) -> None:
     def owner(cluster: str) -> str | None:
-        return enriched(Alert.new("Down", {"cluster": cluster}), [{"match": {"cluster": pattern}, "owner": "x"}]).fact("owner")
+        alert = Alert.new("Down", {"cluster": cluster})
+        return enriched(alert, [{"match": {"cluster": pattern}, "owner": "x"}]).fact("owner")
 
     assert [text for text in fits if owner(text) != "x"] == []
     assert [text for text in does_not_fit if owner(text) is not None] == []

@@ -53,10 +53,9 @@ def text(value: object, what: str, place: Place = None) -> str:
             try:
                 value.encode()
             except UnicodeEncodeError as error:
-                raise mistake(
-                    f"{what} has the lone surrogate {value[error.start]!r} at position {error.start}, which UTF-8 cannot hold",
-                    place,
-                ) from None
+                at = error.start
+                problem = f"has the lone surrogate {value[at]!r} at position {at}, which UTF-8 cannot hold"
+                raise mistake(f"{what} {problem}", place) from None
         return str(value)
     raise mistake(f"{what} is {kind(value)}, not str{_remedy(value)}", place)
 

@@ -167,19 +167,21 @@ class _Visitor(ast.NodeVisitor):
         elif whose in self._contexts and node.attr in NEEDS:
             self._need(node, f"{whose}.{node.attr}", node.attr)
         elif whose == "os" and node.attr in ("environ", "getenv"):
-            self._add(node, f"`os.{node.attr}`: a handler has no environment variables: declare a Setting, and read it with cx.setting")
+            remedy = "declare a Setting, and read it with cx.setting"
+            self._add(node, f"`os.{node.attr}`: a handler has no environment variables: {remedy}")
         self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
         is_top_level = not self._functions and isinstance(node.ctx, ast.Load)
         if node.id == "cx" and is_top_level:
-            self._add(node, "`cx` is used at the top of the module, which runs when the component is built: use it in a hook")
+            problem = "`cx` is used at the top of the module, which runs when the component is built"
+            self._add(node, f"{problem}: use it in a hook")
 
     def visit_Call(self, node: ast.Call) -> None:
         is_open = isinstance(node.func, ast.Name) and node.func.id == "open"
         if is_open and any(self._functions):
-            why = "a handler has no files when it runs: read it at the top of the module, which is built in, or use a setting"
-            self._add(node, f"`open` in a hook: {why}")
+            remedy = "read it at the top of the module, which is built in, or use a setting"
+            self._add(node, f"`open` in a hook: a handler has no files when it runs: {remedy}")
         self.generic_visit(node)
 
     def _need(self, node: ast.stmt | ast.expr, use: str, *interfaces: str) -> None:
