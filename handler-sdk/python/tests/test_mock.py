@@ -83,6 +83,18 @@ def test_a_retry_is_answered_from_the_record() -> None:
     assert host.posts[1].text == "Down: nobody known, 23:13"
 
 
+def test_a_coroutine_that_a_hook_returns_is_refused() -> None:
+    class Waits(OnCall):
+        def act(self, cx: Context, alert: Alert, found: Enrichment) -> Facts:
+            return self.later()  # type: ignore[return-value]
+
+        async def later(self) -> Facts:
+            return {}
+
+    with pytest.raises(Mistake, match="`act` returned a coroutine, not facts .*: a handler has no event loop"):
+        Host().act(Waits, DOWN)
+
+
 def test_slack_and_timers_are_denied_during_enrich() -> None:
     class Eager(OnCall):
         def enrich(self, cx: Context, alert: Alert, so_far: Enrichment) -> Enrichment:

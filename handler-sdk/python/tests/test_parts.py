@@ -180,6 +180,7 @@ def test_what_is_used_has_to_be_declared() -> None:
         "class H:\n    def act(self, context, alert, found):\n        context.slack.post('a', 'b')\n"
         "def helper(host: Context, other: 'sdk.Context'):\n    host.history.earlier([], 1)\n    other.timer.cancel('x')\n"
         "def unrelated(http):\n    return http.slack, http.kv\n"
+        "TABLE = [lambda cx: cx.slack]\n"
         "class Kept:\n    cx: Context\n    def use(self):\n        self.cx.kv.get('a')\n"
     )
     found = [(finding.line, finding.message) for finding in check_source(source, ("slack",))]
@@ -187,7 +188,7 @@ def test_what_is_used_has_to_be_declared() -> None:
     assert found == [
         (7, line.format("host.history", '"slack", "history"')),
         (8, line.format("other.timer", '"slack", "timer"')),
-        (14, line.format("cx.kv", '"slack", "kv"')),
+        (15, line.format("cx.kv", '"slack", "kv"')),
     ]
 
 

@@ -142,12 +142,18 @@ class _Visitor(ast.NodeVisitor):
         for index, argument in enumerate(arguments):
             if _is_context(argument.annotation) or (is_hook and index == 1):
                 self._contexts.add(argument.arg)
-        if is_hook and isinstance(node, ast.AsyncFunctionDef):
+        if isinstance(node, ast.AsyncFunctionDef):
+            # A call of it without `await` would do nothing, and say nothing.
             self._add(node, f"`{node.name}` is a coroutine: write `def {node.name}`: a handler has no event loop")
         self._functions.append(node.name if is_hook else "")
         self.generic_visit(node)
         self._functions.pop()
         self._contexts = known
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self._functions.append("")
+        self.generic_visit(node)
+        self._functions.pop()
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
         self.visit_FunctionDef(node)
