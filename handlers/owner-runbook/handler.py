@@ -10,7 +10,8 @@ from typing import Any
 from handler_sdk import Alert, Context, Description, Enrichment, Handler, Link, Permanent, Setting
 from handler_sdk.http import encode
 
-OWNERS = Setting.list("owners", "rows of `match`, `owner`, `channel` and `runbook`; of each, the first row that matches counts").default([])
+_ABOUT_OWNERS = "rows of `match`, `owner`, `channel` and `runbook`; of each, the first row that matches counts"
+OWNERS = Setting.list("owners", _ABOUT_OWNERS).default([])
 OWNER_LABELS = Setting.list("owner_labels", "labels that name the owner if no row does").default(["owner", "team"])
 
 _COLUMNS = ("owner", "channel", "runbook")
@@ -21,14 +22,14 @@ _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 class Row:
     """A row of the table."""
 
-    match: Mapping[str, re.Pattern[str]]
-    """The values of labels that it is for."""
+    match: Mapping[str, str]
+    """The values of labels that it is for; `*` stands for any text."""
     values: Mapping[str, str]
     """What it says: some of the columns."""
 
     def matches(self, alert: Alert) -> bool:
         """Returns whether all its labels match; a label that the alert lacks counts as empty."""
-        return all(pattern.fullmatch(alert.labels.get(name, "")) for name, pattern in self.match.items())
+        return all(_fits(pattern, alert.labels.get(name, "")) for name, pattern in self.match.items())
 
 
 class OwnerRunbook(Handler):
@@ -99,9 +100,21 @@ def _row(given: Any, index: int) -> Row:
     runbook = values.get("runbook", "https://")
     if not runbook.startswith(("https://", "http://")):
         raise Permanent(f"{where}: `runbook` is `{runbook}`: write a URL that begins with https:// or http://")
-    return Row({name: _pattern(str(value)) for name, value in match.items()}, values)
+    return Row({name: str(value) for name, value in match.items()}, values)
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    """Returns the expression of a value in which `*` stands for any text."""
-    return re.compile(".*".join(re.escape(part) for part in text.split("*")), re.DOTALL)
+def _fits(pattern: str, text: str) -> bool:
+    """Returns whether a text is as the pattern has it, in which `*` stands for any text."""
+    first, *between = pattern.split("*")
+    if not between:
+        return text == pattern
+    last = between.pop()
+    if not text.startswith(first) or not text.endswith(last) or len(text) < len(first) + len(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for part in between:
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True

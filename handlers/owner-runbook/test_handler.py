@@ -84,5 +84,27 @@ def test_a_wrong_row_is_named(table: object, message: str) -> None:
     assert message in failed.value.message
 
 
+@pytest.mark.parametrize(
+    ("pattern", "fits", "does_not_fit"),
+    [
+        ("a", ["a"], ["", "ab", "A"]),
+        ("*", ["", "a"], []),
+        ("a*", ["a", "ab"], ["", "ba"]),
+        ("*a", ["a", "ba"], ["ab"]),
+        ("a*a", ["aa", "aba"], ["a"]),
+        ("a*b*c", ["abc", "axbxc", "abbc"], ["acb", "ac", "abcd"]),
+        ("*eu*", ["eu", "prod-eu-1"], ["us"]),
+        ("a.c", ["a.c"], ["abc"]),
+    ],
+)
+def test_a_star_stands_for_any_text(pattern: str, fits: list[str], does_not_fit: list[str]) -> None:
+    def owner(cluster: str) -> str | None:
+        alert = Alert.new("Down", {"cluster": cluster})
+        return enriched(alert, [{"match": {"cluster": pattern}, "owner": "x"}]).fact("owner")
+
+    assert [text for text in fits if owner(text) != "x"] == []
+    assert [text for text in does_not_fit if owner(text) is not None] == []
+
+
 def test_numbers_in_the_table_match_as_text() -> None:
     assert enriched(Alert.new("Down", {"replica": "0"}), [{"match": {"replica": 0}, "owner": "b"}]).facts == {"owner": "b"}

@@ -1,3 +1,4 @@
-//! The SDKs in languages other than Rust: they pass their own tests, install, and do what the Rust SDK does.
+//! What authors in other languages get: the SDKs' own checks, and their packages installed as an author installs them.
 
+mod python;
 mod typescript;

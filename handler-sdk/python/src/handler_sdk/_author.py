@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 from types import TracebackType
 from typing import Any
@@ -33,6 +34,9 @@ def is_own(filename: str) -> bool:
 
 def shown(filename: str) -> str:
     """Returns a file's name as the author knows it: relative to the project, or to the working directory."""
+    if sys.platform == "wasi":
+        # componentize-py calls the folders that it was given /0, /1, ….
+        return re.sub(r"^/\d+/", "", filename)
     for folder in (_root, os.path.abspath(os.curdir) + os.sep):
         if folder and filename.startswith(folder):
             return filename[len(folder) :]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from handler_sdk import _author
 
@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from handler_sdk.failure import Mistake
 
 U32_MAX = 2**32 - 1
+#: Where a mistake is: a text, a function that finds it once there is one, or `None` for the author's running line.
+Place: TypeAlias = str | Callable[[], str] | None
 
 
-def mistake(message: str, place: str | None = None) -> Mistake:
+def mistake(message: str, place: Place = None) -> Mistake:
     """Returns the exception for a mistake at the author's running line, or at another place."""
     from handler_sdk.failure import Mistake
 
-    return Mistake(_author.at(_author.line() if place is None else place, message))
+    if place is None:
+        place = _author.line()
+    return Mistake(_author.at(place() if callable(place) else place, message))
 
 
 def kind(value: object) -> str:
@@ -42,17 +46,16 @@ def _remedy(value: object) -> str:
     return ""
 
 
-def text(value: object, what: str, place: str | None = None) -> str:
+def text(value: object, what: str, place: Place = None) -> str:
     """Returns a text that can be written as UTF-8."""
     if type(value) is str or isinstance(value, str):
         if not value.isascii():
             try:
                 value.encode()
             except UnicodeEncodeError as error:
-                raise mistake(
-                    f"{what} has the lone surrogate {value[error.start]!r} at position {error.start}, which UTF-8 cannot hold",
-                    place,
-                ) from None
+                at = error.start
+                problem = f"has the lone surrogate {value[at]!r} at position {at}, which UTF-8 cannot hold"
+                raise mistake(f"{what} {problem}", place) from None
         return str(value)
     raise mistake(f"{what} is {kind(value)}, not str{_remedy(value)}", place)
 
@@ -62,7 +65,7 @@ def optional_text(value: object, what: str) -> str | None:
     return None if value is None else text(value, what)
 
 
-def facts(value: object, whose: str, place: str | None = None) -> dict[str, str]:
+def facts(value: object, whose: str, place: Place = None) -> dict[str, str]:
     """Returns facts: names with texts."""
     if not isinstance(value, Mapping):
         raise mistake(f"the facts of {whose} are {kind(value)}, not a dict of str to str", place)
@@ -73,7 +76,7 @@ def facts(value: object, whose: str, place: str | None = None) -> dict[str, str]
     return checked
 
 
-def texts(value: object, what: str, place: str | None = None) -> list[str]:
+def texts(value: object, what: str, place: Place = None) -> list[str]:
     """Returns a list of texts. A single text is not taken for the list of its letters."""
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         remedy = f': write ["{value[:40]}"]' if isinstance(value, str) else ""
@@ -81,7 +84,7 @@ def texts(value: object, what: str, place: str | None = None) -> list[str]:
     return [text(entry, f"{what}[{index}]", place) for index, entry in enumerate(value)]
 
 
-def data(value: object, what: str, place: str | None = None) -> bytes:
+def data(value: object, what: str, place: Place = None) -> bytes:
     """Returns bytes."""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)

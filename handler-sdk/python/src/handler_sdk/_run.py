@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +22,11 @@ _BLOCKS = (Markdown, Fields, Table, Excerpt, Link, Image, Custom)
 #: The semantic version of a release, with an optional pre-release and build.
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 _KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_PARAMETERS = {"enrich": "(self, cx, alert, so_far)", "act": "(self, cx, alert, found)", "resolved": "(self, cx, alert, found)"}
+_PARAMETERS = {
+    "enrich": "(self, cx, alert, so_far)",
+    "act": "(self, cx, alert, found)",
+    "resolved": "(self, cx, alert, found)",
+}
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,12 @@ def find(module: ModuleType) -> type[Handler]:
     own = [one for one in leaves if one.__module__ == module.__name__] or leaves
     file = _author.shown(module.__file__ or module.__name__)
     if not own:
-        raise _check.mistake("no class derives from Handler: write `class MyHandler(Handler):` with `describe` and `act`", file)
+        remedy = "write `class MyHandler(Handler):` with `describe` and `act`"
+        raise _check.mistake(f"no class derives from Handler: {remedy}", file)
     if len(own) > 1:
         names = " and ".join(f"`{one.__name__}` ({_author.line_of(one)})" for one in own)
-        raise _check.mistake(f"{len(own)} classes derive from Handler, {names}: a project is one handler, keep one class", file)
+        remedy = "a project is one handler, keep one class"
+        raise _check.mistake(f"{len(own)} classes derive from Handler, {names}: {remedy}", file)
     check(own[0])
     return own[0]
 
@@ -99,7 +106,8 @@ def describe(handler: type[Handler]) -> Described:
     name = _check.text(given.name, "`Description.name`", place)
     if not _KEBAB_CASE.fullmatch(name):
         better = re.sub(r"[^a-z0-9]+", "-", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()).strip("-")
-        raise _check.mistake(f"`Description.name` is `{name}`, which is not in kebab-case: write `{better or 'my-handler'}`", place)
+        remedy = f"write `{better or 'my-handler'}`"
+        raise _check.mistake(f"`Description.name` is `{name}`, which is not in kebab-case: {remedy}", place)
     version = _check.text(given.version, "`Description.version`", place)
     if not _VERSION.fullmatch(version):
         raise _check.mistake(f"`Description.version` is `{version}`, not a semantic version: write `0.1.0`", place)
@@ -139,7 +147,7 @@ def enrich(handler: type[Handler], cx: Context, alert: Alert, so_far: Enrichment
         added = handler().enrich(cx, alert, so_far)
     except CallError as error:
         raise error.as_failure() from error
-    place = _author.line_of(handler.enrich)
+    place = partial(_author.line_of, handler.enrich)
     if not isinstance(added, Enrichment):
         remedy = ": write Enrichment(facts=…)" if isinstance(added, dict) else ""
         if added is None:
@@ -161,16 +169,17 @@ def act(handler: type[Handler], cx: Context, alert: Alert, found: Enrichment) ->
         facts = instance.act(cx, alert, found) if alert.is_firing else instance.resolved(cx, alert, found)
     except CallError as error:
         raise error.as_failure() from error
-    place = _author.line_of(getattr(handler, name))
+    place = partial(_author.line_of, getattr(handler, name))
     if facts is None:
         remedy = "end it with `return {}` if there is nothing to record"
         raise _check.mistake(f"`{name}` returned None, not facts (a dict of str to str): {remedy}", place)
     if inspect.isawaitable(facts):
-        raise _check.mistake(f"`{name}` returned {_check.kind(facts)}, not facts (a dict of str to str){_awaited(facts)}", place)
+        problem = f"`{name}` returned {_check.kind(facts)}, not facts (a dict of str to str)"
+        raise _check.mistake(f"{problem}{_awaited(facts)}", place)
     return _check.facts(facts, f"`{name}`", place)
 
 
-def _block(block: Any, what: str, place: str) -> Any:
+def _block(block: Any, what: str, place: _check.Place) -> Any:
     """Returns a block whose fields are all of the type that the contract wants."""
     if not isinstance(block, _BLOCKS):
         remedy = ": write Markdown(text)" if isinstance(block, str) else ""
@@ -191,18 +200,19 @@ def _block(block: Any, what: str, place: str) -> Any:
         else:
             checked[field.name] = _check.text(value, field_what, place)
     if isinstance(block, Table) and any(len(row) != len(checked["header"]) for row in checked["rows"]):
-        raise _check.mistake(f"{what}.rows has a row that is not as long as the header: use `table(…)`, which pads it", place)
+        problem = f"{what}.rows has a row that is not as long as the header"
+        raise _check.mistake(f"{problem}: use `table(…)`, which pads it", place)
     return type(block)(**checked)
 
 
-def _list(value: Any, what: str, place: str) -> Any:
+def _list(value: Any, what: str, place: _check.Place) -> Any:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         remedy = ": write list(value.items())" if isinstance(value, dict) else ""
         raise _check.mistake(f"{what} is {_check.kind(value)}, not a list{remedy}", place)
     return value
 
 
-def _pair(pair: Any, what: str, place: str) -> tuple[str, str]:
+def _pair(pair: Any, what: str, place: _check.Place) -> tuple[str, str]:
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise _check.mistake(f"{what} has {_check.kind(pair)}, not a pair of a name and a value", place)
     return _check.text(pair[0], f"a name in {what}", place), _check.text(pair[1], f"{what}[{pair[0]!r}]", place)

@@ -142,12 +142,18 @@ class _Visitor(ast.NodeVisitor):
         for index, argument in enumerate(arguments):
             if _is_context(argument.annotation) or (is_hook and index == 1):
                 self._contexts.add(argument.arg)
-        if is_hook and isinstance(node, ast.AsyncFunctionDef):
+        if isinstance(node, ast.AsyncFunctionDef):
+            # A call of it without `await` would do nothing, and say nothing.
             self._add(node, f"`{node.name}` is a coroutine: write `def {node.name}`: a handler has no event loop")
         self._functions.append(node.name if is_hook else "")
         self.generic_visit(node)
         self._functions.pop()
         self._contexts = known
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self._functions.append("")
+        self.generic_visit(node)
+        self._functions.pop()
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
         self.visit_FunctionDef(node)
@@ -167,19 +173,21 @@ class _Visitor(ast.NodeVisitor):
         elif whose in self._contexts and node.attr in NEEDS:
             self._need(node, f"{whose}.{node.attr}", node.attr)
         elif whose == "os" and node.attr in ("environ", "getenv"):
-            self._add(node, f"`os.{node.attr}`: a handler has no environment variables: declare a Setting, and read it with cx.setting")
+            remedy = "declare a Setting, and read it with cx.setting"
+            self._add(node, f"`os.{node.attr}`: a handler has no environment variables: {remedy}")
         self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
         is_top_level = not self._functions and isinstance(node.ctx, ast.Load)
         if node.id == "cx" and is_top_level:
-            self._add(node, "`cx` is used at the top of the module, which runs when the component is built: use it in a hook")
+            problem = "`cx` is used at the top of the module, which runs when the component is built"
+            self._add(node, f"{problem}: use it in a hook")
 
     def visit_Call(self, node: ast.Call) -> None:
         is_open = isinstance(node.func, ast.Name) and node.func.id == "open"
         if is_open and any(self._functions):
-            why = "a handler has no files when it runs: read it at the top of the module, which is built in, or use a setting"
-            self._add(node, f"`open` in a hook: {why}")
+            remedy = "read it at the top of the module, which is built in, or use a setting"
+            self._add(node, f"`open` in a hook: a handler has no files when it runs: {remedy}")
         self.generic_visit(node)
 
     def _need(self, node: ast.stmt | ast.expr, use: str, *interfaces: str) -> None:

@@ -50,3 +50,8 @@ class Mistake(TypeError):
     """A mistake in the handler's code that the SDK has found: a value of the wrong kind, a coroutine, an interface that
     the project does not declare. The message begins with the author's file and line. A component reports it as a
     permanent failure, because a retry cannot fix it."""
+
+
+# Tracebacks name these classes as authors import them.
+for _failure in (Failure, Retryable, Unavailable, Permanent, Mistake):
+    _failure.__module__ = "handler_sdk"

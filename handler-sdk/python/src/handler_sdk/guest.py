@@ -3,6 +3,7 @@ not use this module."""
 
 from __future__ import annotations
 
+import gc
 import importlib
 import linecache
 import os
@@ -74,6 +75,9 @@ def export(module: ModuleType, **interfaces: ModuleType) -> type:
             facts = _hook(wit, lambda: _run.act(handler, cx, _alert(alert), wit.enrichment(found)))
             return sorted(facts.items())
 
+    # Nothing that is made by now is garbage later. A collection would read, and so copy, all memory of the component.
+    gc.collect()
+    gc.freeze()
     return Hooks
 
 

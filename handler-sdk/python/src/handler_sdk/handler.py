@@ -45,7 +45,7 @@ class Handler:
 
         class DiskFull(Handler):
             def describe(self) -> Description:
-                return Description("disk-full", "0.1.0", "Says which disk fills up.", alerts=["NodeFilesystemSpaceFillingUp"])
+                return Description("disk-full", "0.1.0", "Says which disk fills up.", alerts=["DiskFull"])
 
             def act(self, cx: Context, alert: Alert, found: Enrichment) -> Facts:
                 disk = alert.label("mountpoint") or "a disk"

@@ -13,8 +13,8 @@ _RECEIVED_AFTER = timedelta(seconds=30)
 
 
 def alert_from_json(text: str | bytes) -> Alert:
-    """Returns one alert in the senders' JSON: `{"labels": {…}, "annotations": {…}, "startsAt": …, "status": …}`, or the first
-    one of a body `{"alerts": […]}`. It was received 30 s after it began, or after it ended.
+    """Returns one alert in the senders' JSON: `{"labels": {…}, "annotations": {…}, "startsAt": …, "status": …}`, or the
+    first one of a body `{"alerts": […]}`. It was received 30 s after it began, or after it ended.
 
     Raises `ValueError` if it cannot be parsed.
     """

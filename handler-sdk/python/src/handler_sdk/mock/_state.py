@@ -83,9 +83,9 @@ class State:
         wrong = _checks.request(request)
         if wrong:
             raise _refused(ErrorKind.INVALID, wrong)
-        fitting = (reply for method, url, reply in reversed(self.routes) if method == request.method and _fits(url, request.url))
         # The latest script is used, so that a test can replace one between two runs.
-        reply = next(fitting, None)
+        routes = ((url, reply) for method, url, reply in reversed(self.routes) if method == request.method)
+        reply = next((reply for url, reply in routes if _fits(url, request.url)), None)
         if reply is None:
             raise _refused(ErrorKind.DENIED, f"the test scripted no answer to {request.method} {request.url}")
         if self.credentials is not None and request.credential and request.credential not in self.credentials:
