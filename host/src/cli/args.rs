@@ -130,6 +130,7 @@ impl WebArgs {
             listen: self.listen.clone(),
             external_url: self.external_url.clone(),
             handlers_dir: handlers,
+            ..Overrides::default()
         }
     }
 }

@@ -194,6 +194,9 @@ impl HostCall for HttpSend {
     ) -> Result<Done<Self::Reply>, Stop> {
         let (needed, limit) = (origin_of(&prepared), prepared.answer_bound().limit);
         let origin = prepared.origin().to_owned();
+        for (kind, grant) in prepared.grants_used() {
+            host.note_grant(kind, grant);
+        }
         // Before the request is sent, in case the invocation's time ends before the answer.
         host.recorder.unanswered(needed.clone());
         let sent = prepared.send().await;

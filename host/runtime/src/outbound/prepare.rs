@@ -16,6 +16,7 @@ use super::mask::Masks;
 use super::proxy::Proxy;
 use super::rates::{ORIGINS_MAX, Rates, TooLate};
 use super::request::{AnswerBound, OutboundError, OutboundRequest};
+use crate::grant_uses::GrantKind;
 use crate::limits::{self, TRACE_LINE_BYTES_MAX};
 use crate::text::masked;
 use alert_manager_core::alert::HandlerName;
@@ -42,6 +43,10 @@ pub(crate) struct Prepared {
     pub(super) client: HttpClient,
     pub(super) request: reqwest::RequestBuilder,
     origin: String,
+    /// The grant that allows it, as the configuration writes it.
+    grant: String,
+    /// The name of the credential that it has.
+    credential: Option<String>,
     pub(super) deadline: Instant,
     /// The credentials to mask in the response.
     pub(super) masks: Masks,
@@ -118,6 +123,8 @@ impl Requester<'_> {
             client,
             request: builder,
             origin,
+            grant: grant.to_string(),
+            credential: request.credential,
             deadline: request.deadline,
             masks,
             echo,
@@ -191,6 +198,15 @@ impl Prepared {
     /// Returns the origin of the request, such as `https://api.example.com`.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Returns the grants that it uses.
+    pub(crate) fn grants_used(&self) -> impl Iterator<Item = (GrantKind, &str)> {
+        let credential = self.credential.as_deref();
+        let credential = credential.map(|name| (GrantKind::Credential, name));
+        [(GrantKind::Http, self.grant.as_str())]
+            .into_iter()
+            .chain(credential)
     }
 
     /// Returns what would be sent, without what the host adds; `None` if it cannot be.
