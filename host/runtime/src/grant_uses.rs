@@ -30,18 +30,21 @@ pub struct GrantUse {
     pub last: Timestamp,
 }
 
+/// The uses of a handler's grants.
+type OfHandler = HashMap<(GrantKind, String), GrantUse>;
+
 /// The uses of all grants since the server started. Grants come from the configuration, so their number is bounded by it.
 #[derive(Debug)]
 pub struct GrantUses {
     since: Timestamp,
-    by_grant: Mutex<HashMap<HandlerName, HashMap<(GrantKind, String), GrantUse>>>,
+    by_handler: Mutex<HashMap<HandlerName, OfHandler>>,
 }
 
 impl Default for GrantUses {
     fn default() -> Self {
         Self {
             since: Timestamp::now(),
-            by_grant: Mutex::default(),
+            by_handler: Mutex::default(),
         }
     }
 }
@@ -56,8 +59,8 @@ impl GrantUses {
     /// Returns the uses of a grant, written as in the configuration; `None` if it was not used.
     #[must_use]
     pub fn of(&self, handler: &HandlerName, kind: GrantKind, grant: &str) -> Option<GrantUse> {
-        let by_grant = self.by_grant.lock();
-        by_grant
+        let by_handler = self.by_handler.lock();
+        by_handler
             .get(handler)?
             .get(&(kind, grant.to_owned()))
             .copied()
@@ -65,10 +68,10 @@ impl GrantUses {
 
     /// Counts a call.
     pub(crate) fn note(&self, handler: &HandlerName, kind: GrantKind, grant: &str, at: Timestamp) {
-        let mut by_grant = self.by_grant.lock();
-        let of_handler = match by_grant.get_mut(handler) {
+        let mut by_handler = self.by_handler.lock();
+        let of_handler = match by_handler.get_mut(handler) {
             Some(known) => known,
-            None => by_grant.entry(handler.clone()).or_default(),
+            None => by_handler.entry(handler.clone()).or_default(),
         };
         let used = of_handler
             .entry((kind, grant.to_owned()))

@@ -204,7 +204,7 @@ fn render_run(out: &mut String, run: &TrialRun, limits: &Limits, paint: Paint) {
         micros(*cpu_us),
         limits.cpu_max,
         mebibytes(*memory_bytes),
-        mebibytes(limits.memory_bytes_max as u64),
+        mebibytes(limits.memory_bytes_max),
     );
 }
 

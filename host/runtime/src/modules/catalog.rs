@@ -11,6 +11,7 @@
 mod entry;
 mod input;
 mod pins;
+mod terms;
 
 use std::collections::BTreeMap;
 
@@ -21,9 +22,9 @@ use alert_manager_core::alert::HandlerName;
 use entry::{Cause, Entry, Newest};
 use pins::{pin_error, take_unpinned};
 
-pub use input::Terms;
 pub(crate) use input::{Claim, Loaded, Offer};
 pub use pins::Pins;
+pub use terms::Terms;
 
 /// A change, to be logged and published.
 #[derive(Debug, PartialEq, Eq)]
