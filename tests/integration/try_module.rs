@@ -348,7 +348,7 @@ fn it_shows_the_message_as_a_person_reads_it() {
     let told = folder.run("slack-notify", &["--resolve"]);
     assert_eq!(told.code, Some(0), "{told:?}");
     assert_snapshot(
-        &workspace().join("tests/integration/snapshots/test-slack-notify.txt"),
+        workspace().join("tests/integration/snapshots/test-slack-notify.txt"),
         &steady(&told.stdout, folder.dir.path()),
     );
 }
@@ -491,7 +491,7 @@ fn each_mistake_is_named_with_its_place_and_the_remedy() {
         );
     }
     assert_snapshot(
-        &workspace().join("tests/integration/snapshots/mistakes-with-modules.txt"),
+        workspace().join("tests/integration/snapshots/mistakes-with-modules.txt"),
         &shown,
     );
 }
