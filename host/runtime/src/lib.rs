@@ -4,6 +4,7 @@
 mod bindings;
 mod calls;
 mod facts;
+mod grant_uses;
 mod hooks;
 mod invoke;
 mod limits;
@@ -21,12 +22,13 @@ mod wasmtime_words;
 
 use text::hex;
 
+pub use grant_uses::{GrantKind, GrantUse, GrantUses};
 pub use hooks::returned::checked_enrichment;
 pub use limits::bounds::Bounds;
 pub use limits::quota::{LimitHit, LimitName, Limits};
 pub use limits::table::{LimitKey, Unit};
 pub use modules::cache::CacheError;
-pub use modules::catalog::Pins;
+pub use modules::catalog::{Pins, Terms};
 pub use modules::compiler::{COMPILE_COMMAND, Compiler, EXIT_DAMAGED, compile_module};
 pub use modules::folder::{Folder, FolderError};
 pub use modules::load_error::LoadError;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::calls;
+use crate::grant_uses::GrantUses;
 use crate::limits;
 use crate::limits::bounds::Bounds;
 use crate::modules::cache::{Cache, CacheError};
@@ -91,6 +92,12 @@ impl Runtime {
     #[must_use]
     pub fn slack_breaker(&self) -> &Arc<SlackBreaker> {
         &self.lasting.slack_breaker
+    }
+
+    /// Returns when grants were used, over all reloads.
+    #[must_use]
+    pub fn grant_uses(&self) -> &Arc<GrantUses> {
+        &self.lasting.grant_uses
     }
 
     /// Returns the current services.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::grant_uses::GrantUses;
 use crate::outbound::breakers::Breakers;
 use crate::outbound::credential::Credential;
 use crate::outbound::egress::{ClientError, HttpAnswers, HttpClient};
@@ -37,12 +38,14 @@ pub struct ServiceOptions {
 pub(super) struct Lasting {
     pub(super) slack_breaker: Arc<SlackBreaker>,
     pub(super) breakers: Arc<Breakers>,
+    pub(super) grant_uses: Arc<GrantUses>,
 }
 
 /// The services that one invocation uses.
 pub(super) struct Services {
     pub(super) slack: Slack,
     pub(super) breakers: Arc<Breakers>,
+    pub(super) grant_uses: Arc<GrantUses>,
     pub(super) proxy: Option<Arc<Proxy>>,
     pub(super) credentials: BTreeMap<String, Arc<Credential>>,
     /// The client of every request, if none may leave this process.
@@ -63,6 +66,7 @@ impl Services {
                 preview: options.preview,
             },
             breakers: lasting.breakers,
+            grant_uses: lasting.grant_uses,
             proxy: options.proxy,
             credentials: options.credentials,
             answered: options.answers.map(HttpClient::answered).transpose()?,

@@ -19,7 +19,7 @@ pub use channels::{ByPriority, Channel, Channels, Gate};
 pub use deliveries::{
     Cancelled, Deliveries, Delivery, Left, LeftCount, Rest, RestReason, Retried, SentAgain,
 };
-pub use handlers::{Counts, Grants, Handler, Handlers, Held, Limit, Paused};
+pub use handlers::{Counts, GrantUse, Grants, Handler, Handlers, Held, Limit, Paused};
 pub use module::{Import, Inspection};
 pub use story::{
     Attempt, AttemptOutcome, Call, JournalEntry, LogLine, Source, Step, StepOutcome, StepTry,

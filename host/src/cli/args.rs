@@ -133,6 +133,7 @@ impl WebArgs {
             listen: self.listen.clone(),
             external_url: self.external_url.clone(),
             handlers_dir: handlers,
+            ..Overrides::default()
         }
     }
 }
@@ -224,7 +225,7 @@ pub(super) struct TestArgs {
     /// After a firing alert, also run it as resolved, with what was kept.
     #[arg(long)]
     pub(super) resolve: bool,
-    /// A file with rules that answer HTTP requests, in YAML or JSON: method, url, status, headers, body or body_file.
+    /// A file with rules that answer HTTP requests, in YAML or JSON; without it, none is answered.
     #[arg(long = "http", value_name = "FILE")]
     pub(super) http: Option<PathBuf>,
     /// A fact that an earlier handler of the route found, as NAME=VALUE; may be repeated.

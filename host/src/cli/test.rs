@@ -16,8 +16,9 @@ use super::{send, serve};
 use crate::alert::{Alert, Labels, Status, Timestamp};
 use crate::api::{Kept, Trial, TrialOutcome, TrialRun, Used};
 use crate::app;
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, Overrides, Secrets};
 use crate::http::webhook;
+use crate::review;
 use crate::router::Router;
 use crate::runtime::{Limits, Module};
 use crate::trial::{Bench, Configured, HttpRules};
@@ -32,7 +33,11 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
         Some(file) => config::http_rules(file).map_err(|problems| anyhow!("{problems}"))?,
         None => HttpRules::default(),
     };
-    let config = serve::source(args.file.config_file.clone(), Overrides::default())()
+    let overrides = Overrides {
+        secrets: Secrets::LeftAlone,
+        ..Overrides::default()
+    };
+    let config = serve::source(args.file.config_file.clone(), overrides)()
         .map_err(|problems| anyhow!("{problems}"))?;
     let bytes = modules::read(&args.module, config.sandbox.module_bytes_max)?;
     let (runtime, _folder) = modules::sandbox(&config, CacheUse::IfThere)?;
@@ -49,6 +54,9 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
                 plain(&why.to_string())
             ),
         };
+        if let Some(why) = review::refusal(&config, module.description()) {
+            bail!("{} is refused: {}", args.module.display(), plain(&why));
+        }
         let configured = configured(&config, &module);
         let limits = configured.settings.limits;
         let bench = Bench::new(runtime, module, configured, rules)?;
@@ -196,7 +204,7 @@ fn render_run(out: &mut String, run: &TrialRun, limits: &Limits, paint: Paint) {
         micros(*cpu_us),
         limits.cpu_max,
         mebibytes(*memory_bytes),
-        mebibytes(limits.memory_bytes_max as u64),
+        mebibytes(limits.memory_bytes_max),
     );
 }
 

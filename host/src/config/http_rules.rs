@@ -181,3 +181,52 @@ fn body(reader: &mut Reader, section: &mut Section<'_>) -> Vec<u8> {
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn rules_are_read_from_yaml_and_from_json() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("rules");
+        for text in [
+            "- { method: post, url: https://a.example, status: 201, headers: { x-a: \"1\" }, body: [1] }\n",
+            r#"[{"method": "POST", "url": "https://a.example/", "status": 201, "headers": {"x-a": "1"}, "body": [1]}]"#,
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let rules = http_rules(&file).unwrap().rules;
+            let answer = HttpAnswer {
+                status: 201,
+                headers: vec![("x-a".to_owned(), "1".to_owned())],
+                body: b"[1]".to_vec(),
+            };
+            let (method, url) = ("POST".to_owned(), "https://a.example/".to_owned());
+            assert_eq!(
+                rules,
+                [HttpRule {
+                    method,
+                    url,
+                    answer
+                }]
+            );
+        }
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(http_rules(&file).unwrap().rules, []);
+    }
+
+    #[test]
+    fn a_body_that_no_handler_could_be_given_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let large = std::fs::File::create(dir.path().join("large")).unwrap();
+        large.set_len(BODY_BYTES_MAX + 1).unwrap();
+        let file = dir.path().join("rules.yml");
+        std::fs::write(&file, "- url: https://a.example\n  body_file: large\n").unwrap();
+        let problems = http_rules(&file).unwrap_err().to_string();
+        let place = format!("{}:2:14: [0].body_file: ", file.display());
+        assert!(problems.starts_with(&place), "{problems}");
+        assert!(problems.contains("has more than 64 MiB"), "{problems}");
+    }
+}

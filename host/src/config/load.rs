@@ -60,7 +60,7 @@ impl Config {
     ) -> (Option<Self>, Problems) {
         let env = &|name: &str| env(name).filter(|value| !value.is_empty());
         let file = Self::file_named(file, env);
-        let mut reader = Reader::new(file.as_deref());
+        let mut reader = Reader::new(file.as_deref()).with_secrets(flags.secrets);
         let mut document = None;
         if let Some(path) = &file {
             match read_config(path) {

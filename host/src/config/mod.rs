@@ -58,6 +58,18 @@ pub struct Overrides {
     pub external_url: Option<String>,
     /// `--handlers`.
     pub handlers_dir: Option<PathBuf>,
+    /// Whether secrets are read.
+    pub secrets: Secrets,
+}
+
+/// Whether the secrets that a configuration names are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Secrets {
+    /// They are, and one that cannot be read is reported.
+    #[default]
+    Read,
+    /// They are not, and need not be there: the command sends nothing.
+    LeftAlone,
 }
 
 /// Everything that the operator set, checked and with its defaults filled in. Each part of the server owns the type of its

@@ -96,3 +96,65 @@ fn rule_for(method: &str, url: &str) -> String {
     rule.push_str("  status: 200\n  body: {}");
     rule
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use reqwest::Method;
+
+    use super::*;
+
+    fn rules(rules: &[(&str, &str, u16)]) -> HttpRules {
+        let rule = |&(method, url, status): &(&str, &str, u16)| HttpRule {
+            method: method.to_owned(),
+            url: url.to_owned(),
+            answer: HttpAnswer {
+                status,
+                ..HttpAnswer::default()
+            },
+        };
+        HttpRules::new("rules.yml".into(), rules.iter().map(rule).collect())
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_answers() {
+        let rules = rules(&[
+            ("GET", "https://a.example/x?q=1", 201),
+            ("*", "https://a.example/*/y", 202),
+            ("DELETE", "*", 204),
+        ]);
+        for (method, url, status) in [
+            (Method::GET, "https://a.example/x?q=1", Some(201)),
+            (Method::GET, "https://a.example/x", None),
+            (Method::POST, "https://a.example/b/c/y", Some(202)),
+            (Method::GET, "https://a.example/y", None),
+            (Method::DELETE, "https://b.example/", Some(204)),
+            (Method::PUT, "https://b.example/", None),
+        ] {
+            let answer = rules.answer(&method, &url.parse().unwrap());
+            assert_eq!(answer.map(|answer| answer.status), status, "{method} {url}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_an_answer_is_remembered_once_up_to_a_limit() {
+        let rules = rules(&[]);
+        let ask = |n: usize| {
+            let url = format!("https://a.example/{n:03}").parse().unwrap();
+            rules.why_none(&Method::HEAD, &url)
+        };
+        assert_eq!(ask(0), "no rule of rules.yml answers it");
+        ask(0);
+        let unanswered = rules.unanswered();
+        assert_eq!(unanswered.len(), 1);
+        assert_eq!(
+            unanswered[0].rule,
+            "- method: HEAD\n  url: \"https://a.example/000\"\n  status: 200\n  body: {}"
+        );
+        for n in 0..=UNANSWERED_MAX {
+            ask(n);
+        }
+        assert_eq!(rules.unanswered().len(), UNANSWERED_MAX);
+    }
+}

@@ -118,9 +118,10 @@ impl Bench {
         let route = routes.find(|(_, route)| route.handlers.contains(name));
         let event = Event {
             alert: Arc::new(alert.clone()),
-            priority: match route {
-                Some((place, _)) => self.router.priority(place, &alert.labels).priority,
-                None => Priority::Normal,
+            // Without a route, the severity decides.
+            priority: {
+                let place = route.map_or(usize::MAX, |(place, _)| place);
+                self.router.priority(place, &alert.labels).priority
             },
             config: match route {
                 Some((_, route)) => self.settings.config_under(&route.config),
@@ -160,28 +161,7 @@ impl Bench {
         used: &mut Used,
     ) -> StepTry {
         let started_at = Timestamp::now();
-        let limits = self.settings.limits;
-        let invocation = Invocation {
-            step: kind,
-            delivery: DeliveryId::from_raw(0),
-            attempt: 1,
-            lease: 1,
-            dry_run: true,
-            alert: Arc::clone(&event.alert),
-            found: Arc::new(event.given(found)),
-            config: Arc::clone(&event.config),
-            grants: Arc::clone(&self.settings.grants),
-            limits,
-            time_left: match kind {
-                StepKind::Enrich => self.settings.enrich.of(event.priority).within,
-                StepKind::Act => limits.wall_max,
-            },
-            now: started_at,
-            seed: [0; 32],
-            recorded: Recorded::default(),
-            doubts: Doubts::default(),
-            ledger: Arc::clone(&self.ledger) as _,
-        };
+        let invocation = self.invocation(event, kind, found, started_at);
         let Invoked {
             outcome,
             trace,
@@ -214,7 +194,7 @@ impl Bench {
         StepTry {
             handler: handler.clone(),
             step: kind.into(),
-            module: None,
+            module: Some(self.module.label()),
             started_at,
             outcome: ended.into(),
             error,
@@ -223,6 +203,37 @@ impl Bench {
             blocks: blocks.into_iter().map(Lenient::from).collect(),
             in_doubt: Vec::new(),
             trace: trace.into(),
+        }
+    }
+
+    fn invocation(
+        &self,
+        event: &Event<'_>,
+        kind: StepKind,
+        found: &Enrichment,
+        now: Timestamp,
+    ) -> Invocation {
+        let limits = self.settings.limits;
+        Invocation {
+            step: kind,
+            delivery: DeliveryId::from_raw(0),
+            attempt: 1,
+            lease: 1,
+            dry_run: true,
+            alert: Arc::clone(&event.alert),
+            found: Arc::new(event.given(found)),
+            config: Arc::clone(&event.config),
+            grants: Arc::clone(&self.settings.grants),
+            limits,
+            time_left: match kind {
+                StepKind::Enrich => self.settings.enrich.of(event.priority).within,
+                StepKind::Act => limits.wall_max,
+            },
+            now,
+            seed: [0; 32],
+            recorded: Recorded::default(),
+            doubts: Doubts::default(),
+            ledger: Arc::clone(&self.ledger) as _,
         }
     }
 

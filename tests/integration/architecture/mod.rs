@@ -240,20 +240,29 @@ fn only_the_queues_stores_know_sql() {
 
 #[test]
 fn the_runtimes_folders_are_layers() {
-    let layers: [(&str, &[&str]); 10] = [
+    let layers: [(&str, &[&str]); 11] = [
         ("limits", &[]),
         ("unescape", &[]),
+        ("grant_uses", &[]),
         ("text", &["limits"]),
         ("facts", &["limits", "text"]),
         ("outbound", &["limits", "unescape"]),
         ("slack", &["limits", "outbound", "unescape", "text"]),
-        ("services", &["outbound", "slack"]),
+        ("services", &["grant_uses", "outbound", "slack"]),
         ("trace", &["limits", "outbound", "slack", "text"]),
         ("sandbox", &["limits", "trace"]),
         (
             "calls",
             &[
-                "bindings", "facts", "limits", "outbound", "sandbox", "services", "slack", "text",
+                "bindings",
+                "facts",
+                "grant_uses",
+                "limits",
+                "outbound",
+                "sandbox",
+                "services",
+                "slack",
+                "text",
                 "trace",
             ],
         ),

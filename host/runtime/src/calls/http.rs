@@ -12,12 +12,13 @@ use crate::calls::bytes::Bytes;
 use crate::calls::context::HostContext;
 use crate::calls::driver::{Done, Effect, HostCall, Refused};
 use crate::calls::naming::{Plan, check_key, name_of, optional};
-use crate::limits::HTTP_URL_BYTES_MAX;
+use crate::grant_uses::GrantKind;
 use crate::limits::quota::{LimitHit, LimitName};
+use crate::limits::{HTTP_URL_BYTES_MAX, TRACE_LINE_BYTES_MAX};
 use crate::outbound::prepare::{NotAdmitted, Prepared};
 use crate::outbound::request::{AnswerBound, OutboundError, OutboundRequest, OutboundResponse};
 use crate::sandbox::stop::Stop;
-use crate::text::cut;
+use crate::text::{cut, masked};
 use alert_manager_core::journal::{CallKind, CallName, Dependency};
 
 impl Host for HookState {
@@ -25,6 +26,9 @@ impl Host for HookState {
         Ok(self.call(HttpSend(request)).await?.map(Response::from))
     }
 }
+
+/// The part of a body that a story shows if it is not sent.
+const SHOWN_BODY_BYTES_MAX: usize = 16 << 10;
 
 /// `http.send`.
 pub(super) struct HttpSend(pub(super) Request);
@@ -144,7 +148,7 @@ impl HostCall for HttpSend {
         _: &Plan,
         host: &mut HostContext,
     ) -> Result<Done<Self::Reply>, Stop> {
-        let preview = Some(prepared.shown());
+        let preview = Some(shown(&prepared));
         if !prepared.has_answer() {
             let answer = RecordedResponse {
                 status: 200,
@@ -194,6 +198,10 @@ impl HostCall for HttpSend {
     ) -> Result<Done<Self::Reply>, Stop> {
         let (needed, limit) = (origin_of(&prepared), prepared.answer_bound().limit);
         let origin = prepared.origin().to_owned();
+        host.note_grant(GrantKind::Http, prepared.grant());
+        if let Some(name) = prepared.credential() {
+            host.note_grant(GrantKind::Credential, name);
+        }
         // Before the request is sent, in case the invocation's time ends before the answer.
         host.recorder.unanswered(needed.clone());
         let sent = prepared.send().await;
@@ -247,6 +255,24 @@ fn answer_bound(host: &HostContext, changes: bool) -> AnswerBound {
         lower(host.recorded_body_bytes_max(), LimitName::RecordBytes);
     }
     bound
+}
+
+/// Returns the URL and the body of a request, for a story that shows them instead of sending them. Headers are left out: the
+/// host adds its credential to them.
+fn shown(prepared: &Prepared) -> serde_json::Value {
+    let request = prepared.unsent();
+    let body = request
+        .as_ref()
+        .and_then(|request| request.body()?.as_bytes());
+    let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(text) => masked(text, SHOWN_BODY_BYTES_MAX),
+        Err(_) => format!("{} bytes that are no text", bytes.len()),
+    };
+    let url = request.as_ref().map(|request| request.url().as_str());
+    serde_json::json!({
+        "url": url.map(|url| masked(url, TRACE_LINE_BYTES_MAX)),
+        "body": body.map(text),
+    })
 }
 
 fn origin_of(prepared: &Prepared) -> Dependency {

@@ -9,6 +9,7 @@ use crate::calls::HookState;
 use crate::calls::context::HostContext;
 use crate::calls::driver::{Done, Effect, HostCall, Refused};
 use crate::calls::naming::{Plan, check_key, name_of, optional};
+use crate::grant_uses::GrantKind;
 use crate::outbound::change::Change;
 use crate::sandbox::stop::Stop;
 use crate::slack::SlackError;
@@ -209,6 +210,7 @@ impl HostCall for SlackCall {
         plan: &Plan,
         host: &mut HostContext,
     ) -> Result<Done<Self::Reply>, Stop> {
+        host.note_grant(GrantKind::Slack, &outgoing.channel);
         let slack = &host.services.slack;
         if slack.settings().preview {
             slack.print(&outgoing);

@@ -52,6 +52,13 @@ impl Module {
     pub fn contract(&self) -> &str {
         &self.contract
     }
+
+    /// Returns the version and the first digits of the digest, as stories name a module.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let digits = self.sha256.get(..12).unwrap_or_default();
+        format!("{} {digits}", self.description.version)
+    }
 }
 
 impl std::fmt::Debug for Module {

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
 use url::Url;
 
 use super::breakers::Breakers;
@@ -16,13 +15,9 @@ use super::mask::Masks;
 use super::proxy::Proxy;
 use super::rates::{ORIGINS_MAX, Rates, TooLate};
 use super::request::{AnswerBound, OutboundError, OutboundRequest};
-use crate::limits::{self, TRACE_LINE_BYTES_MAX};
-use crate::text::masked;
+use crate::limits;
 use alert_manager_core::alert::HandlerName;
 use alert_manager_core::policy::{Grants, HttpGrant, Refusal, scalar};
-
-/// The part of a body that a story shows if it is not sent.
-const SHOWN_BODY_BYTES_MAX: usize = 16 << 10;
 
 /// The policy and the clients for the requests of one handler.
 pub(crate) struct Requester<'a> {
@@ -42,6 +37,10 @@ pub(crate) struct Prepared {
     pub(super) client: HttpClient,
     pub(super) request: reqwest::RequestBuilder,
     origin: String,
+    /// The grant that allows it, as the configuration writes it.
+    grant: String,
+    /// The name of the credential that it has.
+    credential: Option<String>,
     pub(super) deadline: Instant,
     /// The credentials to mask in the response.
     pub(super) masks: Masks,
@@ -118,6 +117,8 @@ impl Requester<'_> {
             client,
             request: builder,
             origin,
+            grant: grant.to_string(),
+            credential: request.credential,
             deadline: request.deadline,
             masks,
             echo,
@@ -193,8 +194,18 @@ impl Prepared {
         &self.origin
     }
 
-    /// Returns what would be sent, without what the host adds; `None` if it cannot be.
-    fn unsent(&self) -> Option<reqwest::Request> {
+    /// Returns the grant that allows it, as the configuration writes it.
+    pub(crate) fn grant(&self) -> &str {
+        &self.grant
+    }
+
+    /// Returns the name of the credential that it has.
+    pub(crate) fn credential(&self) -> Option<&str> {
+        self.credential.as_deref()
+    }
+
+    /// Returns what would be sent, with the headers that the host adds; `None` if it cannot be.
+    pub(crate) fn unsent(&self) -> Option<reqwest::Request> {
         self.request.try_clone()?.build().ok()
     }
 
@@ -202,22 +213,6 @@ impl Prepared {
     pub(crate) fn has_answer(&self) -> bool {
         self.unsent()
             .is_some_and(|request| self.client.has_answer(request.method(), request.url()))
-    }
-
-    /// Returns the URL and the body, as the handler made them, for a story that shows them instead of sending them.
-    pub(crate) fn shown(&self) -> Value {
-        let request = self.unsent();
-        let body = request
-            .as_ref()
-            .and_then(|request| request.body()?.as_bytes());
-        let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
-            Ok(text) => masked(text, SHOWN_BODY_BYTES_MAX),
-            Err(_) => format!("{} bytes that are no text", bytes.len()),
-        };
-        json!({
-            "url": request.as_ref().map(|request| masked(request.url().as_str(), TRACE_LINE_BYTES_MAX)),
-            "body": body.map(text),
-        })
     }
 
     /// Returns the bound of the response body.

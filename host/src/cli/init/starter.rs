@@ -243,6 +243,7 @@ mod tests {
                 imports: imports.iter().map(|&import| import.to_owned()).collect(),
                 exposure: None,
                 error: None,
+                claims: None,
             };
             (module, description)
         })

@@ -185,6 +185,7 @@ fn settings(
         enrich: enrich.unwrap_or_default(),
         retry: retry.unwrap_or_default(),
         config,
+        kept: None,
     }
 }
 
@@ -256,6 +257,7 @@ fn parts(old: &HandlerSettings, new: &HandlerSettings) -> String {
         enrich,
         retry,
         config,
+        kept: _,
     } = new;
     let parts = [
         ("sha256", old.sha256 != *sha256),

@@ -188,6 +188,7 @@ fn perform(call: &Call, line: &str, last: &mut String) -> Result<String, Failure
         "clock" => format!("{:?}", std::time::SystemTime::now()),
         "random" => RandomState::new().hash_one(0).to_string(),
         "attempt" => call.attempt.to_string(),
+        "dry-run" => call.dry_run.to_string(),
         "panic" => panic!("{rest}"),
         "retryable" => {
             return Err(Failure::Retryable(Retry {

@@ -33,7 +33,7 @@ pub struct HttpClient {
 #[derive(Clone)]
 enum Way {
     Direct,
-    Proxied(Proxied),
+    Proxied(Box<Proxied>),
     /// None is sent.
     Answered(Arc<dyn HttpAnswers>),
 }
@@ -86,14 +86,14 @@ impl HttpClient {
         roots: Roots,
     ) -> Result<Self, rustls::Error> {
         let way = match proxy {
-            Some(proxy) => Way::Proxied(Proxied {
+            Some(proxy) => Way::Proxied(Box::new(Proxied {
                 proxy: Arc::clone(proxy),
                 client: legacy::Client::builder(TokioExecutor::new())
                     .pool_timer(TokioTimer::new())
                     .pool_idle_timeout(HTTP_IDLE_FOR)
                     .pool_max_idle_per_host(HTTP_IDLE_MAX)
                     .build(Connector::new(Arc::clone(proxy), route, roots)?),
-            }),
+            })),
             None => Way::Direct,
         };
         Ok(Self { direct, way })
