@@ -64,6 +64,8 @@ use told::Told;
 
 /// A reminder that comes sooner after the last message updates it without a reply: another route has posted it.
 const REPLY_AFTER: Duration = MINUTE.saturating_mul(5);
+/// The same of a storm that alerts have joined: a storm that still grows updates its message every few seconds.
+const JOINED_AFTER: Duration = MINUTE.saturating_mul(2);
 /// The title of the thread's messages with what did not fit.
 const FURTHER: &str = "Further findings";
 
@@ -298,6 +300,18 @@ impl<'a> Incident<'a> {
                 let lasted = human(ended.since(&since));
                 let text = format!("{} after {lasted}.", all_resolved(storm.count));
                 Some(Mrkdwn::from(capitalized(&text)))
+            }
+            Some(storm) if self.alert.is_firing() => {
+                let told = kept.storm.as_ref().map_or(0, |told| told.count);
+                let joined = storm.count.saturating_sub(told);
+                let is_late = now.since(&kept.told()) >= JOINED_AFTER;
+                (joined > 0 && is_late).then(|| {
+                    let place = self.alert.subject().place().filter(|_| joined == 1);
+                    let place = place.map(|place| format!(", {place}")).unwrap_or_default();
+                    let more = if joined == 1 { "alert" } else { "alerts" };
+                    let count = storm.count;
+                    Mrkdwn::from(format!("{joined} more {more}{place}: {count} by now."))
+                })
             }
             Some(_) => None,
             None if self.alert.is_resolved() => {

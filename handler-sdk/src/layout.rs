@@ -325,8 +325,19 @@ impl<'a> Notice<'a> {
     /// Returns the alert's own text on one line and without emphasis, for a message that puts a finding first.
     pub fn said_briefly(&self) -> Mrkdwn {
         let parts = [self.summary(), self.description()].into_iter().flatten();
-        let line: Vec<&str> = parts.flat_map(str::split_whitespace).collect();
-        Mrkdwn::new().prose(cut_words(&line.join(" "), DESCRIPTION_CHARS_MAX))
+        let one_line = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
+        let parts: Vec<String> = parts
+            .map(one_line)
+            .filter(|part| !part.is_empty())
+            .collect();
+        let said = match &parts[..] {
+            // Without a mark at its end, the summary would run into the description.
+            [summary, rest] if summary.ends_with(char::is_alphanumeric) => {
+                format!("{summary}. {rest}")
+            }
+            parts => parts.join(" "),
+        };
+        Mrkdwn::new().prose(cut_words(&said, DESCRIPTION_CHARS_MAX))
     }
 
     /// Returns the labels that distinguish the alert from others of its name, the most distinctive first, at most
@@ -385,7 +396,7 @@ impl<'a> Notice<'a> {
             _ if self.is_over() => None,
             Scope::Alert => self.subject.silence_url(workload),
             Scope::Storm(storm) => self.subject.silence_url_of_storm(storm),
-            Scope::Group(_) => None,
+            Scope::Group(_) => self.subject.silence_url_of_group(),
         };
         let all = [
             ("Runbook", runbook),

@@ -250,7 +250,7 @@ impl fmt::Display for Error {
             Self::NotFound => write!(f, "Slack: the message is gone, or too old to be changed"),
             Self::RateLimited(wait) => write!(f, "Slack asks to wait {} ms", wait.as_millis()),
             Self::Unavailable(why) => write!(f, "Slack is unavailable: {why}"),
-            Self::Timeout => write!(f, "Slack timed out; whether it was posted is unknown"),
+            Self::Timeout => write!(f, "no answer from Slack; whether it was posted is unknown"),
             Self::BudgetExhausted(limit) => {
                 write!(f, "Slack: the step's limit is used up: {limit}")
             }

@@ -15,7 +15,7 @@ use tests::server::{Server, Setup, ids};
 /// Fields that need a crash, a failing disk or a story of half a megabyte: other tests cover them.
 ///
 /// A name that ends with a dot stands for all below it.
-const RARE: [&str; 31] = [
+const RARE: [&str; 32] = [
     "Attempt.after_crash",
     "Attempt.left_out",
     "Block.fields",
@@ -25,6 +25,7 @@ const RARE: [&str; 31] = [
     "Block.text",
     "Block.title",
     "Block.url",
+    "Channels.token_refused.",
     "Delivery.coalesced_into",
     "Delivery.storm",
     "Delivery.timer",
@@ -305,6 +306,7 @@ async fn what_is_held(api: &mut Api) {
         .wait_for_story(&id, |story| story["state"] == "retrying")
         .await;
     asker.get(ONE, &format!("{LIST}/{id}")).await;
+    asker.get("/api/v1/channels", "/api/v1/channels").await;
     let (_, handlers) = asker.get("/api/v1/handlers", "/api/v1/handlers").await;
     assert_eq!(handlers["handlers"][0]["held"][0]["channel"], "alerts");
 

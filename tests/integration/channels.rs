@@ -436,6 +436,57 @@ async fn what_has_become_too_old_when_its_turn_comes_ends_as_expired() {
     assert_eq!(slack.messages().len() + expired, ids.len());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_becomes_too_old_while_it_waits_for_its_turn_does_not_wait_for_it_any_longer() {
+    let slack = Slack::start().await;
+    let config = config(FULL).replace(
+        "slack-notify: {",
+        "slack-notify: { retry: { max_age: 300ms },",
+    );
+    let setup = Setup::new().slack(&slack).module("slack-notify");
+    let server = setup.config(&config).start().await;
+    let first = server.accept(&alert("Old", 0, "warning")).await;
+    server.wait_settled(&first[0]).await;
+    let late = server.accept(&alert("Old", 1, "warning")).await;
+    let story = server.wait_settled(&late[0]).await;
+    assert_eq!(story["reason"], "expired", "{story:#}");
+    let why = story["last_error"].as_str().unwrap();
+    assert!(why.contains("slack channel alerts"), "{why}");
+    assert_eq!(slack.messages().len(), 1, "its turn has not come");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_its_turn_is_not_retried_and_is_listed_by_its_priority() {
+    let slack = Slack::start().await;
+    let server = setup(&slack, FULL).start().await;
+    let first = server.accept(&alert("First", 0, "warning")).await;
+    server.wait_settled(&first[0]).await;
+    let waits = server.accept(&alert("Waits", 0, "critical")).await;
+    wait_for_channel(&server, "alerts", |c| c.gate.waiting.critical == 1).await;
+    let channel = wait_for_channel(&server, "alerts", |_| true).await;
+    assert_eq!((channel.gate.alerts, channel.refused), (1, None));
+    let retry = format!("/api/v1/deliveries/{}/retry", waits[0]);
+    let (status, body) = server.command(&retry).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{body}");
+    let why = body["error"].as_str().unwrap();
+    assert!(why.contains("the rate limit of alerts"), "{why}");
+    let list = |priority: &str| format!("/api/v1/deliveries?priority={priority}");
+    for (priority, id) in [("critical", &waits[0]), ("warning", &first[0])] {
+        let (_, body) = server.get(&list(priority)).await;
+        let listed = body["deliveries"].as_array().unwrap();
+        assert_eq!(listed.len(), 1, "{body:#}");
+        assert_eq!(
+            (&listed[0]["id"], &listed[0]["priority"]),
+            (&json!(id), &json!(priority))
+        );
+    }
+    let (status, body) = server.get(&list("urgent")).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+    let (_, metrics) = server.get_text("/metrics").await;
+    let line = "alert_manager_gate_waiting{gate=\"workspace\",priority=\"critical\"} 1";
+    assert!(metrics.lines().any(|l| l == line), "{metrics}");
+}
+
 /// Returns the deliveries of a server.
 async fn deliveries(server: &Server) -> Vec<Delivery> {
     let (_, body) = server.get("/api/v1/deliveries?limit=1000").await;

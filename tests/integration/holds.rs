@@ -244,6 +244,32 @@ async fn a_reload_that_names_another_channel_releases_the_hold() {
 }
 
 #[tokio::test]
+async fn a_reload_asks_slack_about_a_held_channel_that_nothing_waits_for() {
+    let slack = Slack::start().await;
+    slack.refuse_channel("alerts", Some("not_in_channel"));
+    let server = setup(&slack).start().await;
+    let ids = accept(&server, &["info"]).await;
+    wait_until(&server, &ids, "slack channel alerts").await;
+    let (_, listed) = server.get("/api/v1/channels").await;
+    let alerts = &listed["channels"][0];
+    assert_eq!(alerts["refused"]["code"], "not_in_channel", "{listed:#}");
+    assert_eq!(alerts["refused"]["waiting"]["normal"], 1, "{listed:#}");
+    assert_eq!(listed["channels"][1]["refused"], Value::Null, "{listed:#}");
+    assert_eq!(listed["token_refused"], Value::Null, "{listed:#}");
+    let cancel = format!("/api/v1/deliveries/{}/cancel", ids[0]);
+    assert_eq!(server.command(&cancel).await.0, StatusCode::OK);
+    assert_eq!(held(&server).await.len(), 1);
+    slack.refuse_channel("alerts", None);
+    assert_eq!(server.command("/-/reload").await.0, StatusCode::OK);
+    let released = tokio::time::timeout(tests::PATIENCE, async {
+        // Each request waits for the server, which has Slack's answer at some time.
+        while !held(&server).await.is_empty() {}
+    });
+    released.await.expect("Slack says that it is fine");
+    assert!(slack.messages().is_empty(), "nothing was posted for it");
+}
+
+#[tokio::test]
 async fn a_retry_by_a_person_runs_what_waits_now() {
     let slack = Slack::start().await;
     slack.faults().next(POST, Fault::status(500));

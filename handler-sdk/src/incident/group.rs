@@ -210,7 +210,9 @@ impl<'a> Group<'a> {
         {
             return Ok(());
         }
-        let lasted = human(self.cx.now().since(&place.since()));
+        let now = self.cx.now();
+        let end = self.alert.ends_at.as_ref().unwrap_or(&now);
+        let lasted = human(end.since(&place.since()));
         let text = format!("{} after {lasted}.", all_resolved(resolved));
         let reply = Message::new(self.channel, capitalized(&text)).key("group-end");
         self.cx.slack().reply(&place.parent(), reply)?;

@@ -240,6 +240,65 @@ fn a_storm_has_one_message_from_its_first_alert_to_its_last() {
 }
 
 #[test]
+fn what_joins_a_storm_later_is_said_in_its_thread() {
+    let host = Host::new().now(BEGAN).storm(storm_of(60));
+    told(&host, &pod("web-0"));
+    let soon = host.delivery("d-2").now(BEGAN.plus(MINUTE));
+    let soon = soon.storm(storm_of(1).count(61));
+    assert_eq!(told(&soon, &pod("web-60")).get("slack.thread"), None);
+    let later = soon.delivery("d-3").now(BEGAN.plus(3 * MINUTE));
+    let later = later.storm(storm_of(1).count(62));
+    told(&later, &pod("web-61"));
+    let many = later.delivery("d-4").now(BEGAN.plus(9 * MINUTE));
+    let many = many.storm(storm_of(5).count(67));
+    told(&many, &pod("web-62"));
+    let expected = [
+        "[FIRING] web-0",
+        "1 more alert, web-61: 62 by now.",
+        "5 more alerts: 67 by now.",
+    ];
+    assert_eq!(texts(&many), expected);
+    assert!(
+        many.posts()[1..]
+            .iter()
+            .all(|post| post.thread.as_ref() == Some(&many.posts()[0].at))
+    );
+}
+
+#[test]
+fn what_has_resolved_is_not_among_the_names_of_what_fires() {
+    let host = Host::new().now(BEGAN).storm(storm_of(10));
+    told(&host, &pod("web-0"));
+    let host = host.delivery("d-2");
+    let more: Vec<Alert> = (10..20).map(|n| pod(&format!("web-{n}"))).collect();
+    let more = Storm::of(&more).count(20);
+    let cx_names = |host: &Host| -> Vec<String> {
+        let key = host
+            .kept_keys()
+            .into_iter()
+            .find(|key| key.contains("storm/"));
+        let kept: Kept = serde_json::from_str(&host.kept(&key.unwrap()).unwrap()).unwrap();
+        let found = Enrichment::new().with_fact("storm.id", "x");
+        let found = kept.storm.unwrap().merged_into(&found, &pod("x"));
+        let storm = found.storm().unwrap();
+        storm.names.iter().map(|name| (*name).to_owned()).collect()
+    };
+    let host = host.storm(more);
+    told(&host, &pod("web-10"));
+    assert_eq!(cx_names(&host).len(), 20);
+    let host = host
+        .delivery("d-3")
+        .storm(storm_of(10).count(20).resolved(10));
+    told(&host, &ended(pod("web-0")));
+    let left = cx_names(&host);
+    assert_eq!(left.len(), 10, "{left:?}");
+    assert!(
+        left.iter()
+            .all(|name| !["web-0", "web-9"].contains(&name.as_str()))
+    );
+}
+
+#[test]
 fn what_a_storms_message_says_already_is_not_said_again() {
     let host = Host::new().now(BEGAN).storm(storm_of(300).resolved(212));
     told(&host, &pod("web-0"));
@@ -275,6 +334,37 @@ fn of_thread(host: &Host, parent: &Post) -> Vec<String> {
     let posts = host.posts().into_iter();
     let replies = posts.filter(|post| post.thread.as_ref() == Some(&parent.at));
     replies.map(|post| post.text).collect()
+}
+
+#[test]
+fn the_shared_message_says_what_one_alert_says_and_how_long_all_fired() {
+    let host = by_group();
+    let mut alert = grouped("a", "warning").with_annotation("summary", "It does not answer.");
+    alert.origin.external_url = Some("https://am.example.com".to_owned());
+    told(&host, &alert);
+    let parent = host.posts()[0].clone();
+    assert!(
+        parent.visible().contains("It does not answer."),
+        "{}",
+        parent.visible()
+    );
+    let shown = format!("{parent:?}");
+    assert!(
+        shown.contains("silences/new?filter=%7Balertname%3D%22Down%22%2C%20namespace"),
+        "{shown}"
+    );
+    // Slack took the update an hour later.
+    let host = host.delivery("d-2").now(BEGAN.plus(6 * HOUR));
+    told(&host, &ended(alert));
+    assert!(
+        last_update(&host).visible().contains("after 5h"),
+        "{}",
+        last_update(&host).visible()
+    );
+    assert_eq!(
+        of_thread(&host, &parent).last().unwrap(),
+        "It has resolved after 5h."
+    );
 }
 
 #[test]

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::storm::{AT_LEAST, DIFFERS, Storm};
 use crate::{Alert, Block, Enrichment, Timestamp};
 
-const NAMES_MAX: usize = 10;
+/// Names that are kept, more than a message shows: those that resolve are taken out.
+const NAMES_MAX: usize = 50;
 const ROWS_MAX: usize = 8;
 /// Values of a label that are listed, so that the next delivery can tell which of its own are new.
 const VALUES_MAX: usize = 8;
@@ -43,7 +44,7 @@ impl Told {
         }
     }
 
-    /// Returns what was found, with the storm described as a whole. Alerts that resolve add nothing: they are known.
+    /// Returns what was found, with the storm described as a whole. Alerts that resolve are known, and not named any more.
     pub(super) fn merged_into(&self, found: &Enrichment, alert: &Alert) -> Enrichment {
         let Some(storm) = found.storm() else {
             return found.clone();
@@ -51,6 +52,9 @@ impl Told {
         let mut all = self.clone();
         if alert.is_firing() {
             all.add(&Self::of(&storm));
+        } else if !storm.is_over() {
+            all.names
+                .retain(|name| !storm.names.contains(&name.as_str()));
         }
         let shared: Vec<String> = all
             .shared

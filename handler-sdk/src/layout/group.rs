@@ -40,7 +40,13 @@ impl<'a> Notice<'a> {
         let who = std::iter::once(clip(name.unwrap_or(NAME), 100)).chain(places.iter().cloned());
         let who: Vec<String> = who.collect();
         let links = self.links(None).into_iter();
-        let links = links.filter(|(title, _)| name.is_some() && COMMON_LINKS.contains(title));
+        let links = links.filter(|(title, _)| {
+            (name.is_some() && COMMON_LINKS.contains(title)) || *title == "Silence"
+        });
+        let one = match self.is_over() {
+            true => Mrkdwn::new(),
+            false => self.one(Mrkdwn::new()),
+        };
         let receiver = self.alert.origin.receiver.as_deref().unwrap_or_default();
         let receiver = match receiver {
             "" => Mrkdwn::new(),
@@ -53,7 +59,7 @@ impl<'a> Notice<'a> {
         )
         .end(links, Mrkdwn::join([in_thread, receiver], " · "))
         .section(Mrkdwn::join(
-            [self.status(), self.group_lead(&counts, since)],
+            [self.status(), self.group_lead(&counts, since), one],
             "\n",
         ))
         .section(pairs(
@@ -76,7 +82,10 @@ impl<'a> Notice<'a> {
     }
 
     fn group_lead(&self, counts: &str, since: &Timestamp) -> Mrkdwn {
-        let lasted = human(self.cx.now().since(since));
+        let now = self.cx.now();
+        // As the reply says that all have resolved.
+        let end = self.alert.ends_at.as_ref().filter(|_| self.is_over());
+        let lasted = human(end.unwrap_or(&now).since(since));
         let began = Mrkdwn::raw(since.slack_date());
         let counts = Mrkdwn::new().bold(capitalized(counts));
         match self.is_over() {

@@ -163,12 +163,14 @@ impl<'a> Notice<'a> {
     }
 
     /// Returns what is known about one of the alerts.
-    fn one(&self, found: Mrkdwn) -> Mrkdwn {
+    pub(super) fn one(&self, found: Mrkdwn) -> Mrkdwn {
         if !found.is_empty() {
             return Mrkdwn::from("Only one was looked at, ").then(found);
         }
         let said = self.said_briefly().truncated(ONE_CHARS_MAX);
-        if said.is_empty() {
+        // One that has resolved says nothing about those that fire.
+        let is_past = self.alert.is_resolved() && !self.is_over();
+        if said.is_empty() || is_past {
             return Mrkdwn::new();
         }
         let has_one_name = self.storm().is_none_or(|storm| self.has_one_name(storm));
@@ -217,6 +219,13 @@ impl<'a> Notice<'a> {
             return Blocks::new();
         }
         let title = match names.len() < storm.count as usize {
+            true if storm.resolved > 0 && !storm.is_over() => {
+                format!(
+                    "{} of {}; some may have resolved:",
+                    names.len(),
+                    storm.count
+                )
+            }
             true => format!("{} of {}:", names.len(), storm.count),
             false => "All of them:".to_owned(),
         };

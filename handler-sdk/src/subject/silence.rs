@@ -68,6 +68,20 @@ impl Subject<'_> {
         self.silence_url_of(&matchers)
     }
 
+    /// Returns the URL of a form to silence the alerts of the Alertmanager group. `None` if the group has no labels, because the
+    /// silence would be for all alerts, and if it is Grafana's.
+    pub(crate) fn silence_url_of_group(&self) -> Option<String> {
+        let labels = &self.alert.origin.group_labels;
+        if self.alert.extra("silenceURL").is_some() || labels.is_empty() {
+            return None;
+        }
+        let matchers: Vec<String> = labels
+            .iter()
+            .map(|(label, value)| equal(label, value))
+            .collect();
+        self.silence_url_of(&matchers)
+    }
+
     fn silence_url_of(&self, matchers: &[String]) -> Option<String> {
         let base = self
             .alert

@@ -9,7 +9,7 @@ use handler_sdk::layout::SETTINGS;
 use handler_sdk::prelude::*;
 
 /// Alertnames that Prometheus needs for itself: one fires always, the other only inhibits other alerts.
-const PLUMBING: [&str; 2] = ["Watchdog", "InfoInhibitor"];
+const INTERNAL: [&str; 2] = ["Watchdog", "InfoInhibitor"];
 
 /// The handler.
 #[derive(Debug)]
@@ -52,9 +52,9 @@ fn why_not_posted(alert: &Alert, found: &Enrichment) -> Option<String> {
         Some(storm) => storm.shared_label(name),
         None => alert.label(name),
     };
-    if let Some(name) = label("alertname").filter(|name| PLUMBING.contains(name)) {
+    if let Some(name) = label("alertname").filter(|name| INTERNAL.contains(name)) {
         return Some(format!(
-            "{name} is plumbing of Prometheus, not news for people"
+            "{name} is an internal alert of Prometheus: nobody has to react to it"
         ));
     }
     let severity = label("severity")?.to_ascii_lowercase();

@@ -515,7 +515,7 @@ fn a_storm_is_posted_unless_all_of_it_is_not_for_people() {
     assert_eq!((posts, why.as_deref()), (0, Some("severity is `none`")));
     let (posts, why) = posts_of([of("Watchdog", "warning"), of("Watchdog", "critical")]);
     assert_eq!(posts, 0);
-    assert!(why.unwrap().starts_with("Watchdog is plumbing"));
+    assert!(why.unwrap().starts_with("Watchdog is an internal alert"));
 }
 
 #[test]

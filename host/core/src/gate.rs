@@ -1,6 +1,6 @@
 //! Gates: rates that several handlers share, and that let a host call pass or have its delivery wait for its turn.
 //!
-//! The runtime names the gates of a call, the queue decides whose turn it is (`Ledger::pass` of the journal).
+//! The runtime names the gates of a call, the queue decides which delivery is next (`Ledger::pass` of the journal).
 
 use std::fmt;
 use std::str::FromStr;

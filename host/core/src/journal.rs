@@ -168,8 +168,8 @@ impl RecordUse {
 pub struct Recorded {
     /// The entries up to the last effect, in order; later ones are not replayed.
     pub entries: Vec<Entry>,
-    /// True if the last attempt was parked: this one goes on where that one ended.
-    pub goes_on: bool,
+    /// True if the last attempt was parked: this one resumes where that one ended.
+    pub resumes_parked: bool,
     /// The size of the records of the delivery's other steps.
     pub elsewhere: RecordUse,
 }

@@ -34,7 +34,13 @@ impl Leases {
             let shared = &queue.inner.shared;
             let started = shared.scheduler.lock().start(lease);
             let (next, progress) = match decode(grant, shared.clock.ticks()) {
-                Ok(leased) if started => return Some(leased),
+                Ok(leased) if started => {
+                    if !leased.progress.updates.is_empty() {
+                        let mut scheduler = shared.scheduler.lock();
+                        scheduler.recall_updates(id, &leased.progress.updates);
+                    }
+                    return Some(leased);
+                }
                 Ok(mut leased) => {
                     if leased.after_crash {
                         leased.progress.interrupt(lease.number.saturating_sub(1));

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use alert_manager_core::alert::HandlerName;
 use alert_manager_core::gate::{GateAsk, GateName, Pass};
 use alert_manager_core::journal::{
-    BoxFuture, Earlier, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError, Note, Past,
-    TimerChange, TimerQuota, TimerReply,
+    BoxFuture, CallKind, Earlier, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError, Note,
+    Past, TimerChange, TimerQuota, TimerReply,
 };
 
 use super::Inner;
@@ -22,6 +23,8 @@ pub(super) struct StepLedger {
     pub(super) lease: Lease,
     pub(super) step: u32,
     pub(super) handler: HandlerName,
+    /// The message whose update is under way.
+    pub(super) updates: Mutex<Option<GateName>>,
 }
 
 impl Ledger for StepLedger {
@@ -42,7 +45,19 @@ impl Ledger for StepLedger {
             return Err(LedgerError::Unavailable(why));
         }
         let now = shared.clock.ticks();
-        let passed = shared.scheduler.lock().pass(self.lease, asks, now);
+        let mut scheduler = shared.scheduler.lock();
+        let passed = scheduler.pass(self.lease, asks, now);
+        let outdated = scheduler.take_outdated();
+        drop(scheduler);
+        // Before the call is recorded: what is stored later is sent by nobody any more.
+        for id in outdated {
+            shared.inbox.push(Urgent::NoteUpdates(id));
+        }
+        if passed == Some(Pass::Granted) {
+            let mut names = asks.iter().map(|ask| &ask.name);
+            let message = names.find(|name| matches!(name, GateName::SlackMessage(_)));
+            *self.updates.lock() = message.cloned();
+        }
         passed.ok_or(LedgerError::LeaseLost)
     }
 
@@ -74,6 +89,13 @@ impl Ledger for StepLedger {
 
     fn record(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), LedgerError>> {
         let (reply, answer) = oneshot::channel();
+        let is_made = |entry: &Entry| entry.effect && entry.kind == CallKind::Slack;
+        if entries.iter().any(is_made)
+            && let Some(message) = self.updates.lock().take()
+        {
+            let mut scheduler = self.inner.shared.scheduler.lock();
+            scheduler.update_made(self.lease, &message);
+        }
         self.inner.shared.inbox.push(Urgent::Record {
             lease: self.lease,
             step: self.step,

@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 use alert_manager_core::alert::DeliveryId;
-use alert_manager_core::gate::Parked;
+use alert_manager_core::gate::{GateName, GateRate, Parked};
+use alert_manager_core::journal::Dependency;
 
 use super::commit::RetryJob;
 use super::commit::inbox::Urgent;
 use super::model::{
-    CancelError, Counts, Filter, Follower, GateStatus, Page, ReadError, Retried, RetryBatch,
-    RetryError, Selected, Selection, Story, Waiting,
+    ByPriority, CancelError, Counts, Filter, Follower, GateStatus, Page, ReadError, Retried,
+    RetryBatch, RetryError, Selected, Selection, Story, Waiting,
 };
 use super::rules::overtaken::{Later, LaterByKey};
 use super::{Inner, Queue};
@@ -133,6 +134,21 @@ impl Queue {
         let at = shared.clock.time_of_day();
         let now = shared.clock.ticks();
         shared.scheduler.lock().gates(now, at)
+    }
+
+    /// Returns how many deliveries wait for a dependency.
+    #[must_use]
+    pub fn waiting_for(&self, dependency: &Dependency) -> ByPriority {
+        self.inner.shared.scheduler.lock().waiting_for(dependency)
+    }
+
+    /// Gives the gates that were asked for since the start other rates: `None` is that of a gate for which only counts what the
+    /// service has said.
+    pub fn set_gate_rates(&self, rate_of: impl Fn(&GateName) -> Option<GateRate>) {
+        let shared = &self.inner.shared;
+        let now = shared.clock.ticks();
+        shared.scheduler.lock().set_gate_rates(rate_of, now);
+        shared.inbox.nudge();
     }
 
     /// Returns the first of these to get through its gates, as far as it is known now.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use alert_manager_core::alert::{DeliveryId, HandlerName, Timestamp};
@@ -31,6 +32,7 @@ impl Queue {
             lease,
             step,
             handler: handler.clone(),
+            updates: Mutex::new(None),
         })
     }
 
@@ -117,11 +119,15 @@ impl Queue {
                 handler,
                 parked,
                 is_clean,
+                expires_in,
             } => Outcome::Park(Box::new(Park {
+                due: next_due(&settlement.progress, &shared.clock)
+                    .into_iter()
+                    .chain(expires_in.map(|age| (shared.clock.ticks_after(age), handler.clone())))
+                    .min_by_key(|(at, _)| *at),
                 handler,
                 parked,
                 is_clean,
-                due: next_due(&settlement.progress, &shared.clock),
                 waits_for: settlement.progress.waits_for(),
             })),
             Next::Yield { handler } => Outcome::Wait {

@@ -248,10 +248,10 @@ fn state_for(
     let limits = invocation.limits;
     let Recorded {
         entries,
-        goes_on,
+        resumes_parked,
         elsewhere,
     } = invocation.recorded;
-    let replay = Replay::new(entries, goes_on);
+    let replay = Replay::new(entries, resumes_parked);
     let clock = StepClock::new(invocation.now, &replay);
     let memory = MemoryMeter::new(limits.memory_bytes_max, runtime.sandbox.bounds);
     let guest = GuestState::new(

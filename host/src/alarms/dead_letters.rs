@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Ways;
-use crate::alert::{Alert, Fingerprint, HandlerName, Labels, Origin, Status, Timestamp};
+use crate::alert::{Alert, Fingerprint, HandlerName, Labels, Origin, Priority, Status, Timestamp};
 use crate::queue::{DeadLetter, DeadLetterNotices, DeadLetters, Delivery, Reason, SUBJECT, Way};
 use crate::runtime::SlackBreaker;
 
@@ -35,7 +35,7 @@ impl Notices {
 impl DeadLetterNotices for Notices {
     fn notice(&self, about: &DeadLetter<'_>, now: Timestamp) -> Alert {
         let (labels, annotations, starts_at) = match about {
-            DeadLetter::One(delivery) => about_one(delivery),
+            DeadLetter::One { delivery, with } => about_one(delivery, *with),
             DeadLetter::Many(letters) => about_many(letters, now),
         };
         own_alert(labels, annotations, starts_at, now)
@@ -110,7 +110,7 @@ pub(super) fn own_alert(
     }
 }
 
-fn about_one(delivery: &Delivery) -> (Labels, Labels, Timestamp) {
+fn about_one(delivery: &Delivery, with: u64) -> (Labels, Labels, Timestamp) {
     let id = delivery.id.to_string();
     let died_at = delivery.first_died_at.or(delivery.settled_at);
     let died_at = died_at.unwrap_or(delivery.received_at);
@@ -127,22 +127,45 @@ fn about_one(delivery: &Delivery) -> (Labels, Labels, Timestamp) {
         ("dead_alertname", &delivery.alertname),
         (SUBJECT, &id),
         ("route", &delivery.route),
-        ("severity", "critical"),
+        ("severity", severity_of(delivery.priority)),
     ])
     .without_empty_values();
+    let (others, subject, object) = match with {
+        0 => (String::new(), "It is", "it"),
+        1 => (
+            ", and another one in whose place it ran,".to_owned(),
+            "They are",
+            "both",
+        ),
+        _ => (
+            format!(", and {with} others in whose place it ran,"),
+            "They are",
+            "all of them",
+        ),
+    };
+    let was = if with == 0 { "was" } else { "were" };
     let annotations = Labels::from_iter([
         (
             "summary",
-            format!("The alert {name} was dead-lettered: {why}"),
+            format!("The alert {name}{others} {was} dead-lettered: {why}"),
         ),
         (
             "description",
             format!(
-                "It is not retried automatically. `alert-manager explain {id}` shows its story; `alert-manager retry {id}` retries it."
+                "{subject} not retried automatically. `alert-manager explain {id}` shows its story; `alert-manager retry {id}` retries {object}."
             ),
         ),
     ]);
     (labels, annotations, died_at)
+}
+
+/// Returns the label `severity` of a notice, which has the priority of what is dead.
+fn severity_of(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Critical => "critical",
+        Priority::Warning => "warning",
+        Priority::Normal => "info",
+    }
 }
 
 fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Timestamp) {
@@ -162,24 +185,31 @@ fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Tim
         },
         _ => "they failed",
     };
+    let reason = letters.reason.as_str();
     let next = match letters.handlers.first() {
         Some(first) => format!(
-            "`alert-manager deliveries --state dead --handler {first}` lists them; `alert-manager retry --handler {first}` retries them."
+            "`alert-manager deliveries --reason {reason} --handler {first}` lists them; `alert-manager retry --reason {reason} --handler {first}` retries them."
         ),
-        None => "`alert-manager deliveries --state dead` lists them.".to_owned(),
+        None => format!("`alert-manager deliveries --reason {reason}` lists them."),
     };
+    let of = match letters.alertnames {
+        [] => String::new(),
+        [one] => format!(" of {one}"),
+        many => format!(" (among them {})", many.join(", ")),
+    };
+    let severity = severity_of(letters.priority);
     let labels = Labels::from_iter([
         ("alertname", ALERTNAME),
         ("handlers", &handlers),
         ("reason", letters.reason.as_str()),
         ("waited_for", letters.waited_for.unwrap_or_default()),
-        ("severity", "critical"),
+        ("severity", severity),
     ])
     .without_empty_values();
     let annotations = Labels::from_iter([
         (
             "summary",
-            format!("{count} deliveries were dead-lettered since {since}: {why}"),
+            format!("{count} deliveries{of} were dead-lettered since {since}: {why}"),
         ),
         (
             "description",
@@ -189,4 +219,96 @@ fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Tim
         ),
     ]);
     (labels, annotations, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::DeliveryId;
+    use crate::queue::State;
+
+    fn dead() -> Delivery {
+        Delivery {
+            id: DeliveryId::from_raw(7),
+            fingerprint: String::new(),
+            alertname: "Down".into(),
+            status: "firing".into(),
+            priority: Priority::Normal,
+            state: State::Dead,
+            route: "a".into(),
+            handlers: Vec::new(),
+            attempts: 1,
+            received_at: Timestamp::UNIX_EPOCH,
+            settled_at: None,
+            first_died_at: None,
+            reason: Some(Reason::Failed),
+            last_error: Some("why".into()),
+            coalesced_into: None,
+            storm: None,
+        }
+    }
+
+    #[test]
+    fn a_notice_says_how_many_are_dead_with_its_delivery() {
+        let mut fingerprints = Vec::new();
+        for (with, summary, retries) in [
+            (0, "The alert Down was dead-lettered: why", "retries it."),
+            (
+                1,
+                "The alert Down, and another one in whose place it ran, were dead-lettered: why",
+                "retries both.",
+            ),
+            (
+                239,
+                "The alert Down, and 239 others in whose place it ran, were dead-lettered: why",
+                "retries all of them.",
+            ),
+        ] {
+            let (labels, annotations, _) = about_one(&dead(), with);
+            assert_eq!(annotations.get("summary"), Some(summary));
+            let description = annotations.get("description").unwrap_or_default();
+            assert!(description.ends_with(retries), "{description}");
+            fingerprints.push(Fingerprint::of(&labels));
+        }
+        fingerprints.dedup();
+        assert_eq!(fingerprints.len(), 1, "it is the same notice");
+    }
+
+    #[test]
+    fn a_notice_about_many_names_them_ranks_as_they_do_and_selects_them_by_their_reason() {
+        let handlers = [HandlerName::new("slack-notify")];
+        let names = ["DiskFull", "NetSlow"].map(String::from);
+        for (alertnames, priority, severity, of) in [
+            (&names[..0], Priority::Normal, "info", "36 deliveries were"),
+            (
+                &names[1..],
+                Priority::Warning,
+                "warning",
+                "36 deliveries of NetSlow were",
+            ),
+            (
+                &names[..],
+                Priority::Critical,
+                "critical",
+                "36 deliveries (among them DiskFull, NetSlow) were",
+            ),
+        ] {
+            let letters = DeadLetters {
+                reason: Reason::Expired,
+                waited_for: Some("slack channel alerts"),
+                handlers: &handlers,
+                alertnames,
+                priority,
+                count: 36,
+                since: Timestamp::UNIX_EPOCH,
+            };
+            let (labels, annotations, _) = about_many(&letters, Timestamp::UNIX_EPOCH);
+            assert_eq!(labels.get("severity"), Some(severity));
+            let summary = annotations.get("summary").unwrap_or_default();
+            assert!(summary.starts_with(of), "{summary}");
+            let description = annotations.get("description").unwrap_or_default();
+            let command = "alert-manager retry --reason expired --handler slack-notify";
+            assert!(description.contains(command), "{description}");
+        }
+    }
 }

@@ -10,9 +10,26 @@ use crate::queue;
 pub struct Channels {
     /// The channels of `slack.channels`, by name.
     pub channels: Vec<Channel>,
-    /// The other gates that something has asked for: of the workspace, of a method, of one message.
+    /// The other gates that something has asked for: of the workspace, of a method; that of a message while something waits at it
+    /// or it is closed.
     #[serde(default)]
     pub gates: Vec<Gate>,
+    /// What waits because Slack refuses the token; null if it does not.
+    #[serde(default)]
+    pub token_refused: Option<Refused>,
+}
+
+/// A channel, or all of Slack, that is held until the operator corrects what Slack refuses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Slack's error code.
+    pub code: String,
+    /// What to do.
+    pub advice: String,
+    /// When it was first refused.
+    pub since: Timestamp,
+    /// Deliveries that wait for it to be corrected.
+    pub waiting: ByPriority,
 }
 
 /// A channel of Slack.
@@ -20,6 +37,9 @@ pub struct Channels {
 pub struct Channel {
     /// What Slack calls it: a name with `#`, or an id.
     pub slack: String,
+    /// What waits because Slack refuses the channel; null if it does not.
+    #[serde(default)]
+    pub refused: Option<Refused>,
     /// Its gate.
     #[serde(flatten)]
     pub gate: Gate,
@@ -37,6 +57,9 @@ pub struct Gate {
     pub burst: Option<u32>,
     /// Deliveries that wait at it.
     pub waiting: ByPriority,
+    /// For how many alerts these stand: in a storm, one delivery runs for many.
+    #[serde(default)]
+    pub alerts: u64,
     /// Since when the first of them has waited; null if none waits.
     pub waiting_since: Option<Timestamp>,
     /// When the next call passes; null if one passes now.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Lenient;
-use crate::alert::{DeliveryId, HandlerName, Timestamp};
+use crate::alert::{DeliveryId, HandlerName, Priority, Timestamp};
 use crate::queue::{self, Reason, State};
 
 /// A delivery in a list: one event on one route.
@@ -17,6 +17,9 @@ pub struct Delivery {
     pub alertname: String,
     /// `firing` or `resolved`; empty for a refused part of a body.
     pub status: String,
+    /// Its priority: `critical`, `warning` or `normal`.
+    #[serde(default = "normal")]
+    pub priority: Lenient<Priority>,
     /// Its state.
     pub state: Lenient<State>,
     /// The route's name; empty if no route matched.
@@ -44,6 +47,11 @@ pub struct Delivery {
     pub timer: Option<queue::DueTimer>,
 }
 
+/// What a server of an earlier version does not say.
+fn normal() -> Lenient<Priority> {
+    Lenient::Known(Priority::Normal)
+}
+
 impl Delivery {
     /// Returns whether it is settled: done or dead.
     #[must_use]
@@ -59,6 +67,7 @@ impl From<queue::Delivery> for Delivery {
             fingerprint: delivery.fingerprint,
             alertname: delivery.alertname,
             status: delivery.status,
+            priority: delivery.priority.into(),
             state: delivery.state.into(),
             route: delivery.route,
             handlers: delivery.handlers,

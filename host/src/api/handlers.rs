@@ -134,6 +134,9 @@ pub struct Counts {
     /// Since when the first of them has waited; null if none waits.
     #[serde(default)]
     pub waiting_since: Option<Timestamp>,
+    /// Deliveries in whose place one of the others waits or runs: they are coalesced into it.
+    #[serde(default)]
+    pub coalesced: u64,
     /// Current invocations.
     pub running: u64,
     /// Actors that ended done since the start of the server.

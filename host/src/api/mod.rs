@@ -15,7 +15,7 @@ mod webhook;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use channels::{ByPriority, Channel, Channels, Gate};
+pub use channels::{ByPriority, Channel, Channels, Gate, Refused};
 pub use deliveries::{
     Cancelled, Deliveries, Delivery, Left, LeftCount, Rest, RestReason, Retried, SentAgain,
 };

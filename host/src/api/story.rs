@@ -51,8 +51,8 @@ pub struct Story {
 /// What a delivery waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// What has to come: its turn at a `gate`, a `slot` of a handler, the `order` (an earlier delivery of the alert has to end), or
-    /// its `time`.
+    /// What has to come: its turn at a `gate`, a `slot` of a handler, the `order` (an earlier delivery of the alert has to end), its
+    /// `storm` (what runs for it now has to end), or its `time`.
     #[serde(rename = "for")]
     pub waits_for: String,
     /// The gate: a channel's name below `slack.channels`, or as `GET /api/v1/channels` names it; null if it is no gate.
@@ -74,6 +74,7 @@ impl From<queue::Waiting> for Waiting {
             },
             WaitsFor::Permit(_) => ("slot", None),
             WaitsFor::Earlier(_) => ("order", None),
+            WaitsFor::Generation(_) => ("storm", None),
             WaitsFor::Time(_) => ("time", None),
         };
         Self {

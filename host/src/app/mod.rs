@@ -246,6 +246,7 @@ impl App {
         let slack = SlackCheck {
             config: Arc::clone(&state.config.whole),
             runtime: Arc::clone(&state.runtime),
+            queue: state.queue.clone(),
             latest: Arc::clone(&state.findings),
             ready: state.ready_changes(),
             reloads: state.reloads(),

@@ -253,6 +253,8 @@ impl State {
         self.notifier.set_ways(ways, has_scanned);
         self.queue.set_caps(options::caps(&config, &descriptions));
         self.queue.set_storm(config.queue.storm);
+        self.queue
+            .set_gate_rates(|name| config.slack.gate_rate(name));
         self.metrics.handlers(modules.iter().filter_map(|module| {
             Some((
                 module.name.as_ref()?.as_str(),

@@ -294,6 +294,9 @@ pub(super) struct DeliveriesArgs {
     /// Ended for this reason: handled, unrouted, coalesced, outdated, failed, expired, cancelled, backlog, refused or died.
     #[arg(long)]
     pub(super) reason: Option<String>,
+    /// Only deliveries of this priority.
+    #[arg(long, value_parser = ["critical", "warning", "normal"])]
+    pub(super) priority: Option<String>,
     /// Of this alertname.
     #[arg(long)]
     pub(super) alertname: Option<String>,

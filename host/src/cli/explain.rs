@@ -12,7 +12,7 @@ use super::client::Client;
 use super::print::{self, Paint, one_line, plain};
 use crate::alert::{Alert, HandlerName, Labels, StepKind};
 use crate::api::{Lenient, Source, Story};
-use crate::queue::{State, StepStatus};
+use crate::queue::{Reason, State, StepStatus};
 use attempt::render_attempt;
 
 /// Prints the story.
@@ -61,11 +61,41 @@ pub(super) fn render(story: &Story, paint: Paint) -> String {
             }
         }
     }
-    if story.story.is_empty() && !story.delivery.state.is(State::Done) && is_alert(story) {
-        let _ = writeln!(out, "\nNothing has run yet.");
+    if has_gaps(story) {
+        let _ = writeln!(
+            out,
+            "\nAttempts in which it only waited for its turn or for a free slot are not shown."
+        );
+    }
+    match story.delivery.coalesced_into {
+        Some(of) => {
+            let _ = writeln!(
+                out,
+                "\n{of} runs in its place: {}",
+                paint.bold(&format!("alert-manager explain {of}"))
+            );
+        }
+        None if story.story.is_empty()
+            && !story.delivery.state.is(State::Done)
+            && is_alert(story) =>
+        {
+            let _ = writeln!(out, "\nNothing has run yet.");
+        }
+        None => {}
     }
     waiting(&mut out, story, paint);
     out
+}
+
+/// Returns whether there were leases before or between the attempts of which nothing is kept because nothing happened.
+fn has_gaps(story: &Story) -> bool {
+    let attempts = story.story.iter().filter_map(Lenient::known);
+    let (mut next, mut has_gap) = (1, false);
+    for attempt in attempts {
+        has_gap |= attempt.attempt > next;
+        next = attempt.attempt + 1;
+    }
+    has_gap && story.attempts_omitted == 0
 }
 
 fn is_alert(story: &Story) -> bool {
@@ -99,20 +129,29 @@ fn heading(out: &mut String, story: &Story, paint: Paint) {
         .reason
         .as_ref()
         .map(|reason| one_line(&reason.to_text()));
-    let last_error = delivery.last_error.as_deref().map(plain);
+    let into = delivery
+        .coalesced_into
+        .map(|id| format!("coalesced into {id}"));
+    let last_error = delivery.last_error.as_deref();
+    let last_error = last_error.filter(|error| Some(*error) != into.as_deref());
+    let last_error = last_error.map(plain);
+    let storm = delivery.storm.map(|storm| storm.to_string());
     for (name, value) in [
         ("delivery", delivery.id.to_string()),
         ("fingerprint", plain(&delivery.fingerprint)),
         ("route", route),
         ("handlers", joined(&delivery.handlers, ", ")),
+        ("priority", one_line(&delivery.priority.to_text())),
         ("received", delivery.received_at.to_string()),
         ("settled", settled_at.unwrap_or_default()),
         ("attempts", delivery.attempts.to_string()),
         ("tries left", tries_left(story)),
         ("sent again", again(story.duplicates)),
+        ("storm", storm.unwrap_or_default()),
         ("coalesced", coalesced(story)),
         ("timer", timer(story)),
         ("timers", timers(story)),
+        ("dead with it", dead_with(story)),
         ("reason", reason.unwrap_or_default()),
         ("error", last_error.unwrap_or_default()),
     ] {
@@ -152,6 +191,21 @@ fn tries_left(story: &Story) -> String {
 
 fn hook(kind: &Lenient<StepKind>) -> String {
     one_line(&kind.to_text())
+}
+
+/// Returns how many others died with it: those in whose place it ran end as it does.
+fn dead_with(story: &Story) -> String {
+    let reason = story.delivery.reason.as_ref();
+    // Those of one that was cancelled are done, or have another in its place.
+    let is_cancelled = reason.is_some_and(|reason| reason.is(Reason::Cancelled));
+    let is_dead = story.delivery.state.is(State::Dead) && !is_cancelled;
+    match story.members.as_ref().filter(|_| is_dead) {
+        Some(members) => format!(
+            "{}; `alert-manager retry {}` retries all of them",
+            members.count, story.delivery.id
+        ),
+        None => String::new(),
+    }
 }
 
 /// Returns in which delivery it is handled, or how many are handled in it, with the first of them.
@@ -264,6 +318,7 @@ fn waiting(out: &mut String, story: &Story, paint: Paint) {
             ("gate", Some(gate)) => format!("the rate limit of {}", one_line(gate)),
             ("slot", _) => "a free slot of its handler (limits.concurrency)".to_owned(),
             ("order", _) => "an earlier delivery of its alert".to_owned(),
+            ("storm", _) => "the delivery that runs for others of its storm now".to_owned(),
             (other, _) => one_line(other),
         };
         let ahead = match waiting.ahead {
@@ -283,7 +338,7 @@ fn waiting(out: &mut String, story: &Story, paint: Paint) {
         let _ = match pending.find_map(|step| step.waits_for.as_deref()) {
             Some(what) => writeln!(
                 out,
-                "\nIt waits for {}. It is tried again as soon as that answers, and at {until} in any case. To try now: {retry}",
+                "\nIt waits for {}. It is tried again as soon as that answers, and at {until} at the latest; it is dead-lettered once it is older than retry.max_age. To try now: {retry}",
                 plain(&what.replace('\n', " or ")),
             ),
             None => writeln!(out, "\nThe next attempt is not before {until}."),
@@ -345,6 +400,14 @@ mod tests {
         let shown = coalesced(&one);
         assert!(shown.starts_with("212 into this: "), "{shown}");
         assert!(shown.ends_with(" and 202 more"), "{shown}");
+        one.delivery.state = Lenient::Known(State::Dead);
+        let retries = format!("212; `alert-manager retry {id}` retries all of them");
+        assert_eq!(dead_with(&one), retries);
+        one.delivery.reason = Some(Lenient::Known(Reason::Cancelled));
+        assert_eq!(dead_with(&one), "");
+        one.delivery.reason = None;
+        one.delivery.state = Lenient::Known(State::Done);
+        assert_eq!(dead_with(&one), "");
     }
 
     #[test]

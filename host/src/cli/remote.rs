@@ -98,7 +98,8 @@ fn handler_row(handler: &Handler) -> Vec<String> {
     ]
 }
 
-/// Returns what waits by priority, and since when: `2 critical, 40 normal since 2026-01-02T03:04:05Z`.
+/// Returns what waits by priority, for how many alerts more, and since when:
+/// `2 critical, 40 normal (for 90 more alerts) since 2026-01-02T03:04:05Z`.
 fn waiting(counts: &Counts) -> String {
     let words = [
         (counts.waiting.critical, "critical"),
@@ -109,12 +110,17 @@ fn waiting(counts: &Counts) -> String {
     let words: Vec<_> = words
         .map(|(count, word)| format!("{count} {word}"))
         .collect();
+    let more = match counts.coalesced {
+        0 => String::new(),
+        1 => " (for 1 more alert)".to_owned(),
+        more => format!(" (for {more} more alerts)"),
+    };
     match (words.is_empty(), counts.waiting_since) {
         (true, _) => "-".to_owned(),
-        (false, None) => words.join(", "),
+        (false, None) => format!("{}{more}", words.join(", ")),
         (false, Some(since)) => {
             let since = explain::moment(&since.to_string());
-            format!("{} since {since}", words.join(", "))
+            format!("{}{more} since {since}", words.join(", "))
         }
     }
 }
@@ -176,8 +182,10 @@ pub(super) fn deliveries(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
         print::note("no deliveries");
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<_> = page.deliveries.iter().map(delivery_row).collect();
-    print::out(&print::table(&DELIVERY_HEADER, &rows));
+    print::out(&print::table(
+        &DELIVERY_HEADER,
+        &delivery_rows(&page.deliveries),
+    ));
     if let Some(next) = page.next {
         print::note(&format!("more: --before {next}"));
     }
@@ -190,6 +198,7 @@ pub(super) fn deliveries_query(args: &DeliveriesArgs) -> anyhow::Result<Query> {
     for (name, value) in [
         ("state", &args.state),
         ("reason", &args.reason),
+        ("priority", &args.priority),
         ("alertname", &args.alertname),
         ("handler", &args.handler),
         ("fingerprint", &args.fingerprint),
@@ -233,17 +242,40 @@ fn state_of(handler: &Handler) -> String {
 }
 
 /// Above [`delivery_row`]s.
-pub(super) const DELIVERY_HEADER: [&str; 9] = [
+pub(super) const DELIVERY_HEADER: [&str; 10] = [
     "ID",
     "RECEIVED",
     "STATE",
     "REASON",
+    "PRIORITY",
     "STATUS",
     "ALERTNAME",
     "HANDLERS",
     "TRIES",
     "ERROR",
 ];
+
+/// Returns the rows of a list. Of several in a row that another delivery ran in the place of, the first says how many follow.
+fn delivery_rows(deliveries: &[Delivery]) -> Vec<Vec<String>> {
+    let is_alike = |a: &Delivery, b: &Delivery| {
+        a.coalesced_into.is_some() && a.coalesced_into == b.coalesced_into && a.state == b.state
+    };
+    let alike = deliveries.chunk_by(is_alike);
+    let rows = alike.filter_map(|alike| {
+        let mut row = delivery_row(alike.first()?);
+        if let (Some(into), Some(error)) = (alike[0].coalesced_into, row.last_mut()) {
+            if alike[0].last_error.is_none() {
+                *error = format!("coalesced into {into}");
+            }
+            let more = alike.len() - 1;
+            if more > 0 {
+                *error = format!("(the same of {more} more after it) {error}");
+            }
+        }
+        Some(row)
+    });
+    rows.collect()
+}
 
 /// Returns a delivery's row in a list.
 pub(super) fn delivery_row(delivery: &Delivery) -> Vec<String> {
@@ -255,6 +287,7 @@ pub(super) fn delivery_row(delivery: &Delivery) -> Vec<String> {
         received_at.chars().take(19).collect(),
         one_line(&delivery.state.to_text()),
         or_dash(&reason.unwrap_or_default()),
+        one_line(&delivery.priority.to_text()),
         one_line(&delivery.status),
         print::first_line(&delivery.alertname, 40),
         or_dash(&explain::joined(&delivery.handlers, ",")),
@@ -326,4 +359,45 @@ fn reload_summary(changes: usize, problems: usize) -> String {
 fn or_dash(text: &str) -> String {
     let text = one_line(text);
     if text.is_empty() { "-".into() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn delivery(id: u8, into: Option<&str>) -> Delivery {
+        let mut delivery = json!({
+            "id": format!("6h061csw0000{id}"), "fingerprint": "", "alertname": "A", "status": "firing",
+            "priority": "critical", "state": "queued", "route": "r", "handlers": [], "attempts": 0,
+            "received_at": "2026-01-02T03:04:05Z",
+        });
+        if let Some(into) = into {
+            delivery["coalesced_into"] = json!(into);
+        }
+        serde_json::from_value(delivery).unwrap()
+    }
+
+    #[test]
+    fn those_that_one_delivery_runs_for_are_one_row() {
+        let into = "6h061csw00000";
+        let all = [
+            delivery(4, None),
+            delivery(3, Some(into)),
+            delivery(2, Some(into)),
+            delivery(1, Some(into)),
+            delivery(0, None),
+        ];
+        let rows = delivery_rows(&all);
+        let errors: Vec<_> = rows
+            .iter()
+            .map(|row| row.last().unwrap().as_str())
+            .collect();
+        let same = format!("(the same of 2 more after it) coalesced into {into}");
+        assert_eq!(errors, ["-", &same, "-"]);
+        assert_eq!(rows[0][4], "critical");
+    }
 }

@@ -140,7 +140,7 @@ impl RetriedMany {
                 format!("{handler} has no dead delivery")
             }
             (_, false) => "no dead delivery is selected".to_owned(),
-            (_, true) => "no waiting delivery is selected".to_owned(),
+            (_, true) => "no delivery that is selected waits for another try; what waits for a rate limit is sent when it is its turn (`alert-manager channels`)".to_owned(),
         };
         let sum = &self.sum;
         match sum.retried.len() {

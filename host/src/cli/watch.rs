@@ -107,7 +107,7 @@ fn changed<'a>(page: &'a [Listed], known: &mut HashMap<DeliveryId, Stand>) -> Ve
 }
 
 /// The widths of the columns but the last, in characters: rows come one by one, and stay under their header.
-const WIDTHS: [usize; 8] = [13, 19, 8, 9, 8, 32, 32, 5];
+const WIDTHS: [usize; 9] = [13, 19, 8, 9, 8, 8, 32, 32, 5];
 
 /// Writes rows one by one under one header.
 struct Lines {
@@ -163,6 +163,7 @@ mod tests {
             fingerprint: String::new(),
             alertname: "A".into(),
             status: "firing".into(),
+            priority: crate::alert::Priority::Normal.into(),
             state: state.into(),
             route: "r".into(),
             handlers: Vec::new(),

@@ -62,6 +62,14 @@ impl Drop for Node {
 }
 
 impl Node {
+    /// Returns a scalar as written; nothing if it is something else.
+    pub(super) fn scalar(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(text, _) => Some(text),
+            Value::Null | Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
     /// Returns an empty value at the top of a file.
     pub(super) fn nothing() -> Self {
         Self {

@@ -201,6 +201,11 @@ impl Reader {
         match &node.value {
             Value::Scalar(text, _) if !text.is_empty() => Some(text),
             Value::Null => None,
+            Value::Scalar(..) => {
+                let advice = "write a text between the quotes, or leave it out";
+                self.fail(node.at, format!("{path} is empty"), advice);
+                None
+            }
             _ => {
                 self.unexpected(node, path, "a text");
                 None

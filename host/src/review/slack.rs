@@ -1,5 +1,6 @@
 //! Checks with Slack, while the server runs, whether messages can be posted with the configuration: after the start and each
-//! reload, and repeatedly as long as they cannot.
+//! reload, and repeatedly as long as they cannot. What Slack accepts again is no longer held, if no message is about to find
+//! that out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +11,18 @@ use tokio::sync::watch;
 use super::{Asked, Latest};
 use crate::config::Config;
 use crate::findings::Findings;
+use crate::journal::Dependency;
+use crate::queue::Queue;
 use crate::runtime::Runtime;
 
-/// How long after a problem was found Slack is asked again, to notice that it was corrected there.
+/// How long after a problem was found, or while something is held, Slack is asked again, to notice that it was corrected there.
 const ASK_AGAIN: Duration = Duration::from_secs(5 * 60);
 
 /// Adds Slack's answers to the latest findings.
 pub(crate) struct SlackCheck {
     pub(crate) config: Arc<ArcSwap<Config>>,
     pub(crate) runtime: Arc<Runtime>,
+    pub(crate) queue: Queue,
     pub(crate) latest: Arc<Latest>,
     /// True once the modules of the first scan are routed.
     pub(crate) ready: watch::Receiver<bool>,
@@ -38,6 +42,9 @@ impl SlackCheck {
             let mut asked = Asked::default();
             if let Some(report) = self.runtime.check_slack().await {
                 asked.slack(&config, &report);
+                let is_awaited = |what: &Dependency| self.queue.waiting_for(what).total() > 0;
+                let breaker = self.runtime.slack_breaker();
+                breaker.release_checked(&config.slack, &report, is_awaited);
             }
             if self.reloads.has_changed().unwrap_or(false) {
                 // The answers are about a configuration that is no longer in use.
@@ -48,12 +55,14 @@ impl SlackCheck {
             }
             let is_fine = asked.findings == Findings::default();
             self.latest.take_online(asked.findings);
+            let mut holds = self.runtime.slack_breaker().subscribe();
             let again = async {
-                if is_fine {
-                    std::future::pending::<()>().await;
-                } else {
-                    tokio::time::sleep(ASK_AGAIN).await;
+                while is_fine && self.runtime.slack_breaker().holds().is_empty() {
+                    if holds.changed().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
                 }
+                tokio::time::sleep(ASK_AGAIN).await;
             };
             tokio::select! {
                 () = again => {}

@@ -99,7 +99,7 @@ impl Met {
     /// Returns true if the step was woken because this dependency answered again, and failed for it nevertheless: it then waits
     /// until its own time, because a dependency that answers only some requests must not wake all steps each time. A step that
     /// was the probe keeps waiting with the others.
-    fn in_vain(&self, dependency: &Dependency) -> bool {
+    fn was_woken_by(&self, dependency: &Dependency) -> bool {
         let mut woken = self.woken.iter();
         woken.any(|(back, wake)| back == dependency && *wake == Wake::All)
     }
@@ -133,14 +133,18 @@ pub(super) fn actor_ended(
         }
         (None, _) => {
             actor_failed(step, failure, policy, at);
-            let is_due_to_others = may_be_due_to_others(failure);
+            // One that has become too old is reported with what did not answer, whether or not a wait was asked for.
+            let is_due_to_others =
+                may_be_due_to_others(failure) || (step.expired && asked_wait(failure).is_some());
             let unanswered = met.unanswered.iter().filter(|_| is_due_to_others);
             unanswered.cloned().collect()
         }
     };
-    if step.not_before.is_some() || step.expired {
+    if step.expired {
         step.waits_for = waits_for;
-        step.waits_for.retain(|d| !met.in_vain(d));
+    } else if step.not_before.is_some() {
+        step.waits_for = waits_for;
+        step.waits_for.retain(|d| !met.was_woken_by(d));
     }
 }
 
@@ -148,10 +152,19 @@ pub(super) fn actor_ended(
 /// ends it.
 fn actor_held(step: &mut Step, hold: &SlackHold, policy: &Retry, at: Circumstances) {
     step.last_error = Some(hold.to_string());
-    wait_or_age(step, policy.age_max, policy, at);
-    if step.status == StepStatus::Pending || step.expired {
-        step.waits_for = vec![hold.dependency()];
-    }
+    wait_for(step, hold.dependency(), policy.age_max, policy, at);
+}
+
+/// Lets an actor wait for a dependency, or for so long. If it is too old, the dependency is what it waited for in vain.
+pub(super) fn wait_for(
+    step: &mut Step,
+    dependency: Dependency,
+    wait: Duration,
+    policy: &Retry,
+    at: Circumstances,
+) {
+    wait_or_age(step, wait, policy, at);
+    step.waits_for = vec![dependency];
 }
 
 /// Returns the wait that was asked for, if any.
@@ -187,7 +200,7 @@ fn may_be_due_to_others(failure: &StepFailure) -> bool {
 }
 
 /// Lets a step wait, at most until the age limit, which ends it.
-pub(super) fn wait_or_age(step: &mut Step, wait: Duration, policy: &Retry, at: Circumstances) {
+fn wait_or_age(step: &mut Step, wait: Duration, policy: &Retry, at: Circumstances) {
     let Some(left) = policy
         .age_max
         .checked_sub(at.age)

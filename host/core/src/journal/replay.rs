@@ -34,9 +34,9 @@ pub struct Replay {
 
 impl Replay {
     /// Takes the entries that earlier attempts recorded, in order. Those after the last effect, or after the last call before the
-    /// step was parked, are not replayed; new entries get their numbers. `goes_on` is true if the last attempt was parked.
+    /// step was parked, are not replayed; new entries get their numbers. `resumes_parked` is true if the last attempt was parked.
     #[must_use]
-    pub fn new(entries: Vec<Entry>, goes_on: bool) -> Self {
+    pub fn new(entries: Vec<Entry>, resumes_parked: bool) -> Self {
         let last = entries.iter().rposition(|e| e.effect || e.parked);
         let prefix_len = last.map_or(0, |i| i + 1);
         let resumes = last.is_some_and(|i| !entries[i].effect);
@@ -49,7 +49,7 @@ impl Replay {
                 effects_left.insert(entry.seq, entry.clock);
             }
             next_seq = entry.seq + 1;
-            if entry.failed && !goes_on {
+            if entry.failed && !resumes_parked {
                 continue;
             }
             recorded

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alert_manager_core::alert::{DeliveryId, Event, Status};
+use alert_manager_core::alert::{DeliveryId, Event, Priority};
 use alert_manager_core::plan::Plan;
 
 use crate::model::{
@@ -253,11 +253,9 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let route = self.state.texts.route(&plan.route);
         let pipeline = self.state.texts.pipeline(&plan.handlers);
         let event = new.alert.event();
-        let storm = match &plan.storm {
-            Some(text) => Some(self.candidate(text, event, &plan.route)?),
-            None => None,
-        };
+        let storm = self.candidate(new, plan, event)?;
         let belongs_to = storm.as_ref().and_then(|storm| storm.storm);
+        let storm_key = storm.as_ref().map(|storm| Arc::clone(&storm.text));
         let (begins, mut grant, late) = {
             let mut scheduler = self.shared.scheduler.lock();
             if scheduler.has_room(&pipeline) {
@@ -296,7 +294,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             grant.stored.progress = Some(timer.progress.to_string());
         }
         let mut delivery = new.on_route(id, plan, (route, pipeline), begins, self.now);
-        delivery.storm = belongs_to.filter(|_| event.status == Status::Resolved);
+        delivery.storm_key = storm_key;
+        delivery.storm = belongs_to;
         self.push(Change::Insert(delivery));
         if let Some(firing) = late {
             self.coalesce_late(firing, id);
@@ -321,6 +320,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 fingerprint: new.alert.fingerprint.to_string(),
                 alertname: new.alert.name().to_owned(),
                 status: new.alert.status.as_str().to_owned(),
+                priority: Priority::Normal,
                 state: State::Done,
                 route: String::new(),
                 handlers: Vec::new(),

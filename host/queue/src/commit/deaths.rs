@@ -1,9 +1,10 @@
 //! Deaths: in the transaction in which a delivery dies, its death is counted and reported, or stored to be reported with others
 //! (`rules/deaths.rs`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use alert_manager_core::alert::{DeliveryId, Fingerprint, Timestamp, is_dead_letter_route};
+use alert_manager_core::alert::{DeliveryId, Fingerprint, Labels, Timestamp, is_dead_letter_route};
 
 use crate::model::{
     DeadLetter, DeadLetterNotices, DeadLetters, Delivery, NOTICES_A_WINDOW_MAX, Raised, Reason,
@@ -67,7 +68,11 @@ impl<T: Txn> Work<'_, '_, T> {
         }
         let class = class_of(reason, together.waited_for, &dead.handlers);
         if !is_never_alone(reason) && self.state.reports.try_count(&class, self.group.ticks) {
-            if self.report(&DeadLetter::One(&dead), &class)? {
+            let about = DeadLetter::One {
+                delivery: &dead,
+                with: together.with,
+            };
+            if self.report(&about, &class)? {
                 self.group.noticed.push(class);
                 return Ok(());
             }
@@ -156,7 +161,10 @@ impl<T: Txn> Work<'_, '_, T> {
             handlers,
         } = parse_class(&class.class);
         if class.count > u64::from(NOTICES_A_WINDOW_MAX) || is_never_alone(reason) {
+            let alertnames = self.names_of(&class.ids)?;
             let many = DeadLetters {
+                alertnames: &alertnames,
+                priority: self.state.urgency.of(&class.class),
                 reason,
                 waited_for: waited_for.as_deref(),
                 handlers: &handlers,
@@ -181,7 +189,9 @@ impl<T: Txn> Work<'_, '_, T> {
                         || self.follow(&notice)? == Followed::Now
                 }
                 Some(dead) if dead.state == State::Dead => {
-                    self.report(&DeadLetter::One(&dead), &class.class)?
+                    let with = self.revived_with(*id)? as u64 - 1;
+                    let delivery = &dead;
+                    self.report(&DeadLetter::One { delivery, with }, &class.class)?
                 }
                 _ => {
                     self.push(Change::ForgetDeath(*id));
@@ -197,6 +207,16 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(Some(notices))
     }
 
+    /// Returns the names of the alerts of these deliveries, none twice.
+    fn names_of(&mut self, ids: &[DeliveryId]) -> Result<Vec<String>, StoreError> {
+        let mut names = BTreeSet::new();
+        for id in ids {
+            let found = self.delivery(*id)?.map(|dead| dead.alertname);
+            names.extend(found.filter(|name| !name.is_empty()));
+        }
+        Ok(names.into_iter().collect())
+    }
+
     /// Stores a notice; returns false if there is nobody to report to, or no room for it in the queue.
     fn report(&mut self, about: &DeadLetter<'_>, class: &str) -> Result<bool, StoreError> {
         let Some(notices) = self.notices() else {
@@ -204,7 +224,7 @@ impl<T: Txn> Work<'_, '_, T> {
         };
         let notice = notices.notice(about, self.now);
         let priority = match about {
-            DeadLetter::One(dead) => self.priority_of(dead.id)?,
+            DeadLetter::One { delivery, .. } => self.priority_of(delivery.id)?,
             DeadLetter::Many(_) => self.state.urgency.of(class),
         };
         let raised = self.notify(&*notices, notice, priority)?;
@@ -232,9 +252,14 @@ impl<T: Txn> Work<'_, '_, T> {
             if died_at <= oldest || died_at > earlier.until_ms || !should_report(reason, dead) {
                 continue;
             }
-            let mut notice = notices.notice(&DeadLetter::One(dead), self.now);
-            // The fingerprint that notices had then.
-            notice.fingerprint = Fingerprint::of(&notice.labels);
+            let about = DeadLetter::One {
+                delivery: dead,
+                with: 0,
+            };
+            let mut notice = notices.notice(&about, self.now);
+            // The fingerprint that notices had then: all were critical.
+            let severity = Labels::from_iter([("severity", "critical")]);
+            notice.fingerprint = Fingerprint::of(&notice.labels.merged(&severity));
             if self.known(notice.event())?.firing.is_none() {
                 self.report_later(class_of(reason, None, &dead.handlers), dead, 1)?;
             }

@@ -125,6 +125,8 @@ pub(crate) enum Urgent {
         name: GateName,
         until_ms: i64,
     },
+    /// The order of a delivery's updates of messages has changed.
+    NoteUpdates(DeliveryId),
     /// The ways to report have changed: notices that wait may take another one.
     LookAgain,
 }

@@ -6,6 +6,7 @@ mod accept;
 mod alarms;
 mod answer;
 mod bulk;
+mod candidate;
 mod committer;
 mod deaths;
 mod failing;
@@ -22,6 +23,7 @@ mod shared;
 mod start;
 mod storms;
 mod timers;
+mod updates;
 mod urgency;
 mod watched;
 

@@ -188,7 +188,10 @@ impl<T: Txn> Work<'_, '_, T> {
                 self.follow_later(id);
             }
         } else if let Some(notices) = self.notices() {
-            let about = DeadLetter::One(&ended);
+            let about = DeadLetter::One {
+                delivery: &ended,
+                with: 0,
+            };
             let notice = notices.notice(&about, self.now);
             for event in self.firings(notice.fingerprint)? {
                 self.resolve(&*notices, event)?;

@@ -119,6 +119,10 @@ impl<T: Txn> Work<'_, '_, T> {
         let (Some(handler), Some(fingerprint)) = (handler, row.fingerprint) else {
             return Ok(());
         };
+        let storm = row.storm.filter(|_| row.representative.is_none());
+        let mut scheduler = self.shared.scheduler.lock();
+        let due = scheduler.due_again(id, storm, self.group.ticks);
+        drop(scheduler);
         let entrant = Entrant {
             id,
             route: self.state.texts.route(&row.route),
@@ -127,7 +131,7 @@ impl<T: Txn> Work<'_, '_, T> {
             pipeline: self.state.texts.pipeline(&row.pipeline),
             handler: handler.clone(),
             priority: row.priority,
-            due: self.group.ticks,
+            due,
             accepted_at: self.now,
             since: self.group.ticks,
             leases: row.leases,

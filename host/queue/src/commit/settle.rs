@@ -7,7 +7,7 @@ use alert_manager_core::journal::{Entry, KvOutcome, LedgerError, Note};
 
 use crate::model::{Delivery, Lease, Progress, Reason, State};
 use crate::rules::settle::{Outcome, after_lease};
-use crate::schedule::Ended;
+use crate::schedule::{Ended, LeaseEnds};
 use crate::store::{Change, KvOp, Settle, StoreError, Txn};
 
 use super::answer::Answer;
@@ -30,9 +30,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             }
             Urgent::Progress { lease, progress } => {
                 if self.holds(*lease) && !settled_too.contains(lease) {
+                    let progress = self.with_updates(lease.id, progress, LeaseEnds::Later)?;
                     self.push(Change::Progress {
                         lease: *lease,
-                        progress: progress.as_str().into(),
+                        progress,
                     });
                 }
                 Answer::Nothing
@@ -52,6 +53,9 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 false => Err(LedgerError::LeaseLost),
                 true => {
                     self.record(*lease, *step, Cow::Borrowed(entries));
+                    if entries.iter().any(|entry| entry.parked) {
+                        self.note_updates(lease.id)?;
+                    }
                     Ok(())
                 }
             }),
@@ -74,6 +78,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                     name: name.clone(),
                     until_ms: *until_ms,
                 });
+                Answer::Nothing
+            }
+            Urgent::NoteUpdates(id) => {
+                self.note_updates(*id)?;
                 Answer::Nothing
             }
             Urgent::LookAgain => {
@@ -129,13 +137,14 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             return self.settle_revoked(settle);
         }
         let after = after_lease(&settle.outcome, self.now);
+        let progress = self.with_updates(lease.id, &settle.progress, LeaseEnds::Now)?;
         self.push_of(
             lease.id,
             Change::Settle(Settle {
                 lease,
                 after,
                 last_error: settle.last_error.as_deref(),
-                progress: &settle.progress,
+                progress,
                 story: settle.story.as_deref(),
             }),
         );
@@ -144,7 +153,12 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             if reports && after.state == State::Done {
                 self.note_done(settle, reason);
             }
-            let with = self.end_standing(lease, reason, &settle.progress)?;
+            let with = self.end_standing(
+                lease,
+                reason,
+                &settle.progress,
+                settle.last_error.as_deref(),
+            )?;
             if after.state == State::Dead {
                 let waited_for = settle.waited_for.as_deref();
                 self.die_with(lease.id, reason, Together { with, waited_for })?;
@@ -191,6 +205,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             fingerprint: alert.fingerprint.to_string(),
             alertname: alert.name().to_owned(),
             status: alert.status.as_str().to_owned(),
+            priority: origin.priority,
             state: State::Done,
             route: origin.route.to_string(),
             handlers: origin.pipeline.to_vec(),

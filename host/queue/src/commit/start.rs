@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
-use alert_manager_core::alert::{DeliveryId, Fingerprint, Timestamp};
+use alert_manager_core::alert::{DeliveryId, Fingerprint, Status, Timestamp};
 use alert_manager_core::gate::GateName;
 
 use crate::failpoint::Failpoint;
@@ -25,6 +25,7 @@ use super::committer::Committer;
 use super::group::{CommitterState, Group, Texts, Work};
 use super::open_timers::Timers;
 use super::shared::Shared;
+use super::updates;
 use super::urgency::Urgency;
 use super::watched::Watched;
 
@@ -64,6 +65,8 @@ pub(crate) fn start<S: Store>(
         None => open.restore(row),
     })?;
     open.scheduler.set_owner(found.owner);
+    let number = updates::first_number(found.last_id, clock.now());
+    open.scheduler.number_updates_from(number);
     open.restore_gates(&found.closed_gates);
     let outcomes = crashes::outcomes(&under_lease, clock.now());
     open.restore_crashed(&under_lease, &outcomes);
@@ -191,7 +194,7 @@ impl Unsettled {
     fn restore_storms(
         &mut self,
         storms: &[Storm],
-        members: Vec<Row>,
+        mut members: Vec<Row>,
         outcomes: &[CrashOutcome],
     ) -> Orphans {
         for storm in storms {
@@ -206,6 +209,8 @@ impl Unsettled {
             .map(|outcome| outcome.id)
             .collect();
         let mut orphans = Orphans::new();
+        // As they were sent again: one generation after the other, so that none of them waits for one that waits for it.
+        members.sort_by_key(|row| (row.representative, row.id));
         for row in members {
             match row.representative {
                 // What died with its representative is settled with it.
@@ -248,7 +253,7 @@ impl Unsettled {
             .not_before
             .map_or(0, |at| (at - now_ms).clamp(0, WAIT_MS_MAX));
         let since = self.ticks_at(row.since);
-        let representative = row.representative;
+        let (representative, belongs_to) = (row.representative, row.storm);
         let entrant = Entrant {
             id: row.id,
             route: self.texts.route(&row.route),
@@ -270,7 +275,10 @@ impl Unsettled {
             cause: row.cause,
         };
         match representative {
-            Some(of) => self.scheduler.restore_member(entrant, of, self.ticks),
+            Some(of) => {
+                let scheduler = &mut self.scheduler;
+                scheduler.restore_member(entrant, of, belongs_to, self.ticks);
+            }
             None => self.scheduler.restore(entrant, self.ticks),
         }
     }
@@ -278,11 +286,14 @@ impl Unsettled {
 
 /// Returns what a stored delivery may run as one with. What was sent again has no key any more.
 fn candidate(row: &Row) -> Option<Candidate> {
+    let event = row.event?;
+    // A firing has its storm once it counts there. A resolved has that of its firing, and counts once it has run, or another for it.
+    let has_run = row.leases > 0 || row.representative.is_some();
     Some(Candidate {
         text: Arc::clone(row.storm_key.as_ref()?),
-        event: row.event?,
+        event,
         storm: row.storm,
-        is_counted: false,
+        is_counted: row.storm.is_some() && (event.status == Status::Firing || has_run),
         is_clean: row.parking == Parking::Clean,
     })
 }
@@ -320,7 +331,7 @@ impl<S: Store> Committer<S> {
             died.extend(work.found_dead(outcome.id)?);
         }
         for (of, next) in orphans {
-            if work.has_told(*of)? {
+            if work.has_actor_effect(*of)? {
                 work.settle_members(*of, None, Reason::Coalesced);
             } else {
                 work.leave_in_doubt(*of, *next);

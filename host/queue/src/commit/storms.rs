@@ -1,17 +1,15 @@
 //! Storms, as they are stored: a generation is formed in the transaction that leases its representative, and ends in that
 //! which ends it.
 
-use std::sync::Arc;
-
-use alert_manager_core::alert::{Alert, DeliveryId, Event, Labels, Status, Timestamp};
+use alert_manager_core::alert::{Alert, DeliveryId, Event, Labels, Timestamp};
 
 use crate::model::{
-    Candidate, Contents, Described, Formed, Generation, Grant, Lease, Progress, Reason, Row,
-    StandsFor, State, Storm,
+    Contents, Described, Formed, Generation, Grant, Lease, Progress, Reason, Row, StandsFor, State,
+    Storm,
 };
 use crate::rules::revive::Reviver;
-use crate::rules::storm::{self, AfterDeath, Mark};
-use crate::schedule::{Entrant, Leaves, Standing};
+use crate::rules::storm::{self, AfterDeath, Effects};
+use crate::schedule::{Entrant, Standing};
 use crate::store::{Change, SettleMembers, StoreError, Txn, Wanted};
 
 use super::deaths::Together;
@@ -116,6 +114,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         lease: Lease,
         reason: Reason,
         progress: &str,
+        last_error: Option<&str>,
     ) -> Result<u64, StoreError> {
         let id = lease.id;
         let Some(standing) = self.shared.scheduler.lock().standing(id) else {
@@ -125,41 +124,66 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             self.settle_members(id, Some(lease), Reason::Coalesced);
             return Ok(0);
         }
-        let mark = self.mark_of(id, Some(progress))?;
+        let stood: Progress = serde_json::from_str(progress).unwrap_or_default();
+        let effects = self.effects_of(id, &stood)?;
         // Without its storm it is a resolved with its firing, or of a storm that is over: nobody else can stand for it.
-        let storm = standing.storm.as_ref();
-        let takes_over = storm.is_some_and(|storm| {
-            storm::after_death(reason, mark, storm.takeovers) == AfterDeath::TakesOver
-        });
+        let takes_over = standing.storm.is_some()
+            && storm::after_death(reason, effects, stood.takeovers) == AfterDeath::TakesOver;
         match standing.next.filter(|_| takes_over) {
             Some(next) => {
-                self.pass_on(id, next, &standing, Leaves::Dead);
+                self.pass_on(id, next, &standing, stood.takeovers + 1)?;
                 Ok(0)
             }
             None => {
-                self.settle_members(id, Some(lease), reason);
+                let why = last_error.map(|why| format!("{}: {why}", coalesced_into(id)));
+                self.settle_members_for(id, Some(lease), reason, why);
                 Ok(standing.members)
             }
         }
     }
 
-    /// The next member stands for the others. The one that did leaves the storm.
-    fn pass_on(&mut self, from: DeliveryId, to: DeliveryId, standing: &Standing, leaves: Leaves) {
+    /// The next member stands for the others, after so many that died one after the other. The one that did leaves the storm.
+    fn pass_on(
+        &mut self,
+        from: DeliveryId,
+        to: DeliveryId,
+        standing: &Standing,
+        takeovers: u32,
+    ) -> Result<(), StoreError> {
+        let event = self.row(from)?.and_then(|row| row.event);
+        if let Some(row) = self.row(to)? {
+            let stored = self.stored_progress(to)?;
+            let stored = stored.unwrap_or_else(|| Progress::new(&row.pipeline));
+            self.push(Change::PutProgress {
+                id: to,
+                lease: row.leases,
+                progress: serde_json::to_string(&Progress {
+                    takeovers,
+                    ..stored
+                })?,
+            });
+        }
         self.rows.remove(&to);
         self.push_of(from, Change::HandOver { from, to });
-        if let Some(storm) = &standing.storm {
-            self.leave_storm(storm.id, leaves, standing.status);
+        if let (Some(storm), Some(event)) = (&standing.storm, event) {
+            self.leave_storm(storm.id, event);
         }
         self.group.handed_over.push((from, to));
+        Ok(())
     }
 
-    /// One delivery fewer belongs to a storm. What has resolved has, whatever became of that delivery.
-    fn leave_storm(&mut self, storm: DeliveryId, leaves: Leaves, status: Status) {
+    /// One delivery fewer belongs to a storm, and so does what waits to end its alert. What has resolved has, whatever became of
+    /// that delivery.
+    fn leave_storm(&mut self, storm: DeliveryId, event: Event) {
         let mut scheduler = self.shared.scheduler.lock();
-        let left = scheduler.leave_storm(storm, leaves, status);
+        let left = scheduler.leave_storm(storm, event.status);
+        let resolved = scheduler.let_its_resolved_leave(event, storm, self.group.ticks);
         drop(scheduler);
         if let Some(storm) = left {
             self.push(Change::PutStorm(storm));
+        }
+        for id in resolved {
+            self.push_of(id, Change::LeaveStorm(id));
         }
     }
 
@@ -170,13 +194,24 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         lease: Option<Lease>,
         reason: Reason,
     ) {
+        self.settle_members_for(representative, lease, reason, None);
+    }
+
+    /// The same; `why` is what is said of them, if more than that they were coalesced.
+    fn settle_members_for(
+        &mut self,
+        representative: DeliveryId,
+        lease: Option<Lease>,
+        reason: Reason,
+        why: Option<String>,
+    ) {
         self.push(Change::SettleMembers(SettleMembers {
             representative,
             itself: false,
             lease,
             reason,
             at: self.now,
-            last_error: coalesced_into(representative),
+            last_error: why.unwrap_or_else(|| coalesced_into(representative)),
         }));
         self.rows.retain(|_, row| {
             let of = row.as_ref().and_then(|row| row.representative);
@@ -184,25 +219,25 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         });
     }
 
-    /// Returns what may be outside of the server because of a delivery; `progress` is how far it is, if that is not stored yet.
-    fn mark_of(&mut self, id: DeliveryId, progress: Option<&str>) -> Result<Mark, StoreError> {
+    /// Returns what may be outside of the server because of a delivery, which is so far.
+    fn effects_of(&mut self, id: DeliveryId, progress: &Progress) -> Result<Effects, StoreError> {
         self.flush()?;
-        if self.txn.has_recorded_effect(id)? {
-            return Ok(Mark::Left);
-        }
-        let progress = match progress {
-            Some(json) => Some(json.to_owned()),
-            None => self.progress_of(id)?,
-        };
-        let progress = progress.and_then(|json| serde_json::from_str::<Progress>(&json).ok());
-        Ok(match progress {
-            Some(progress) if storm::is_in_doubt(&progress) => Mark::Left,
-            _ => Mark::None,
+        let is_left = self.txn.has_recorded_effect(id)? || storm::is_in_doubt(progress);
+        Ok(if is_left {
+            Effects::Possible
+        } else {
+            Effects::None
         })
     }
 
+    /// Returns the progress of a delivery; nothing if none is stored that can be read.
+    fn stored_progress(&mut self, id: DeliveryId) -> Result<Option<Progress>, StoreError> {
+        let json = self.progress_of(id)?;
+        Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
+    }
+
     /// A delivery is cancelled, and no lease of it is under way: decides what becomes of the others that it stands for. They are
-    /// done if an actor has told somebody, and dead if that is in doubt; else the next stands for them. `progress` is how far
+    /// done if an actor has notified somebody, and dead if that is in doubt; else the next stands for them. `progress` is how far
     /// it is, if that is not stored.
     pub(super) fn cancel_standing(
         &mut self,
@@ -215,28 +250,34 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let Some(next) = standing.next else {
             return Ok(());
         };
-        if self.has_told(id)? {
+        let stood = match progress {
+            Some(json) => serde_json::from_str(json).ok(),
+            None => self.stored_progress(id)?,
+        };
+        let stood = stood.unwrap_or_default();
+        if self.has_actor_effect(id)? {
             self.settle_members(id, None, Reason::Coalesced);
             self.group.dissolved.push(id);
-        } else if self.is_in_doubt(id, progress)? {
+        } else if storm::may_have_notified(&stood) {
             self.group.dissolved.push(id);
+            let event = self.row(id)?.and_then(|row| row.event);
             self.leave_in_doubt(id, next);
-            if let Some(storm) = &standing.storm {
-                self.leave_storm(storm.id, Leaves::Alive, standing.status);
+            if let (Some(storm), Some(event)) = (&standing.storm, event) {
+                self.leave_storm(storm.id, event);
             }
             let with = standing.members.saturating_sub(1);
             let waited_for = None;
             self.die_with(next, Reason::Failed, Together { with, waited_for })?;
         } else {
-            self.pass_on(id, next, &standing, Leaves::Alive);
+            self.pass_on(id, next, &standing, stood.takeovers)?;
         }
         Ok(())
     }
 
-    /// A delivery is cancelled while it runs: what it stands for is told already, or waits until its lease has ended.
+    /// A delivery is cancelled while it runs: what it stands for is done if somebody was notified, or waits until its lease has ended.
     pub(super) fn cancel_running(&mut self, id: DeliveryId) -> Result<(), StoreError> {
         let has_others = self.shared.scheduler.lock().standing(id).is_some();
-        if has_others && self.has_told(id)? {
+        if has_others && self.has_actor_effect(id)? {
             self.settle_members(id, None, Reason::Coalesced);
             self.group.dissolved.push(id);
         }
@@ -244,7 +285,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
     }
 
     /// Returns true if an actor of a delivery has an effect outside the server on record.
-    pub(super) fn has_told(&mut self, id: DeliveryId) -> Result<bool, StoreError> {
+    pub(super) fn has_actor_effect(&mut self, id: DeliveryId) -> Result<bool, StoreError> {
         let Some(row) = self.row(id)? else {
             return Ok(false);
         };
@@ -253,17 +294,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         self.txn.has_effect(id, first_actor)
     }
 
-    fn is_in_doubt(&mut self, id: DeliveryId, progress: Option<&str>) -> Result<bool, StoreError> {
-        let progress = match progress {
-            Some(json) => Some(json.to_owned()),
-            None => self.progress_of(id)?,
-        };
-        let progress = progress.and_then(|json| serde_json::from_str::<Progress>(&json).ok());
-        Ok(progress.is_some_and(|progress| storm::may_have_told(&progress)))
-    }
-
-    /// Nobody knows whether a cancelled delivery has told of what it stood for: all of that is dead, and the next of it stands
-    /// for the others if it is sent again.
+    /// Nobody knows whether a cancelled delivery has notified anybody of what it stood for: all of that is dead, and the next of
+    /// it stands for the others if it is sent again.
     pub(super) fn leave_in_doubt(&mut self, from: DeliveryId, next: DeliveryId) {
         self.rows.remove(&next);
         self.push_of(from, Change::HandOver { from, to: next });
@@ -297,7 +329,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         }
         self.push_of(row.id, Change::LeaveStorm(row.id));
         if let (Some(storm), Some(event)) = (row.storm, row.event) {
-            self.leave_storm(storm, Leaves::Alive, event.status);
+            self.leave_storm(storm, event);
         }
     }
 
@@ -337,7 +369,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let id = of.id;
         self.flush()?;
         let rows = self.txn.dead_members(id)?;
-        if rows.is_empty() {
+        let stands_for_storm = of.storm.is_some() && of.representative.is_none();
+        if rows.is_empty() && !stands_for_storm {
             return Ok(());
         }
         let mut entrants = Vec::with_capacity(rows.len());
@@ -380,49 +413,6 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             storm: None,
             cause: row.cause,
         })
-    }
-
-    /// Returns what a new delivery may run as one with.
-    pub(super) fn candidate(
-        &mut self,
-        text: &Arc<str>,
-        event: Event,
-        route: &str,
-    ) -> Result<Candidate, StoreError> {
-        let mut candidate = Candidate {
-            text: Arc::clone(text),
-            event,
-            storm: None,
-            is_counted: false,
-            is_clean: false,
-        };
-        if self.shared.scheduler.lock().is_calm() {
-            return Ok(candidate);
-        }
-        // A re-send of what fired in a storm, or the end of it, belongs there too.
-        let known = self.known(event)?;
-        let firing = known.firing_memory().run_on(route);
-        let resolved = known.resolved.as_ref();
-        let resolved = resolved.and_then(|kept| kept.memory.run_on(route));
-        let Some(firing) = firing else {
-            return Ok(candidate);
-        };
-        candidate.storm = self.storm_of(firing.delivery)?;
-        candidate.is_counted = match event.status {
-            Status::Firing => true,
-            Status::Resolved => resolved.is_some(),
-        };
-        Ok(candidate)
-    }
-
-    /// Returns the storm of a delivery, if that is open.
-    fn storm_of(&mut self, id: DeliveryId) -> Result<Option<DeliveryId>, StoreError> {
-        if let Some(storm) = self.shared.scheduler.lock().storm_of(id) {
-            return Ok(storm);
-        }
-        let storm = self.row(id)?.and_then(|row| row.storm);
-        let scheduler = self.shared.scheduler.lock();
-        Ok(storm.filter(|storm| scheduler.open_storm(*storm).is_some()))
     }
 
     /// Closes the storms that were over when the transaction began, and are so still.

@@ -77,6 +77,9 @@ pub trait Bench: Sized {
     /// Returns what is stored of every delivery that is not settled, in the order of acceptance.
     fn peek_open(&self) -> Vec<Peek>;
 
+    /// Returns how many alerts fired in each storm that is not over, and how many of them have resolved.
+    fn peek_storms(&self) -> Vec<PeekStorm>;
+
     /// Returns the leases with stored progress or a stored story, in order, even if the delivery is not stored.
     fn peek_runs(&self, id: DeliveryId) -> Vec<u32>;
 
@@ -85,6 +88,17 @@ pub trait Bench: Sized {
 
     /// Replaces the stored progress of a delivery by what cannot be parsed, as if this lease had stored it.
     fn spoil(&self, id: DeliveryId, lease: u32);
+}
+
+/// What is stored of a storm.
+#[derive(Clone, Copy, Debug)]
+pub struct PeekStorm {
+    /// The delivery that it is called by.
+    pub id: DeliveryId,
+    /// Alerts that fired.
+    pub count: u64,
+    /// How many of them have resolved.
+    pub resolved: u64,
 }
 
 /// The sizes at which a store does background work, such as writing what it has gathered in memory.

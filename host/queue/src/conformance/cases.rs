@@ -246,6 +246,8 @@ suite! {
     ]
     gates: [
         a_parked_delivery_holds_no_slot_no_attempt_and_no_token,
+        one_that_becomes_too_old_at_a_gate_is_leased_before_its_turn,
+        a_rate_that_is_changed_counts_for_what_waits,
         a_parked_delivery_gets_its_slot_first_then_all_tokens_together,
         an_unused_token_goes_to_the_next_in_line_after_two_seconds,
         retry_after_closes_a_gate_for_all_and_survives_a_restart,
@@ -255,6 +257,9 @@ suite! {
         a_critical_one_on_a_busy_channel_is_the_next_that_is_posted,
         an_ordering_key_has_the_highest_priority_that_waits_on_it,
         of_updates_of_one_message_one_waits_and_the_latest_wins,
+        after_a_kill_the_latest_update_of_a_message_wins_whoever_asks_first,
+        an_update_that_was_sent_is_not_overwritten_after_a_kill_by_an_earlier_one,
+        an_update_is_as_late_as_what_it_was_made_of_though_the_server_dies_before_it_waits,
         a_parked_delivery_can_be_cancelled_and_needs_no_retry,
         another_step_of_a_parked_delivery_runs_when_it_is_due_or_its_dependency_is_back,
         what_was_read_before_it_was_parked_is_on_record,
@@ -325,6 +330,9 @@ suite! {
         after_ten_quiet_minutes_a_firing_runs_alone,
         more_than_five_thousand_are_several_generations,
         storms_can_be_switched_off_and_on,
+        reminders_of_what_was_notified_alone_run_alone_and_make_no_storm,
+        what_nobody_was_notified_of_may_be_a_storm_when_it_comes_again,
+        one_that_waits_for_the_end_of_a_generation_says_so,
     ]
     storm_gates: [
         what_is_parked_without_an_effect_runs_as_one,
@@ -339,9 +347,11 @@ suite! {
         representatives_that_wait_at_a_gate_bring_what_they_stand_for,
         what_waits_at_a_gate_runs_as_one_only_if_that_is_stored,
         what_waits_behind_a_generation_at_a_gate_does_so_if_a_turn_cannot_be_stored,
+        an_earlier_generation_does_not_update_a_message_after_a_later_one,
     ]
     storm_members: [
         members_are_done_with_their_representative_and_say_so,
+        a_representative_is_as_urgent_as_what_waits_for_its_members,
         no_member_is_done_while_its_representative_is_not,
         a_member_holds_its_ordering_key_until_its_representative_ends,
         members_end_in_the_transaction_of_their_representative,
@@ -352,6 +362,9 @@ suite! {
     storm_deaths: [
         one_that_dies_without_an_effect_dies_alone_and_the_next_takes_over,
         three_take_over_at_most_then_the_rest_is_dead_in_one_dead_letter,
+        firing_and_resolved_generations_each_count_their_own_takeovers,
+        a_generation_that_a_person_sends_again_has_its_takeovers_anew,
+        a_dead_letter_says_how_many_died_with_it,
         one_that_dies_with_an_effect_takes_all_with_it,
         one_that_dies_in_doubt_takes_all_with_it,
         one_that_dies_of_its_age_takes_all_with_it,
@@ -364,6 +377,7 @@ suite! {
         a_dead_member_that_is_sent_again_runs_alone,
         all_that_is_dead_is_sent_again_as_one,
         what_is_sent_again_as_one_has_room_for_all_of_it,
+        generations_of_one_storm_that_are_sent_again_run_one_after_the_other,
         what_is_older_than_what_stood_for_it_is_sent_again_with_that,
         a_dead_member_that_its_sender_sends_again_revives_all,
         to_cancel_a_representative_passes_its_role_on,
@@ -373,6 +387,9 @@ suite! {
         one_that_was_cancelled_as_the_server_died_leaves_what_it_stood_for_dead,
         a_member_that_is_cancelled_leaves_the_others,
         an_open_member_is_not_sent_again,
+        what_is_sent_again_as_one_and_what_waits_as_one_do_not_wait_for_each_other,
+        what_ends_the_alert_of_a_member_that_was_cancelled_leaves_with_it,
+        what_left_its_storm_is_back_there_if_that_is_not_stored,
     ]
     storm_resolves: [
         what_has_resolved_of_a_storm_runs_as_one_and_counts,
@@ -390,11 +407,17 @@ suite! {
         a_reminder_of_what_fired_in_a_storm_belongs_to_it_and_counts_once,
         what_fires_in_a_storm_runs_as_one_however_late_its_resolved_comes,
         what_waits_with_many_at_a_gate_runs_as_one_however_late_its_resolved_comes,
+        what_resolves_with_other_handlers_runs_with_those,
+        a_late_firing_does_not_run_with_a_resolved_that_has_other_handlers,
+        what_fired_in_a_storm_resolves_there_though_its_configuration_has_changed,
+        what_has_resolved_counts_once_though_it_dies_and_is_sent_again,
     ]
     storm_restarts: [
         a_storm_goes_on_after_a_kill_at_each_step,
         what_came_before_a_kill_counts_after_it,
         what_has_resolved_goes_on_after_a_kill_as_one,
+        what_counts_in_a_storm_counts_once_over_a_kill,
+        what_waits_at_a_gate_counts_once_however_often_the_server_is_killed,
     ]
     timers: [
         a_timer_calls_act_alone_with_what_was_found_when_it_was_set,

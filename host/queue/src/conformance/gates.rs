@@ -34,6 +34,16 @@ impl<B: Bench> Harness<B> {
 
     /// Ends a lease that was parked, as a worker does: no story, no attempt.
     pub(super) fn park(&self, leased: &Leased, parked: Parked, is_clean: bool) {
+        self.park_for(leased, parked, is_clean, None);
+    }
+
+    fn park_for(
+        &self,
+        leased: &Leased,
+        parked: Parked,
+        is_clean: bool,
+        expires_in: Option<Duration>,
+    ) {
         self.queue.release_permit(&leased.handler);
         self.queue.settle(Settlement {
             lease: leased.lease,
@@ -41,6 +51,7 @@ impl<B: Bench> Harness<B> {
                 handler: leased.handler.clone(),
                 parked,
                 is_clean,
+                expires_in,
             },
             progress: leased.progress.clone(),
             alert: None,
@@ -114,6 +125,41 @@ pub(super) async fn a_parked_delivery_holds_no_slot_no_attempt_and_no_token<B: B
     assert_eq!(bench.pass(&leased, &asks), Pass::Granted);
 }
 
+pub(super) async fn a_rate_that_is_changed_counts_for_what_waits<B: Bench>() {
+    let mut bench = Harness::<B>::with(Options::default(), Caps::all(8));
+    let slow = [ask(GateName::SlackChannel("#a".into()), 0.001, 1)];
+    bench.fill_gate(&slow).await;
+    let parked = bench.parked(firing("Parked"), &slow).await;
+    assert!(bench.after(SECOND).await.is_empty());
+    let rate = Some(GateRate {
+        per_second: 1.0,
+        burst: 1,
+    });
+    bench.queue.set_gate_rates(|_| rate);
+    assert_eq!(bench.queue.gates()[0].rate, rate);
+    let turn = bench.leased_now().await;
+    assert_eq!((turn.len(), turn[0].id), (1, parked));
+}
+
+pub(super) async fn one_that_becomes_too_old_at_a_gate_is_leased_before_its_turn<B: Bench>() {
+    let mut bench = Harness::<B>::with(Options::default(), Caps::all(8));
+    let asks = post();
+    bench.fill_gate(&asks).await;
+    let id = bench.accept_new(firing("Waits")).await;
+    let leased = bench.lease().await;
+    let Pass::Parked(parked) = bench.pass(&leased, &asks) else {
+        panic!("the gate is full");
+    };
+    bench
+        .ledger(&leased, 1)
+        .close_gate(&asks[0], Duration::from_secs(600));
+    bench.park_for(&leased, parked, true, Some(SECOND * 20));
+    assert!(bench.after(SECOND * 19).await.is_empty());
+    let aged = bench.after(SECOND).await;
+    assert_eq!((aged.len(), aged[0].id), (1, id));
+    assert!(matches!(bench.pass(&aged[0], &asks), Pass::Parked(_)));
+}
+
 pub(super) async fn a_parked_delivery_gets_its_slot_first_then_all_tokens_together<B: Bench>() {
     let mut bench = Harness::<B>::with(Options::default(), Caps::all(1));
     let workspace = ask(GateName::SlackWorkspace, 1.0, 1);
@@ -163,13 +209,16 @@ pub(super) async fn an_unused_token_goes_to_the_next_in_line_after_two_seconds<B
 pub(super) async fn retry_after_closes_a_gate_for_all_and_survives_a_restart<B: Bench>() {
     let mut bench = Harness::<B>::new();
     let asks = post();
-    let message = GateAsk::new(GateName::SlackMessage("C1 1.5".into()), None);
+    // Each has a message of its own.
+    let message = |of: &str| GateAsk::new(GateName::SlackMessage(of.into()), None);
     let refused = bench.accept_new(firing("Refused")).await;
     let leased = bench.lease().await;
     let ledger = bench.ledger(&leased, 1);
     ledger.close_gate(&asks[0], SECOND * 30);
     ledger.close_gate(&asks[0], SECOND * 10);
-    ledger.close_gate(&message, SECOND * 30);
+    for of in ["Refused", "Other"] {
+        ledger.close_gate(&message(of), SECOND * 30);
+    }
     drop(ledger);
     assert!(!bench.post(&leased, &asks).await);
     let other = bench
@@ -180,7 +229,7 @@ pub(super) async fn retry_after_closes_a_gate_for_all_and_survives_a_restart<B: 
     for round in 0..2 {
         // What was parked runs again, and waits for what is left of that time.
         for leased in bench.leased_now().await {
-            let of_message = bench.pass(&leased, std::slice::from_ref(&message));
+            let of_message = bench.pass(&leased, &[message(leased.alert.name())]);
             assert_eq!(of_message, Pass::Granted, "that of a message is not stored");
             assert!(!bench.post(&leased, &asks).await);
         }
@@ -379,6 +428,105 @@ pub(super) async fn of_updates_of_one_message_one_waits_and_the_latest_wins<B: B
         "the last one always goes"
     );
     assert!(bench.post(&turn[0], &asks).await);
+}
+
+/// The gates of an update of one message.
+fn update() -> [GateAsk; 2] {
+    [
+        ask(GateName::SlackUpdates, 1.0, 10),
+        GateAsk::new(GateName::SlackMessage("C1 1.5".into()), None),
+    ]
+}
+
+impl<B: Bench> Harness<B> {
+    /// Closes the gate of the message, as after a post.
+    async fn close_message(&mut self) {
+        self.accept_new(firing("Posts")).await;
+        let posts = self.lease().await;
+        self.ledger(&posts, 1).close_gate(&update()[1], SECOND * 5);
+        self.settled_post(&posts).await;
+    }
+
+    async fn settled_post(&self, leased: &Leased) {
+        self.settle(leased, Next::Done);
+        self.flush().await;
+    }
+
+    /// Kills the server, and returns what is leased once nothing is suspected any more. Gates of messages are open again.
+    async fn killed(self) -> (Self, Vec<Leased>) {
+        let mut bench = self.crash();
+        let mut leased = bench.leased_now().await;
+        leased.extend(bench.after(SECOND * 10).await);
+        leased.sort_by_key(|leased| leased.id);
+        (bench, leased)
+    }
+}
+
+pub(super) async fn after_a_kill_the_latest_update_of_a_message_wins_whoever_asks_first<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::new();
+    bench.close_message().await;
+    bench.set_caps(Caps::all(1));
+    let first = bench.parked(firing("First"), &update()).await;
+    // It has no permit to hear that it need not make its call.
+    bench.accept_new(firing("Busy")).await;
+    bench.lease().await;
+    let mut later = urgent("Second", Priority::Critical);
+    later.plans[0].handlers = vec![name("other")];
+    let second = bench.parked(later, &update()).await;
+    bench.set_next_caps(Caps::all(8));
+    let (bench, mut leased) = bench.killed().await;
+    leased.retain(|leased| [first, second].contains(&leased.id));
+    assert_eq!([leased[0].id, leased[1].id], [first, second]);
+    assert_eq!(bench.pass(&leased[1], &update()), Pass::Granted);
+    bench.settled_post(&leased[1]).await;
+    assert_eq!(bench.pass(&leased[0], &update()), Pass::Superseded);
+}
+
+pub(super) async fn an_update_that_was_sent_is_not_overwritten_after_a_kill_by_an_earlier_one<
+    B: Bench,
+>() {
+    for kills in 1..3 {
+        let mut bench = Harness::<B>::new();
+        bench.close_message().await;
+        let first = bench.parked(firing("First"), &update()).await;
+        bench.accept_new(firing("Second")).await;
+        let second = bench.lease().await;
+        assert_eq!(bench.after(SECOND * 5).await[0].id, first);
+        assert_eq!(bench.pass(&second, &update()), Pass::Granted);
+        let posted = bench.ledger(&second, 1).record(vec![entry(0)]).await;
+        assert_eq!(posted, Ok(()));
+        bench.settled_post(&second).await;
+        let mut leased = Vec::new();
+        for _ in 0..kills {
+            (bench, leased) = bench.killed().await;
+        }
+        assert_eq!((leased.len(), leased[0].id), (1, first));
+        assert_eq!(bench.pass(&leased[0], &update()), Pass::Superseded);
+    }
+}
+
+pub(super) async fn an_update_is_as_late_as_what_it_was_made_of_though_the_server_dies_before_it_waits<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::new();
+    bench.close_message().await;
+    let first = bench.accept_new(firing("First")).await;
+    let leased = bench.lease().await;
+    assert!(matches!(bench.pass(&leased, &update()), Pass::Parked(_)));
+    let read = Entry {
+        effect: false,
+        parked: true,
+        ..entry(0)
+    };
+    let recorded = bench.ledger(&leased, 1).record(vec![read]).await;
+    assert_eq!(recorded, Ok(()));
+    let second = bench.parked(firing("Second"), &update()).await;
+    let (bench, leased) = bench.killed().await;
+    assert_eq!([leased[0].id, leased[1].id], [first, second]);
+    assert_eq!(bench.pass(&leased[1], &update()), Pass::Granted);
+    assert_eq!(bench.pass(&leased[0], &update()), Pass::Superseded);
 }
 
 pub(super) async fn a_parked_delivery_can_be_cancelled_and_needs_no_retry<B: Bench>() {

@@ -69,7 +69,9 @@ use storms::{
 #[cfg(test)]
 pub(crate) use dead_letters::reporting_by_one;
 
-pub use bench::{Bench, LostAnswer, Peek, REFUSED, Sizes, Stop, Stopped, Unsupported, Write};
+pub use bench::{
+    Bench, LostAnswer, Peek, PeekStorm, REFUSED, Sizes, Stop, Stopped, Unsupported, Write,
+};
 #[cfg(test)]
 pub(crate) use faulty::{Faults, Faulty};
 

@@ -91,7 +91,9 @@ pub struct HandlerCounts {
     pub waiting: usize,
     /// The same by priority: a delivery has the highest of its ordering key.
     pub by_priority: ByPriority,
-    /// When the oldest of them was accepted, or sent again.
+    /// Deliveries in whose place another one waits or runs.
+    pub members: usize,
+    /// When the oldest of those that wait was accepted, or sent again.
     pub oldest: Option<Timestamp>,
     /// Permits taken.
     pub running: u32,
@@ -125,11 +127,11 @@ impl ByPriority {
         }
     }
 
-    pub(crate) fn add(&mut self, priority: Priority, count: usize) {
+    pub(crate) fn of_mut(&mut self, priority: Priority) -> &mut usize {
         match priority {
-            Priority::Critical => self.critical += count,
-            Priority::Warning => self.warning += count,
-            Priority::Normal => self.normal += count,
+            Priority::Critical => &mut self.critical,
+            Priority::Warning => &mut self.warning,
+            Priority::Normal => &mut self.normal,
         }
     }
 }

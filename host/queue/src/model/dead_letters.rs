@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use alert_manager_core::alert::{Alert, HandlerName, Timestamp};
+use alert_manager_core::alert::{Alert, HandlerName, Priority, Timestamp};
 
 use super::delivery::Delivery;
 use super::reason::Reason;
@@ -21,7 +21,12 @@ pub(crate) const NOT_SENT: &str = "not sent: the delivery that it is about is no
 #[derive(Clone, Copy, Debug)]
 pub enum DeadLetter<'a> {
     /// One delivery.
-    One(&'a Delivery),
+    One {
+        /// The delivery.
+        delivery: &'a Delivery,
+        /// How many others it stood for, which are dead with it.
+        with: u64,
+    },
     /// Many deliveries of one class, so that people are not flooded with notices.
     Many(DeadLetters<'a>),
 }
@@ -35,6 +40,10 @@ pub struct DeadLetters<'a> {
     pub waited_for: Option<&'a str>,
     /// The handlers of their pipeline; none for parts of bodies.
     pub handlers: &'a [HandlerName],
+    /// Names of some of their alerts, none twice.
+    pub alertnames: &'a [String],
+    /// The highest priority among them.
+    pub priority: Priority,
     /// How many there are.
     pub count: u64,
     /// When the first of them died.

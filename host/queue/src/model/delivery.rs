@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use alert_manager_core::alert::{DeliveryId, HandlerName, Timestamp};
+use alert_manager_core::alert::{DeliveryId, HandlerName, Priority, Timestamp};
 use alert_manager_core::journal::Entry;
 
 use super::progress::Progress;
@@ -26,6 +26,8 @@ pub struct Delivery {
     pub alertname: String,
     /// `firing` or `resolved`, empty for a refused body.
     pub status: String,
+    /// Its priority.
+    pub priority: Priority,
     /// Its state.
     pub state: State,
     /// The route's name, empty if no route matched.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alert_manager_core::alert::{DeliveryId, HandlerName, Labels, Timestamp};
+use alert_manager_core::alert::{DeliveryId, HandlerName, Labels, Priority, Timestamp};
 
 use super::delivery::Delivery;
 use super::reason::Reason;
@@ -71,6 +71,8 @@ pub struct Filter {
     pub state: Option<State>,
     /// With this reason.
     pub reason: Option<Reason>,
+    /// With this priority.
+    pub priority: Option<Priority>,
     /// With this alertname.
     pub alertname: Option<String>,
     /// With this handler in its pipeline.

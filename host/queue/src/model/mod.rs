@@ -35,7 +35,7 @@ pub use lease::{Lease, Leased, Owner};
 pub use list::{Filter, LabelTest, Page, Selected, Selection};
 pub use options::{Bounds, Caps, Options, StormOptions};
 pub use parcel::{Accepted, KeptRefused, Parcel, Receipt, Refused, Submission, Verdict};
-pub use progress::{Progress, Step, StepStatus, StormGiven};
+pub use progress::{Progress, Step, StepStatus, StormGiven, UpdateOrder};
 pub use reason::{Reason, UnknownReason};
 pub use retried::{Rest, RestReason, Retried};
 pub use settlement::{Next, Settled, Settlement};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use alert_manager_core::alert::{Block, Enrichment, HandlerName, Labels, StepKind, Timestamp};
+use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::{Begun, Dependency, Doubts, Entry, lines};
 
 use super::wake::Woken;
@@ -185,6 +186,38 @@ pub struct Progress {
     /// What `act` is given as found if it is called for a timer; absent for an alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Enrichment>,
+    /// How many stood for its storm before it, one after the other, and died without an effect.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub takeovers: u32,
+    /// Which of the updates that it has asked for are the latest of their messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub updates: Vec<UpdateOrder>,
+}
+
+/// Where an update of a message stands among the others of that message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateOrder {
+    /// The gate of the message.
+    #[serde(with = "gate_name")]
+    pub message: GateName,
+    /// The later it was first asked for, the higher.
+    pub number: u64,
+    /// True if a later one was sent: this one need not be made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_outdated: bool,
+}
+
+mod gate_name {
+    use alert_manager_core::gate::GateName;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(name: &GateName, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(name)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<GateName, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
 
 /// What the handlers are given about a storm, fixed when its representative is first leased: other facts would make other
@@ -307,8 +340,8 @@ impl Progress {
         let actors = self.steps.iter().filter(|step| step.kind == StepKind::Act);
         let mut failed = actors.filter(|step| step.status == StepStatus::Failed);
         failed.find_map(|step| {
-            let gate = step.parked.as_ref().map(|(_, gate)| gate.clone());
-            gate.or_else(|| step.waits_for.first().map(ToString::to_string))
+            let dependency = step.waits_for.first().map(ToString::to_string);
+            dependency.or_else(|| step.parked.as_ref().map(|(_, gate)| gate.clone()))
         })
     }
 
@@ -368,6 +401,18 @@ mod tests {
         let left: Vec<_> = doubts.iter().map(|d| (d.request(), d.attempt)).collect();
         assert_eq!(left, [("a call that was under way", 6)]);
         assert_eq!(step.begin(7), 6);
+    }
+
+    #[test]
+    fn what_an_actor_waited_for_last_is_what_it_waited_for() {
+        let mut progress = Progress::new(&[HandlerName::new("notify")]);
+        let actor = &mut progress.steps[1];
+        actor.status = StepStatus::Failed;
+        actor.parked = Some((Timestamp::UNIX_EPOCH, "slack channel alerts".to_owned()));
+        let gate = Some("slack channel alerts".to_owned());
+        assert_eq!(progress.waited_for(), gate);
+        progress.steps[1].waits_for = vec![Dependency::Slack];
+        assert_eq!(progress.waited_for(), Some(Dependency::Slack.to_string()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How a lease ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alert_manager_core::alert::{Alert, HandlerName, Timestamp};
 use alert_manager_core::gate::Parked;
@@ -26,6 +27,9 @@ pub enum Next {
         parked: Parked,
         /// True if the delivery has no effect on record and nothing in doubt: another may then stand for it.
         is_clean: bool,
+        /// When it is too old to be sent, from now on: it then needs a permit even if its turn has not come. Absent if it may
+        /// wait for ever.
+        expires_in: Option<Duration>,
     },
     /// To be tried again. It holds no permit until then.
     Retry {

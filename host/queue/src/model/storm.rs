@@ -36,7 +36,18 @@ pub(crate) struct StormKey {
 /// What the text of a key begins with if it names a gate. The values of labels never begin so.
 const AT_GATE: &str = "\u{1}at ";
 
+/// The text of the key of what has resolved. The values of labels are never this one.
+const RESOLVES: &str = "\u{1}resolves";
+
 impl StormKey {
+    /// Returns the key of what has resolved: it runs as one whatever its labels, if it is of the same storm.
+    pub(crate) fn of_resolves(of: Self) -> Self {
+        Self {
+            text: RESOLVES.into(),
+            ..of
+        }
+    }
+
     /// Returns the key of deliveries that wait at a gate, whatever their labels. Critical ones are apart from all others.
     pub(crate) fn at_gate(of: &Self, gate: &str) -> Self {
         Self {
@@ -61,14 +72,20 @@ pub(crate) struct Storm {
     pub(crate) count: u64,
     /// How many of them have resolved.
     pub(crate) resolved: u64,
-    /// Representatives in a row that died without an effect.
-    pub(crate) takeovers: u32,
     /// When the oldest of its alerts was accepted.
     pub(crate) opened_at: Timestamp,
     /// When the last firing of it was accepted.
     pub(crate) last_firing_at: Timestamp,
     /// The same of whatever belongs to it.
     pub(crate) last_at: Timestamp,
+}
+
+impl Storm {
+    /// One of its alerts leaves it. What has resolved is some of those that are left.
+    pub(crate) fn leave(&mut self) {
+        self.count = self.count.saturating_sub(1);
+        self.resolved = self.resolved.min(self.count);
+    }
 }
 
 /// What the facts about a generation are made of.

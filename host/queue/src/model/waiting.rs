@@ -19,6 +19,8 @@ pub struct GateStatus {
     pub rate: Option<GateRate>,
     /// The deliveries that wait for it, some of them for another gate, too. Each has the highest priority of its ordering key.
     pub waiting: ByPriority,
+    /// For how many alerts they stand: in a storm, one delivery runs for many.
+    pub alerts: usize,
     /// Since when the one waits that has waited longest.
     pub waiting_since: Option<Timestamp>,
     /// When it next lets one pass; absent if it would do so now.
@@ -54,6 +56,8 @@ pub enum WaitsFor {
     Permit(HandlerName),
     /// The end of an earlier delivery of its ordering key.
     Earlier(DeliveryId),
+    /// The end of what runs as one with others of its kind: it runs with the next of them.
+    Generation(DeliveryId),
     /// Its time.
     Time(Timestamp),
 }

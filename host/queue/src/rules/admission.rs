@@ -9,8 +9,8 @@ use alert_manager_core::alert::{
 use alert_manager_core::plan::Plan;
 
 use crate::model::{
-    Cause, DueTimer, NewAlert, NewDelivery, OfTimer, OtherRoutes, Progress, Reason, Refused, State,
-    StoredTimer, Text,
+    Cause, DueTimer, Memory, NewAlert, NewDelivery, OfTimer, OtherRoutes, Progress, Reason,
+    Refused, Run, State, StoredTimer, Text,
 };
 
 /// The `last_error` of a delivery that no route matched, whose reason is [`Reason::Unrouted`].
@@ -143,9 +143,23 @@ impl<'m> Arrival<'m> {
             reason: is_dead.then_some(Reason::Backlog),
             last_error: is_dead.then_some(BACKLOG.into()),
             other_routes: self.other_routes.clone(),
-            storm_key: plan.storm.clone(),
             priority: plan.priority,
             ..self.delivery(id, (route, pipeline), now)
+        }
+    }
+
+    /// Returns where its event ran before instead of on a route: there, or else on routes that its alert no longer takes, the latest
+    /// first.
+    pub(crate) fn earlier_runs(&self, memory: &Memory, route: &str) -> Vec<Run> {
+        if let Some(run) = memory.run_on(route) {
+            return vec![run];
+        }
+        match &self.other_routes {
+            OtherRoutes::None => memory.runs_off([route].into_iter()),
+            OtherRoutes::Known(routes) => {
+                memory.runs_off(routes.iter().map(|other| &**other).chain([route]))
+            }
+            OtherRoutes::Any => Vec::new(),
         }
     }
 

@@ -91,6 +91,7 @@ mod tests {
             fingerprint: String::new(),
             alertname: "A".into(),
             status: "firing".into(),
+            priority: Priority::Normal,
             state,
             route: "a".into(),
             handlers: Vec::new(),

@@ -28,6 +28,7 @@ pub(crate) fn restarted(row: &Row, stored: &str) -> Progress {
         progress = Progress::new(&row.pipeline);
     }
     restart_failed(&mut progress);
+    progress.takeovers = 0;
     progress
 }
 

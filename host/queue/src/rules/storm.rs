@@ -31,19 +31,19 @@ pub(crate) enum AfterDeath {
     Dead,
 }
 
-/// What may be outside of the server because of a representative.
+/// The effects of a representative outside the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mark {
-    /// Nothing.
+pub(crate) enum Effects {
+    /// There is none.
     None,
-    /// An effect is on record, or in doubt.
-    Left,
+    /// One is on record, or in doubt.
+    Possible,
 }
 
 /// Decides what becomes of the members. One that died of its age would not be any younger in the next.
-pub(crate) fn after_death(reason: Reason, mark: Mark, takeovers: u32) -> AfterDeath {
-    match (reason, mark) {
-        (Reason::Failed, Mark::None) if takeovers < TAKEOVERS_MAX => AfterDeath::TakesOver,
+pub(crate) fn after_death(reason: Reason, effects: Effects, takeovers: u32) -> AfterDeath {
+    match (reason, effects) {
+        (Reason::Failed, Effects::None) if takeovers < TAKEOVERS_MAX => AfterDeath::TakesOver,
         _ => AfterDeath::Dead,
     }
 }
@@ -54,8 +54,8 @@ pub(crate) fn is_in_doubt(progress: &Progress) -> bool {
     steps.any(|step| step.interrupted || !step.doubts.is_empty() || step.begun.is_some())
 }
 
-/// Returns true if an actor may have told somebody without a record.
-pub(crate) fn may_have_told(progress: &Progress) -> bool {
+/// Returns true if an actor may have notified somebody without a record.
+pub(crate) fn may_have_notified(progress: &Progress) -> bool {
     let has_effect = |step: &Step| step.kind == StepKind::Act && step.has_effect;
     is_in_doubt(progress) || progress.steps.iter().any(has_effect)
 }
@@ -242,7 +242,6 @@ mod tests {
             },
             count,
             resolved,
-            takeovers: 0,
             opened_at: from_millis(0),
             last_firing_at: from_millis(0),
             last_at: from_millis(0),
@@ -341,15 +340,19 @@ mod tests {
 
     #[test]
     fn three_members_take_over_where_nothing_was_done() {
-        for (reason, mark, takeovers, expected) in [
-            (Reason::Failed, Mark::None, 0, AfterDeath::TakesOver),
-            (Reason::Failed, Mark::None, 2, AfterDeath::TakesOver),
-            (Reason::Failed, Mark::None, 3, AfterDeath::Dead),
-            (Reason::Failed, Mark::Left, 0, AfterDeath::Dead),
-            (Reason::Expired, Mark::None, 0, AfterDeath::Dead),
-            (Reason::Died, Mark::None, 0, AfterDeath::Dead),
+        for (reason, effects, takeovers, expected) in [
+            (Reason::Failed, Effects::None, 0, AfterDeath::TakesOver),
+            (Reason::Failed, Effects::None, 2, AfterDeath::TakesOver),
+            (Reason::Failed, Effects::None, 3, AfterDeath::Dead),
+            (Reason::Failed, Effects::Possible, 0, AfterDeath::Dead),
+            (Reason::Expired, Effects::None, 0, AfterDeath::Dead),
+            (Reason::Died, Effects::None, 0, AfterDeath::Dead),
         ] {
-            assert_eq!(after_death(reason, mark, takeovers), expected, "{reason}");
+            assert_eq!(
+                after_death(reason, effects, takeovers),
+                expected,
+                "{reason}"
+            );
         }
     }
 }

@@ -47,6 +47,7 @@ pub(crate) struct Entrant {
 pub(crate) struct Origin {
     pub(crate) route: Arc<str>,
     pub(crate) pipeline: Arc<[HandlerName]>,
+    pub(crate) priority: Priority,
     /// When it was accepted, or retried by a person.
     pub(crate) accepted_at: Timestamp,
 }

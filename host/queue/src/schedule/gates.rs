@@ -1,11 +1,14 @@
 //! Gates: rates that several handlers share, and what waits for its turn at them.
 //!
-//! Deliveries that need a permit of the same handler and tokens of the same gates wait in one group. A group sleeps until each of
-//! its gates is open and has a token, so what is looked at for a turn is a few groups, however many deliveries wait.
+//! Deliveries that need a permit of the same handler and tokens of the same gates wait in one group, and groups with the same first
+//! gate wait in one line. A line sleeps until its gate is open and has a token, and within it a group until its further gates are
+//! and have. So what is looked at for a turn is the front of a few lines, however many deliveries and groups wait: the updates of
+//! ten thousand messages are ten thousand groups, and one line.
 //!
-//! A delivery whose turn it is has its tokens reserved, since it has to be leased first. What it does not use in time is given back.
+//! The delivery that is next has its tokens reserved, since it has to be leased first. What it does not use in time is given back.
 
 mod gate;
+mod line;
 mod status;
 mod updates;
 mod waiting;
@@ -14,25 +17,26 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use alert_manager_core::alert::{DeliveryId, Priority};
-use alert_manager_core::gate::{GateAsk, GateName, Parked, Pass};
+use alert_manager_core::gate::{GateAsk, GateName, GateRate, Parked, Pass};
 
 use crate::model::clock::Ticks;
 
 use super::turn::{Rank, Turns};
 use gate::Gate;
+use line::Line;
 use waiting::Group;
 
 pub(super) use status::GateState;
-pub(super) use updates::Asked;
+pub(super) use updates::number_of;
 
-/// How long a token is reserved for the delivery whose turn it is, in milliseconds; also how long a token is kept for a critical
+/// How long a token is reserved for the delivery that is next, in milliseconds; also how long a token is kept for a critical
 /// delivery that is about to wait for it.
 pub(super) const RESERVED_MS: Ticks = 2_000;
 
 /// How many gates there may be before those of messages that nobody waits for are forgotten.
 const GATES_MIN: usize = 256;
 
-/// The gates that a call has to pass. The first is the one that decides whose turn it is.
+/// The gates that a call has to pass. The first is the one that decides which is next.
 pub(super) type Names = Arc<[GateName]>;
 
 /// What waits alike: for a permit of a handler, and for these gates.
@@ -52,16 +56,24 @@ pub(super) struct Gates {
     /// At how many gates those of messages are looked through.
     sweep_at: usize,
     groups: BTreeMap<Alike, Group>,
-    /// Groups of which each gate may have a token.
-    awake: BTreeSet<Alike>,
-    asleep: BTreeSet<(Ticks, Alike)>,
-    /// Tokens of leased deliveries whose turn it is.
+    /// By the first gate of their groups.
+    lines: BTreeMap<GateName, Line>,
+    /// Lines whose gate may have a token.
+    awake: BTreeSet<GateName>,
+    asleep: BTreeSet<(Ticks, GateName)>,
+    /// Groups that wait for one of their further gates.
+    asleep_groups: BTreeSet<(Ticks, Alike)>,
+    /// Tokens of leased deliveries that were next.
     reserved: BTreeMap<DeliveryId, Kept>,
     /// Critical deliveries that have to wait, but whose lease has not ended yet: nothing less urgent has a token before them.
-    arriving: BTreeMap<DeliveryId, Kept>,
+    about_to_wait: BTreeMap<DeliveryId, Kept>,
     /// The turns between what waits at different gates.
     turns: Turns,
+    /// The number of the last update that was asked for.
     updates: u64,
+    /// How many lines and groups were looked at.
+    #[cfg(test)]
+    looks: std::cell::Cell<u64>,
 }
 
 impl Gates {
@@ -81,8 +93,27 @@ impl Gates {
             }
             if gate.rate != ask.rate {
                 gate.set_rate(ask.rate, now);
-                self.rouse(&ask.name);
+                self.wake_groups_at(&ask.name);
             }
+        }
+    }
+
+    /// Gives the known gates other rates.
+    pub(super) fn set_rates(
+        &mut self,
+        rate_of: impl Fn(&GateName) -> Option<GateRate>,
+        now: Ticks,
+    ) {
+        let mut changed = Vec::new();
+        for (name, gate) in &mut self.gates {
+            let rate = rate_of(name);
+            if gate.rate != rate {
+                gate.set_rate(rate, now);
+                changed.push(name.clone());
+            }
+        }
+        for name in changed {
+            self.wake_groups_at(&name);
         }
     }
 
@@ -102,7 +133,7 @@ impl Gates {
     /// Lets a call of a leased delivery pass, or has the delivery wait.
     pub(super) fn pass(&mut self, rank: Rank, asks: &[GateAsk], now: Ticks) -> Pass {
         self.expire(now);
-        self.arriving.remove(&rank.1);
+        self.about_to_wait.remove(&rank.1);
         // Another call of it may come first: that one has no part in what is reserved, and asks like any other.
         let is_kept = |kept: &Kept| asks.iter().all(|ask| kept.names.contains(&ask.name));
         if self.reserved.get(&rank.1).is_some_and(is_kept)
@@ -129,51 +160,51 @@ impl Gates {
                 names: names(asks),
                 until: now + RESERVED_MS,
             };
-            self.arriving.insert(rank.1, kept);
+            self.about_to_wait.insert(rank.1, kept);
         }
         Pass::Parked(parked)
     }
 
     /// Returns the gate that a call cannot pass now: it is closed, it has no token, or another has its next one.
-    fn closed<'a>(&self, rank: Rank, asks: &'a [GateAsk], now: Ticks) -> Option<&'a GateAsk> {
+    fn closed<'a>(&mut self, rank: Rank, asks: &'a [GateAsk], now: Ticks) -> Option<&'a GateAsk> {
         let opens_at = |ask: &&GateAsk| self.gates[&ask.name].opens_at(now);
         let last = asks.iter().max_by_key(opens_at)?;
         if opens_at(&last) > now {
             return Some(last);
         }
-        if self.groups.is_empty() && self.arriving.is_empty() {
+        if self.groups.is_empty() && self.about_to_wait.is_empty() {
             return None;
         }
         let asked = names(asks);
         if self.is_held_back(rank, &asked, now) {
             return asks.first();
         }
-        let is_behind = |ask: &&GateAsk| self.heads(&ask.name, now).any(|head| head < rank);
-        asks.iter().find(is_behind).or_else(|| {
-            let first = asks.first()?;
-            let heads = self.heads(&first.name, now).chain([rank]);
-            let turns = self.gates[&first.name].turns;
-            let is_next = turns.pick(heads, self.has_critical(&first.name)) == Some(rank);
-            (!is_next).then_some(first)
-        })
-    }
-
-    /// Returns the first of each group at a gate that waits for no other gate.
-    fn heads(&self, name: &GateName, now: Ticks) -> impl Iterator<Item = Rank> {
-        let groups = self.gates[name].groups.iter();
-        let open = groups.filter(move |(_, names)| self.opens_at(names, now) <= now);
-        open.flat_map(|alike| self.groups[alike].waiting.firsts())
+        let first = asks.first()?;
+        let mut of_first = Vec::new();
+        for ask in asks {
+            let heads = self.heads(&ask.name, now);
+            if heads.iter().any(|head| *head < rank) {
+                return Some(ask);
+            }
+            if ask.name == first.name {
+                of_first = heads;
+            }
+        }
+        let turns = self.gates[&first.name].turns;
+        let heads = of_first.into_iter().chain([rank]);
+        let is_next = turns.pick(heads, self.has_critical(&first.name)) == Some(rank);
+        (!is_next).then_some(first)
     }
 
     fn has_critical(&self, name: &GateName) -> bool {
-        let mut groups = self.gates[name].groups.iter();
-        groups.any(|alike| self.groups[alike].waiting.has_critical())
+        let gate = self.gates.get(name);
+        gate.is_some_and(|gate| gate.waiting.critical > 0)
     }
 
     /// Returns true if a critical delivery is about to wait for the same token.
     fn is_held_back(&self, rank: Rank, names: &[GateName], now: Ticks) -> bool {
         rank.0 != Priority::Critical
-            && self.arriving.values().any(|kept| {
+            && self.about_to_wait.values().any(|kept| {
                 kept.until > now
                     && kept.names.iter().any(|name| names.contains(name))
                     && self.opens_at(&kept.names, now) <= now
@@ -210,21 +241,7 @@ impl Gates {
             if let Some(bucket) = gate.and_then(|gate| gate.bucket.as_mut()) {
                 bucket.give_back();
             }
-            self.rouse(name);
-        }
-    }
-
-    /// Wakes the groups at a gate, which may have a token before its time.
-    fn rouse(&mut self, name: &GateName) {
-        let Some(gate) = self.gates.get(name) else {
-            return;
-        };
-        for alike in &gate.groups {
-            let group = self.groups.get_mut(alike);
-            if let Some(at) = group.and_then(|group| group.wakes_at.take()) {
-                self.asleep.remove(&(at, alike.clone()));
-                self.awake.insert(alike.clone());
-            }
+            self.wake_groups_at(name);
         }
     }
 
@@ -244,10 +261,21 @@ impl Gates {
 
     /// Gives back what is kept for a delivery: its lease has ended.
     pub(super) fn end_lease(&mut self, id: DeliveryId) {
-        self.arriving.remove(&id);
+        self.about_to_wait.remove(&id);
         if let Some(kept) = self.reserved.remove(&id) {
             self.give_back(kept.names.iter());
         }
+    }
+
+    /// Counts a line or a group that is looked at.
+    fn look(&self) {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
+    }
+
+    #[cfg(test)]
+    pub(super) fn looks(&self) -> u64 {
+        self.looks.get()
     }
 
     #[cfg(test)]

@@ -78,7 +78,7 @@ impl HandlerQueue {
 
     /// Takes out the delivery of a class that runs next, if it may have a permit.
     pub(super) fn pop(&mut self, class: Class) -> Option<Rank> {
-        let may_have = |rank: &Rank| class.has(*rank) && self.has_permit(rank.0);
+        let may_have = |rank: &Rank| class.has(rank.0) && self.has_permit(rank.0);
         let firsts = self.waiting.firsts().filter(may_have);
         let rank = self.turns.pick(firsts, self.waiting.has_critical())?;
         self.turns.took(rank);

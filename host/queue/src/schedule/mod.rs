@@ -6,6 +6,7 @@
 mod alone;
 mod bucket;
 mod entry;
+mod fingerprint_queue;
 mod gated;
 mod gates;
 mod handler_queue;
@@ -29,17 +30,18 @@ use alert_manager_core::journal::Dependency;
 use crate::model::clock::Ticks;
 use crate::model::{Caps, Cause, Grant, Lease, Owner, Wake, Woken};
 use alone::Alone;
+use fingerprint_queue::FingerprintQueue;
 use gated::AtGate;
 use gates::Gates;
 use handler_queue::HandlerQueue;
-use ordering::FingerprintQueue;
 use provisional::Provisional;
 use storms::{InStorm, Storms};
 use turn::Class;
 use wake::{Recoveries, Waiters};
 
 pub(crate) use entry::{Ended, Entrant, Origin, Withdrawn};
-pub(crate) use storms::{Leaves, Standing};
+pub(crate) use gated::LeaseEnds;
+pub(crate) use storms::Standing;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -133,6 +135,8 @@ pub(crate) struct Scheduler {
     handlers: Vec<HandlerQueue>,
     handler_keys: HashMap<HandlerName, usize>,
     gates: Gates,
+    /// Deliveries of which it is to be stored that a later update was sent than theirs.
+    outdated: Vec<DeliveryId>,
     timers: BTreeSet<(Ticks, DeliveryId)>,
     waiters: Waiters,
     recoveries: Recoveries,
@@ -161,6 +165,7 @@ impl Scheduler {
             handlers: Vec::new(),
             handler_keys: HashMap::new(),
             gates: Gates::default(),
+            outdated: Vec::new(),
             timers: BTreeSet::new(),
             waiters: Waiters::new(),
             recoveries: Recoveries::default(),
@@ -224,7 +229,7 @@ impl Scheduler {
             && !self.alone.is_on(now)
             && item.due <= now
             && self.handlers[item.handler].may_take(item.rank)
-            && !self.is_stormy(id, now);
+            && !self.waits_for_storm(id, now);
         self.provisional.push(Provisional::Admitted(id));
         if !leasable {
             return None;
@@ -345,6 +350,7 @@ impl Scheduler {
         Some(Origin {
             route: Arc::clone(&self.routes[item.route]),
             pipeline: Arc::clone(&item.pipeline),
+            priority: item.priority,
             accepted_at: item.accepted_at,
         })
     }

@@ -4,156 +4,16 @@
 //! which come from an earlier configuration. If an alert takes several routes, its deliveries do not wait for each other. Those
 //! of timers wait for each other, and neither for those of the alert nor those for them.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use alert_manager_core::alert::{DeliveryId, HandlerName, Priority};
 
 use crate::model::clock::Ticks;
-use crate::model::{Cause, Contents, Grant, Lease, OtherRoutes};
+use crate::model::{Contents, Grant, Lease};
 
+use super::fingerprint_queue::Queued;
 use super::handler_queue::HandlerQueue;
 use super::{Entrant, Item, PATIENCE_MS, Phase, Scheduler};
-
-/// The deliveries of one fingerprint that are not settled, in the order of their identifiers; but a retried delivery comes behind a
-/// later one that runs.
-#[derive(Debug, Default)]
-pub(super) struct FingerprintQueue {
-    queued: VecDeque<Queued>,
-    /// How many of them do not wait for all before them, nor all behind them for them. If there is none, only the first can run.
-    selective: usize,
-}
-
-#[derive(Debug)]
-struct Queued {
-    id: DeliveryId,
-    route: Arc<str>,
-    other_routes: OtherRoutes,
-    cause: Cause,
-}
-
-impl Queued {
-    /// Returns true if it runs only after `earlier`, which is ahead of it in the queue.
-    fn waits_for(&self, earlier: &Self) -> bool {
-        self.cause == earlier.cause
-            && (self.route == earlier.route || !self.other_routes.has(&earlier.route))
-    }
-
-    fn is_selective(&self) -> bool {
-        self.other_routes != OtherRoutes::None || self.cause != Cause::Alert
-    }
-}
-
-impl FingerprintQueue {
-    /// Adds a delivery behind all that are older, and behind those that `runs` says are running if one waits for the other. Returns
-    /// those that have to wait for it now.
-    fn insert(&mut self, new: Queued, runs: impl Fn(DeliveryId) -> bool) -> Vec<DeliveryId> {
-        let goes_behind = |other: &Queued| {
-            other.id < new.id || ((new.waits_for(other) || other.waits_for(&new)) && runs(other.id))
-        };
-        let last_ahead = self.queued.iter().rposition(goes_behind);
-        let index = last_ahead.map_or(0, |last_ahead| last_ahead + 1);
-        let behind = self.queued.iter().skip(index);
-        let overtaken = behind.filter(|other| other.waits_for(&new));
-        let overtaken = overtaken.map(|other| other.id).collect();
-        self.selective += usize::from(new.is_selective());
-        self.queued.insert(index, new);
-        overtaken
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.queued.len()
-    }
-
-    pub(super) fn ids(&self) -> impl Iterator<Item = DeliveryId> {
-        self.queued.iter().map(|queued| queued.id)
-    }
-
-    /// Returns the last before a delivery on its route, of the same cause.
-    pub(super) fn before(&self, id: DeliveryId) -> Option<DeliveryId> {
-        let index = self.queued.iter().position(|queued| queued.id == id)?;
-        let own = &self.queued[index];
-        let mut before = self.queued.range(..index).rev();
-        let last = before.find(|queued| queued.route == own.route && queued.cause == own.cause);
-        last.map(|queued| queued.id)
-    }
-
-    /// Has a delivery go before another that stands before it.
-    pub(super) fn move_ahead(&mut self, id: DeliveryId, of: DeliveryId) {
-        let index_of = |id| self.queued.iter().position(|queued| queued.id == id);
-        if let (Some(from), Some(to)) = (index_of(id), index_of(of))
-            && to < from
-            && let Some(moved) = self.queued.remove(from)
-        {
-            self.queued.insert(to, moved);
-        }
-    }
-
-    /// Returns true if a delivery waits for no other.
-    fn is_next(&self, id: DeliveryId) -> bool {
-        if self.selective == 0 {
-            return self.queued.front().is_some_and(|first| first.id == id);
-        }
-        let Some(index) = self.queued.iter().position(|queued| queued.id == id) else {
-            return false;
-        };
-        let waits = |earlier| self.queued[index].waits_for(earlier);
-        !self.queued.range(..index).any(waits)
-    }
-
-    /// Returns the first of the earlier deliveries that one waits for.
-    pub(super) fn waits_for(&self, id: DeliveryId) -> Option<DeliveryId> {
-        let place = self.queued.iter().position(|queued| queued.id == id)?;
-        let own = &self.queued[place];
-        let mut earlier = self.queued.range(..place);
-        earlier
-            .find(|earlier| own.waits_for(earlier))
-            .map(|earlier| earlier.id)
-    }
-
-    /// Returns the highest priority of each delivery and of those that wait for it.
-    pub(super) fn ranks(
-        &self,
-        own: impl Fn(DeliveryId) -> Priority,
-    ) -> Vec<(DeliveryId, Priority)> {
-        let mut ranks: Vec<(DeliveryId, Priority)> = Vec::with_capacity(self.queued.len());
-        let queued = self.queued.iter().enumerate().rev();
-        for (place, earlier) in queued {
-            let later = self.queued.range(place + 1..).rev().zip(&ranks);
-            let highest = match self.selective {
-                // Each waits for all before it.
-                0 => ranks.last().map(|(_, rank)| *rank),
-                _ => later
-                    .filter(|(later, _)| later.waits_for(earlier))
-                    .map(|(_, (_, rank))| *rank)
-                    .min(),
-            };
-            let own = own(earlier.id);
-            ranks.push((earlier.id, highest.map_or(own, |highest| highest.min(own))));
-        }
-        ranks
-    }
-
-    /// Removes a delivery; returns those that waited for it, and wait for no other now.
-    fn remove(&mut self, id: DeliveryId) -> Vec<DeliveryId> {
-        let index = self.queued.iter().position(|queued| queued.id == id);
-        let Some((index, gone)) = index.and_then(|i| Some((i, self.queued.remove(i)?))) else {
-            return Vec::new();
-        };
-        self.selective -= usize::from(gone.is_selective());
-        let mut freed = Vec::new();
-        for (i, waiting) in self.queued.iter().enumerate().skip(index) {
-            if i > 0 && self.selective == 0 {
-                break;
-            }
-            let waits = |earlier| waiting.waits_for(earlier);
-            if waits(&gone) && !self.queued.range(..i).any(waits) {
-                freed.push(waiting.id);
-            }
-        }
-        freed
-    }
-}
 
 impl Scheduler {
     /// Adds a delivery, staged; returns true if it waits for no other.
@@ -168,17 +28,19 @@ impl Scheduler {
         if alert.is_some() {
             self.alert_bytes += entrant.alert_bytes;
         }
-        let new = Queued {
+        let new = Queued::new(
             id,
-            route: Arc::clone(&self.routes[route]),
-            other_routes: entrant.other_routes,
-            cause: entrant.cause,
-        };
-        let items = &self.items;
+            Arc::clone(&self.routes[route]),
+            entrant.other_routes,
+            entrant.cause,
+            entrant.priority,
+        );
+        let (items, storms) = (&self.items, &self.storms);
         let queue = self.fingerprints.entry(entrant.fingerprint).or_default();
-        let overtaken = queue.insert(new, |other| items.get(&other).is_some_and(Item::is_leased));
-        let is_next = queue.is_next(id);
-        let has_others = queue.queued.len() > 1;
+        // What stands for others counts as running while it waits: those hold their places, and must not hold one another up.
+        let inserted = queue.insert(new, |other| {
+            storms.has_members(other) || items.get(&other).is_some_and(Item::is_leased)
+        });
         let item = Item {
             route,
             fingerprint: entrant.fingerprint,
@@ -210,13 +72,11 @@ impl Scheduler {
             self.enter_storms(id, candidate, entrant.since);
         }
         self.wait_for_all(id, entrant.waits_for);
-        for overtaken in overtaken {
+        for overtaken in inserted.overtaken {
             self.dequeue(overtaken);
         }
-        if has_others {
-            self.rank_all(entrant.fingerprint, now);
-        }
-        is_next
+        self.rank(inserted.ranks, now);
+        inserted.is_next
     }
 
     /// Grants a lease and takes a permit for it; the delivery is in `phase` until the transaction ends.
@@ -286,12 +146,12 @@ impl Scheduler {
         let Some(queue) = self.fingerprints.get_mut(&item.fingerprint) else {
             return;
         };
-        let freed = queue.remove(id);
-        if queue.queued.is_empty() {
+        let removed = queue.remove(id);
+        if queue.len() == 0 {
             self.fingerprints.remove(&item.fingerprint);
         }
-        self.rank_all(item.fingerprint, now);
-        for freed in freed {
+        self.rank(removed.ranks, now);
+        for freed in removed.freed {
             if self.items[&freed].phase == Phase::Waiting {
                 self.enqueue(freed, now);
             }

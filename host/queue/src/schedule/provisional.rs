@@ -23,11 +23,16 @@ pub(super) enum Provisional {
     RunsWith(DeliveryId),
     /// A member came with its representative, which was retried.
     Adopted(DeliveryId),
-    /// A delivery has left its storm, of which this is how it was.
+    /// A delivery has left its storm, which had so many before.
     LeftStorm {
         storm: DeliveryId,
         count: u64,
-        takeovers: u32,
+        resolved: u64,
+    },
+    /// A resolved has left this storm with its firing.
+    ResolvedLeft {
+        id: DeliveryId,
+        storm: DeliveryId,
     },
     /// A member was cancelled, and of which representative.
     Left(DeliveryId, DeliveryId),
@@ -60,14 +65,15 @@ impl Scheduler {
                 }
                 Provisional::Withdrawn(id) => self.remove(id, now),
                 Provisional::Left(id, of) => {
-                    self.leave_generation(id, of);
+                    self.leave_generation(id, of, now);
                     self.remove(id, now);
                 }
                 Provisional::Formed(id) => self.keep_generation(id),
                 Provisional::Revoked { .. }
                 | Provisional::RunsWith(_)
                 | Provisional::Adopted(_)
-                | Provisional::LeftStorm { .. } => {}
+                | Provisional::LeftStorm { .. }
+                | Provisional::ResolvedLeft { .. } => {}
             }
         }
     }
@@ -107,12 +113,15 @@ impl Scheduler {
                 Provisional::Formed(id) => self.undo_generation(id, now),
                 Provisional::RunsWith(firing) => self.undo_runs_with(firing, now),
                 Provisional::Adopted(id) => self.undo_adoption(id, now),
+                Provisional::ResolvedLeft { id, storm } => {
+                    self.move_to_storm(id, Some(storm), now);
+                }
                 Provisional::Left(id, of) => self.item(id).phase = Phase::Member { of },
                 Provisional::LeftStorm {
                     storm,
                     count,
-                    takeovers,
-                } => self.undo_leaving(storm, count, takeovers),
+                    resolved,
+                } => self.undo_leaving(storm, count, resolved),
             }
         }
     }

@@ -8,6 +8,7 @@ use alert_manager_core::gate::GateName;
 
 use crate::model::{Abandoned, ByPriority, GateStatus, HandlerCounts, Waiting, WaitsFor};
 
+use super::gated::AtGate;
 use super::gates::GateState;
 use super::handler_queue::HandlerQueue;
 use super::{Phase, Scheduler};
@@ -58,15 +59,18 @@ impl Scheduler {
                 handler: queue.handler.clone(),
                 waiting: 0,
                 by_priority: ByPriority::default(),
+                members: 0,
                 oldest: None,
                 running: queue.permits_taken,
             })
             .collect();
         for item in self.items.values() {
-            if !item.is_leased() {
+            if let Phase::Member { .. } = item.phase {
+                counts[item.handler].members += 1;
+            } else if !item.is_leased() {
                 let of = &mut counts[item.handler];
                 of.waiting += 1;
-                of.by_priority.add(item.rank, 1);
+                *of.by_priority.of_mut(item.rank) += 1;
                 let oldest = of.oldest.get_or_insert(item.accepted_at);
                 *oldest = item.accepted_at.min(*oldest);
             }
@@ -105,27 +109,28 @@ impl Scheduler {
     /// Returns how each gate stands, in the order of their names. `at` gives a moment of the schedule as the time of day.
     pub(crate) fn gates(&self, now: Ticks, at: impl Fn(Ticks) -> Timestamp) -> Vec<GateStatus> {
         let mut since: HashMap<&GateName, Ticks> = HashMap::new();
-        let waiting = self.items.values().filter(|i| i.phase == Phase::Waiting);
-        for (item, at) in waiting.filter_map(|item| Some((item, item.at_gate.as_ref()?))) {
-            for name in at.names() {
+        let mut alerts: HashMap<&GateName, usize> = HashMap::new();
+        let waiting = self
+            .items
+            .iter()
+            .filter(|(_, i)| i.phase == Phase::Waiting && i.at_gate.is_some());
+        for (id, item) in waiting {
+            let names = item.at_gate.iter().flat_map(AtGate::names);
+            for name in names {
                 let first = since.entry(name).or_insert(item.waits_since);
                 *first = item.waits_since.min(*first);
+                *alerts.entry(name).or_default() += 1 + self.members_of(*id);
             }
         }
-        let status = |gate: GateState<'_>| {
-            let mut waiting = ByPriority::default();
-            for (priority, count) in Priority::ALL.into_iter().zip(gate.waiting) {
-                waiting.add(priority, count);
-            }
-            GateStatus {
-                name: gate.name.clone(),
-                label: gate.label.to_owned(),
-                rate: gate.rate,
-                waiting,
-                waiting_since: since.get(gate.name).map(|since| at(*since)),
-                next_token_at: gate.opens_at.map(&at),
-                closed_until: gate.closed_until.map(&at),
-            }
+        let status = |gate: GateState<'_>| GateStatus {
+            name: gate.name.clone(),
+            label: gate.label.to_owned(),
+            rate: gate.rate,
+            waiting: gate.waiting,
+            alerts: alerts.get(gate.name).copied().unwrap_or_default(),
+            waiting_since: since.get(gate.name).map(|since| at(*since)),
+            next_token_at: gate.opens_at.map(&at),
+            closed_until: gate.closed_until.map(&at),
         };
         let mut gates: Vec<_> = self.gates.states(now).map(status).collect();
         gates.sort_by(|a, b| a.name.cmp(&b.name));
@@ -145,6 +150,15 @@ impl Scheduler {
         }
         let rank = (item.rank, id);
         let earlier = self.fingerprints.get(&item.fingerprint)?.waits_for(id);
+        let running = self.waits_for_generation(id).or_else(|| self.is_behind(id));
+        if let (None, Some(running)) = (earlier, running) {
+            return Some(Waiting {
+                what: WaitsFor::Generation(running),
+                priority: item.rank,
+                since: at(item.waits_since),
+                ahead: 0,
+            });
+        }
         let (what, ahead) = match (earlier, &item.at_gate) {
             (Some(earlier), _) => (WaitsFor::Earlier(earlier), 0),
             (None, Some(at)) => {

@@ -1,4 +1,4 @@
-//! Whose turn it is among deliveries that wait for the same: for a permit of a handler, or for a token of a gate.
+//! Which is next among deliveries that wait for the same: for a permit of a handler, or for a token of a gate.
 
 use std::collections::BTreeSet;
 
@@ -21,8 +21,8 @@ impl Class {
     /// In the order in which they have their turns.
     pub(super) const ALL: [Self; 2] = [Self::Critical, Self::Others];
 
-    pub(super) fn has(self, rank: Rank) -> bool {
-        (rank.0 == Priority::Critical) == (self == Self::Critical)
+    pub(super) fn has(self, priority: Priority) -> bool {
+        (priority == Priority::Critical) == (self == Self::Critical)
     }
 }
 
@@ -31,7 +31,7 @@ impl Class {
 pub(super) struct Turns(u64);
 
 impl Turns {
-    /// Returns the one whose turn it is. While a critical one waits, nobody has a turn for its age.
+    /// Returns the one that is next. While a critical one waits, nobody has a turn for its age.
     pub(super) fn pick(
         self,
         among: impl IntoIterator<Item = Rank>,
@@ -81,11 +81,6 @@ impl Ranks {
     pub(super) fn firsts(&self) -> impl Iterator<Item = Rank> {
         let of = |priority: Priority| self.0[index(priority)].first().map(|id| (priority, *id));
         Priority::ALL.into_iter().filter_map(of)
-    }
-
-    /// Returns how many of a priority wait.
-    pub(super) fn count(&self, priority: Priority) -> usize {
-        self.0[index(priority)].len()
     }
 
     /// Returns how many have their turn before this one, but for those that are older and less urgent.
@@ -162,6 +157,7 @@ mod tests {
             assert_eq!(ranks.ahead_of(rank), place);
         }
         assert!(ranks.has_critical() && ranks.remove(all[0]) && !ranks.remove(all[0]));
-        assert_eq!((ranks.has_critical(), ranks.count(Warning)), (false, 2));
+        assert!(!ranks.has_critical());
+        assert!(ranks.all().eq(all[1..].iter().copied()));
     }
 }

@@ -7,8 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 use alert_manager_core::alert::DeliveryId;
 use alert_manager_core::journal::Dependency;
 
-use crate::model::Wake;
 use crate::model::clock::Ticks;
+use crate::model::{ByPriority, Wake};
 
 use super::turn::Rank;
 use super::{Phase, Scheduler};
@@ -128,6 +128,15 @@ impl Scheduler {
     pub(crate) fn is_waiting(&self, id: DeliveryId) -> bool {
         let item = self.items.get(&id);
         item.is_some_and(|item| item.phase == Phase::Waiting)
+    }
+
+    /// Returns how many deliveries wait for a dependency.
+    pub(crate) fn waiting_for(&self, dependency: &Dependency) -> ByPriority {
+        let mut counts = ByPriority::default();
+        for (priority, _) in self.waiters.get(dependency).into_iter().flatten() {
+            *counts.of_mut(*priority) += 1;
+        }
+        counts
     }
 
     /// Returns the dependencies that deliveries wait for.

@@ -21,6 +21,12 @@ pub(crate) enum Change<'m> {
     Grant(Lease),
     /// A leased delivery has progressed.
     Progress { lease: Lease, progress: Text<'m> },
+    /// The progress of a delivery, leased or not, has been changed by another. `lease` is its latest.
+    PutProgress {
+        id: DeliveryId,
+        lease: u32,
+        progress: String,
+    },
     /// A lease ends.
     Settle(Settle<'m>),
     /// A revoked lease ends: only its progress and story are stored, if the delivery still is.
@@ -152,7 +158,7 @@ pub(crate) struct Settle<'m> {
     pub(crate) lease: Lease,
     pub(crate) after: AfterLease<'m>,
     pub(crate) last_error: Option<&'m str>,
-    pub(crate) progress: &'m str,
+    pub(crate) progress: Text<'m>,
     /// Present if this lease counts as an attempt.
     pub(crate) story: Option<&'m str>,
 }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::slack::check::{ChannelState, SlackReport};
+use crate::slack::codes::is_seen_by_check;
 use crate::slack::hold::SlackHold;
 use crate::slack::settings::Settings;
 use alert_manager_core::alert::Timestamp;
@@ -353,6 +355,40 @@ impl SlackBreaker {
             self.changed();
         }
         true
+    }
+
+    /// Closes the circuits of what a check has found to be in order, under the settings with which it was made, unless a message
+    /// waits for one: that is its probe.
+    pub fn release_checked(
+        &self,
+        settings: &Settings,
+        report: &SlackReport,
+        is_awaited: impl Fn(&Dependency) -> bool,
+    ) {
+        let is_fine = |circuit: &Circuit, hold: &SlackHold| match circuit {
+            Circuit::Token => report.bot.is_ok(),
+            Circuit::Channel(name) => {
+                is_seen_by_check(&hold.code)
+                    && report.channels.get(name) == Some(&ChannelState::Fine)
+            }
+        };
+        let mut circuits = self.circuits.lock();
+        let is_current = circuits.settings.as_ref().is_none_or(|now| {
+            now.api_url == settings.api_url
+                && now.token == settings.token
+                && now.channels == settings.channels
+        });
+        let fine = circuits.open.iter().filter(|(circuit, open)| {
+            is_current && is_fine(circuit, &open.hold) && !is_awaited(&open.hold.dependency())
+        });
+        let fine: Vec<_> = fine.map(|(circuit, _)| circuit.clone()).collect();
+        for circuit in &fine {
+            circuits.close(circuit);
+        }
+        drop(circuits);
+        if !fine.is_empty() {
+            self.changed();
+        }
     }
 
     /// Takes new settings, and closes the circuits that they may have fixed: those of channels whose name refers to another

@@ -172,6 +172,11 @@ const CODES: [(Meaning, &[&str]); 22] = [
     ),
 ];
 
+/// Returns whether a check of a channel, which posts nothing, sees that this reason for which it was refused is gone.
+pub(crate) fn is_seen_by_check(code: &str) -> bool {
+    matches!(code, "not_in_channel" | "channel_not_found" | "is_archived")
+}
+
 /// Returns the meaning of a code, of any method. A code that is not in the table is treated as a fault of the request.
 pub(crate) fn meaning(code: &str) -> Meaning {
     let mut meanings = CODES.iter();

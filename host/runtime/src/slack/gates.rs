@@ -8,7 +8,7 @@ use super::compose::{Author, Outgoing};
 use super::handle::Slack;
 use super::message_ref::PostedMessage;
 use super::method::Method;
-use super::settings::Rate;
+use super::settings::{Rate, Settings};
 
 /// `chat.update` of the workspace: Slack takes some 50 a minute.
 const UPDATES: GateRate = GateRate {
@@ -36,25 +36,24 @@ impl Slack {
     /// Returns the gates that a call has to pass.
     pub(super) fn gates(&self, outgoing: &Outgoing) -> Vec<GateAsk> {
         let settings = self.settings();
-        let own = |rate: GateRate| self.has_own_rates().then_some(rate);
+        let ask = |name: GateName| {
+            let rate = settings.gate_rate(&name);
+            GateAsk::new(name, rate)
+        };
         match outgoing.method {
             Method::PostMessage => vec![
                 GateAsk {
-                    name: GateName::SlackChannel(outgoing.target.clone()),
                     label: outgoing.channel.clone(),
-                    rate: gate_rate(settings.rate),
+                    ..ask(GateName::SlackChannel(outgoing.target.clone()))
                 },
-                GateAsk::new(
-                    GateName::SlackWorkspace,
-                    gate_rate(settings.workspace_rate).and_then(own),
-                ),
+                ask(GateName::SlackWorkspace),
             ],
             Method::Update => {
-                let mut asks = vec![GateAsk::new(GateName::SlackUpdates, own(UPDATES))];
+                let mut asks = vec![ask(GateName::SlackUpdates)];
                 asks.extend(outgoing.about.as_ref().map(message_gate));
                 asks
             }
-            Method::AddReaction => vec![GateAsk::new(GateName::SlackReactions, own(REACTIONS))],
+            Method::AddReaction => vec![ask(GateName::SlackReactions)],
         }
     }
 
@@ -67,7 +66,7 @@ impl Slack {
     ) -> Option<(GateAsk, Duration)> {
         let is_of_storm = || author.found.facts.get(STORM_FACT).is_some();
         let wait = match method {
-            _ if !self.has_own_rates() => return None,
+            _ if !self.settings().has_own_rates() => return None,
             Method::PostMessage if is_of_storm() => FIRST_UPDATE_AFTER,
             Method::Update => {
                 let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -77,10 +76,25 @@ impl Slack {
         };
         Some((message_gate(message), wait))
     }
+}
+
+impl Settings {
+    /// Returns the rate of a gate; `None` if only what Slack says counts.
+    #[must_use]
+    pub fn gate_rate(&self, name: &GateName) -> Option<GateRate> {
+        let rate = match name {
+            GateName::SlackChannel(_) => gate_rate(self.rate),
+            GateName::SlackWorkspace => gate_rate(self.workspace_rate),
+            GateName::SlackUpdates => Some(UPDATES),
+            GateName::SlackReactions => Some(REACTIONS),
+            GateName::SlackMessage(_) => None,
+        };
+        rate.filter(|_| self.has_own_rates())
+    }
 
     /// Returns whether calls have rates besides what Slack says: `rate.per_second: 0` turns all of them off.
     fn has_own_rates(&self) -> bool {
-        gate_rate(self.settings().rate).is_some()
+        gate_rate(self.rate).is_some()
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) enum Deferred {
     Parked(Box<Parked>),
     /// It need not be sent: a newer update of the same message waits. Has the message's reference.
     Superseded(String),
-    /// The queue cannot say whose turn it is.
+    /// The queue cannot say which call is next.
     Unavailable(String),
 }
 

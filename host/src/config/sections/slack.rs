@@ -81,7 +81,8 @@ const RATE_KEYS: &[Key] = &[
     Key::new(
         "per_second",
         Written::PerSecond,
-        "Messages a second. 0 is off, also for the workspace, updates and reactions: then only what Slack says counts.",
+        "Messages a second. 0 is off, also for the workspace, updates and reactions: then only what Slack says counts, and \
+         Slack disables an app that sends too much for long. Slack itself takes about one a second.",
     )
     .default_of(|| SlackRate::CHANNEL.per_second.to_string())
     .example("0.5"),

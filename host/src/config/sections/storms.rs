@@ -7,6 +7,8 @@ use crate::config::Config;
 use crate::config::compare::{Compare, Restart};
 use crate::config::decode::{Decoding, Part};
 use crate::config::key::{Key, Written};
+use crate::config::node::{Entry, Value};
+use crate::config::section::Section;
 use crate::queue::StormOptions;
 use crate::units::format_duration;
 
@@ -46,15 +48,36 @@ const SEVERITY_MAP_KEYS: &[Key] = &[
 ];
 
 fn severity_map(d: &mut Decoding<'_>) {
-    let Some(mut section) = d.top.below(d.reader, "severity_map") else {
+    let Some((key, node, path)) = d.top.find("severity_map") else {
         return;
     };
+    let is_priority = |text: &str| Priority::ALL.iter().any(|known| known.as_str() == text);
+    if let Value::Map(entries) = &node.value {
+        let turned = |entry: &&Entry| match &entry.value.value {
+            Value::Scalar(text, _) => !is_priority(&entry.key) && is_priority(text),
+            _ => false,
+        };
+        if let Some(entry) = entries.iter().find(turned) {
+            let (word, priority) = (&entry.key, entry.value.scalar().unwrap_or_default());
+            let message = format!("{path}.{word} is a word, and the key is the priority");
+            let advice = format!("write it the other way round: {priority}: [{word}]");
+            d.reader.fail(entry.at, message, advice);
+            return;
+        }
+    }
+    let mut section = Section::open(d.reader, node, &path, key.written.keys());
     let map = &mut d.config.router.severity_map;
     for priority in Priority::ALL {
         let Some((node, path)) = section.take(priority.as_str()) else {
             continue;
         };
         for (at, word) in d.reader.texts(node, &path) {
+            if word.trim().is_empty() {
+                let message = format!("{path} has a word that is empty");
+                let advice = "name a word of the labels severity or priority";
+                d.reader.fail(at, message, advice);
+                continue;
+            }
             let Some(earlier) = map.insert(word, priority) else {
                 continue;
             };
@@ -87,7 +110,7 @@ pub(in crate::config) const STORM: Part = Part {
 const STORM_KEYS: &[Key] = &[
     Key::new(
         "over",
-        Written::Scalar("a whole number; 0 is off"),
+        Written::Scalar("a whole number up to 4294967295; 0 is off"),
         "More alerts than this within the time of `within` are a storm, if they have the same route, status, priority and \
          values of the labels `by`. 0 is off: each alert runs by itself.",
     )
@@ -106,9 +129,16 @@ const STORM_KEYS: &[Key] = &[
 ];
 
 fn storm(d: &mut Decoding<'_>) {
-    let Some(mut section) = d.top.below(d.reader, "storm") else {
+    let Some((key, node, path)) = d.top.find("storm") else {
         return;
     };
+    if let Some(text @ ("off" | "false" | "no" | "none" | "0")) = node.scalar() {
+        let message = format!("storm should be a mapping of keys to values, not {text}");
+        let advice = "to turn storms off, write storm: { over: 0 }";
+        d.reader.fail(node.at, message, advice);
+        return;
+    }
+    let mut section = Section::open(d.reader, node, &path, key.written.keys());
     let storm = &mut d.config.queue.storm;
     if let Some(over) = section.parsed(d.reader, "over", |text| text.parse().ok()) {
         storm.over = over;

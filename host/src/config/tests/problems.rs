@@ -29,11 +29,31 @@ fn each_problem_has_a_place_and_a_remedy() {
         ),
         (
             "storm: { over: -1 }",
-            "am.yml:2:16: storm.over is \"-1\" — it should be a whole number; 0 is off",
+            "am.yml:2:16: storm.over is \"-1\" — it should be a whole number up to 4294967295; 0 is off",
         ),
         (
             "storm: { within: 0s }",
             "am.yml:2:18: storm.within is \"0s\" — it should be a duration of more than 0",
+        ),
+        (
+            "storm: { over: 5000000000 }",
+            "am.yml:2:16: storm.over is \"5000000000\" — it should be a whole number up to 4294967295",
+        ),
+        (
+            "storm: off",
+            "am.yml:2:8: storm should be a mapping of keys to values, not off — to turn storms off, write storm: { over: 0 }",
+        ),
+        (
+            "storm: { by: [''] }",
+            "am.yml:2:15: storm.by is empty — write a text",
+        ),
+        (
+            "severity_map: { gold: critical }",
+            "am.yml:2:17: severity_map.gold is a word, and the key is the priority — write it the other way round: critical: [gold]",
+        ),
+        (
+            "severity_map: { critical: [\"\\t\"] }",
+            "am.yml:2:28: severity_map.critical has a word that is empty",
         ),
         (
             "storm: { by: [] }",

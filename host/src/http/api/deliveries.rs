@@ -9,12 +9,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Api;
-use crate::alert::{DeliveryId, HandlerName, StepKind, Timestamp};
+use crate::alert::{DeliveryId, HandlerName, Priority, StepKind, Timestamp};
 use crate::api::{self, Lenient};
 use crate::http::error::ApiError;
 use crate::queue::{
     CancelError, Filter, Force, LabelTest, Progress, ReadError, Reason, RetryError, Selected,
-    Selection, State as DeliveryState, Step, Story,
+    Selection, State as DeliveryState, Step, Story, WaitsFor,
 };
 use crate::router::Matcher;
 use crate::worker;
@@ -41,6 +41,7 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
         match &*name {
             "state" => filter.state = Some(parse_state(&value)?),
             "reason" => filter.reason = Some(parse_reason(&value)?),
+            "priority" => filter.priority = Some(parse_priority(&value)?),
             "alertname" => filter.alertname = Some(value.into_owned()),
             "handler" => filter.handler = Some(value.into_owned()),
             "fingerprint" => {
@@ -56,7 +57,7 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
             "limit" => filter.limit = parse_limit(&value)?,
             other => {
                 return Err(bad(format!(
-                    "unknown parameter {:?}: state, reason, alertname, handler, fingerprint, match, from, to, before and limit are known",
+                    "unknown parameter {:?}: state, reason, priority, alertname, handler, fingerprint, match, from, to, before and limit are known",
                     shown(other)
                 )));
             }
@@ -97,6 +98,16 @@ fn parse_state(text: &str) -> Result<DeliveryState, ApiError> {
         let shown = shown(text);
         bad(format!(
             "state is queued, running, retrying, done or dead, not {shown:?}"
+        ))
+    })
+}
+
+fn parse_priority(text: &str) -> Result<Priority, ApiError> {
+    let mut all = Priority::ALL.into_iter();
+    all.find(|known| known.as_str() == text).ok_or_else(|| {
+        let shown = shown(text);
+        bad(format!(
+            "priority is critical, warning or normal, not {shown:?}"
         ))
     })
 }
@@ -212,7 +223,7 @@ pub(super) async fn retry(
             },
         )
         .await
-        .map_err(|error| retry_error(id, &error))?;
+        .map_err(|error| retry_error(&api, id, &error))?;
     Ok(axum::Json(api::SentAgain {
         id,
         was: was.state().into(),
@@ -294,7 +305,20 @@ pub(super) async fn cancel(
     }))
 }
 
-fn retry_error(id: DeliveryId, error: &RetryError) -> ApiError {
+fn retry_error(api: &Api, id: DeliveryId, error: &RetryError) -> ApiError {
+    let waiting = api.queue.waiting(id).map(|waiting| waiting.what);
+    match (error, waiting) {
+        (RetryError::NotDead, Some(WaitsFor::Gate { label, .. })) => ApiError::new(
+            StatusCode::CONFLICT,
+            format!(
+                "it waits for the rate limit of {label}, and is sent when it is its turn: see `alert-manager channels`"
+            ),
+        ),
+        (error, _) => without_wait(id, error),
+    }
+}
+
+fn without_wait(id: DeliveryId, error: &RetryError) -> ApiError {
     match error {
         RetryError::NotFound => unknown(id),
         RetryError::Unavailable(_) => unavailable(error.to_string()),

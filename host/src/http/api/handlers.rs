@@ -72,6 +72,7 @@ fn describe(api: &Api, counts: &[HandlerCounts], module: &ModuleInfo) -> Handler
                 queued: now.map_or(0, |counts| counts.waiting as u64),
                 waiting: now.map_or_else(Default::default, |counts| counts.by_priority.into()),
                 waiting_since: now.and_then(|counts| counts.oldest),
+                coalesced: now.map_or(0, |counts| counts.members as u64),
                 running: now.map_or(0, |counts| counts.running.into()),
                 done,
                 dead,

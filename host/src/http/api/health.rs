@@ -108,6 +108,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Api
     api.metrics.slack_channels(channels);
     let gates = super::channels::current(&api);
     api.metrics.channels_waiting(gates.channels.iter());
+    api.metrics.gates_waiting(gates.gates.iter());
     let serving_old =
         named.map(|(name, file)| (name.as_str(), i64::from(file.state == ModuleState::Refused)));
     api.metrics.serving_old(serving_old);

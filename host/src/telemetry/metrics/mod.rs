@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use prometheus::{Encoder as _, Histogram, IntGaugeVec, Registry, TextEncoder};
 
 use crate::alert::{HandlerName, Priority, Status, StepKind, Timestamp};
-use crate::api::Channel;
+use crate::api::{Channel, Gate};
 use crate::queue::Losses;
 use table::Collectors;
 
@@ -157,6 +157,24 @@ impl Metrics {
             }
             let since = gate.waiting_since.map_or(0, Timestamp::as_second);
             oldest.with_label_values(&[gate.name.as_str()]).set(since);
+        }
+    }
+
+    /// Sets the series to what waits at the gates that are not those of channels.
+    pub fn gates_waiting<'a>(&self, gates: impl Iterator<Item = &'a Gate>) {
+        let waiting = &self.collectors.gate_waiting;
+        waiting.reset();
+        for gate in gates {
+            let kind = gate.name.strip_prefix("slack ").unwrap_or_default();
+            let kind = kind.split(' ').next().unwrap_or_default();
+            if kind == "channel" {
+                continue;
+            }
+            for priority in Priority::ALL {
+                let count = i64::try_from(gate.waiting.of(priority)).unwrap_or(i64::MAX);
+                let labels = [kind, priority.as_str()];
+                waiting.with_label_values(&labels).add(count);
+            }
         }
     }
 

@@ -109,6 +109,10 @@ fn priorities() -> Vec<&'static str> {
     Priority::ALL.map(Priority::as_str).into()
 }
 
+fn gates() -> Vec<&'static str> {
+    vec!["workspace", "updates", "reactions", "message"]
+}
+
 fn interfaces() -> Vec<&'static str> {
     CallKind::ALL.map(CallKind::as_str).into()
 }
@@ -241,6 +245,8 @@ metrics! {
         "Deliveries that wait for the rate limit of a channel of slack.channels.";
     channel_oldest: IntGaugeVec, "channel_oldest_timestamp_seconds" [named("channel")],
         "Since when the first delivery has waited for the rate limit of a channel of slack.channels; 0 if none waits.";
+    gate_waiting: IntGaugeVec, "gate_waiting" [one_of("gate", gates), one_of("priority", priorities)],
+        "Deliveries that wait for the other rate limits of Slack: of the workspace, of updates, of reactions, of the updates of one message.";
     heartbeat_missing: IntGaugeVec, "heartbeat_missing" [named("heartbeat")],
         "1 while an expected heartbeat does not come.";
     store_writable: IntGauge, "store_writable" [],

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Lease;
-use crate::alert::{Enrichment, Labels, StepKind};
+use crate::alert::{Enrichment, Labels, StepKind, Timestamp};
 use crate::gate::{GateAsk, GateName};
 use crate::journal::{Dependency, Entry};
 use crate::queue::{Step, StepStatus};
@@ -45,7 +45,12 @@ impl Lease {
         let age = self.age();
         let was_down = self.leased.after_crash || age > self.worker.started.elapsed();
         let step = &mut self.leased.progress.steps[index];
-        let why = late_why(step, recorded, age > LATE_AGE_MIN, was_down);
+        let late = (age > LATE_AGE_MIN).then_some(Late {
+            age,
+            now: Timestamp::now(),
+            was_down,
+        });
+        let why = late_why(step, recorded, late);
         if step.late_why == why {
             return;
         }
@@ -66,17 +71,24 @@ fn for_a_timer(found: &Enrichment) -> Enrichment {
 
 /// Returns the reason that a step is given for being late. It stays as it is once an effect is on record: other facts would make
 /// other requests of a retry.
-fn late_why(step: &Step, recorded: &[Entry], is_late: bool, was_down: bool) -> Option<String> {
+fn late_why(step: &Step, recorded: &[Entry], late: Option<Late>) -> Option<String> {
     if step.has_effect || recorded.iter().any(|entry| entry.effect) {
         return step.late_why.clone();
     }
-    is_late.then(|| reason(step, was_down))
+    late.map(|late| reason(step, late))
 }
 
-fn reason(step: &Step, was_down: bool) -> String {
-    if let Some((_, gate)) = &step.parked {
-        return format!("it waited for a rate limit ({gate})");
-    }
+/// A delivery that is late.
+#[derive(Clone, Copy, Debug)]
+struct Late {
+    age: Duration,
+    now: Timestamp,
+    /// True if the server was down meanwhile.
+    was_down: bool,
+}
+
+/// Returns what it has waited for. What made it late stays the reason if it has waited for a shorter time for its turn since.
+fn reason(step: &Step, late: Late) -> String {
     if let Some(dependency) = step.waits_for.first() {
         return match dependency {
             Dependency::Origin(origin) => format!("{origin} did not answer"),
@@ -85,13 +97,22 @@ fn reason(step: &Step, was_down: bool) -> String {
             Dependency::Handler(handler) => format!("the handler {handler} was paused"),
         };
     }
+    if let Some((since, gate)) = &step.parked {
+        let waited = Duration::try_from(late.now.duration_since(*since)).unwrap_or_default();
+        return match (&step.late_why, step.not_before) {
+            // A step that was parked fails without a try only if its handler is not loaded.
+            (_, Some(_)) => format!("the handler {} was not loaded", step.handler),
+            (Some(why), None) if waited < late.age / 2 => why.clone(),
+            _ => format!("it waited for a rate limit ({gate})"),
+        };
+    }
     if let Some(why) = &step.late_why {
         return why.clone();
     }
     if step.last_error.is_some() {
         return "an earlier attempt failed".to_owned();
     }
-    if was_down {
+    if late.was_down {
         return "the server was down".to_owned();
     }
     format!(
@@ -128,7 +149,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::alert::{HandlerName, Timestamp};
+    use crate::alert::HandlerName;
     use crate::journal::{CallKind, CallName};
     use crate::queue::Progress;
 
@@ -154,11 +175,20 @@ mod tests {
         }
     }
 
+    /// One that is three minutes old.
+    fn late(was_down: bool) -> Option<Late> {
+        Some(Late {
+            age: Duration::from_secs(180),
+            now: Timestamp::UNIX_EPOCH + Duration::from_secs(180),
+            was_down,
+        })
+    }
+
     #[test]
     fn a_late_step_is_told_what_it_waited_for() {
-        let why = |step: &Step, was_down| late_why(step, &[], true, was_down).unwrap();
+        let why = |step: &Step, was_down| late_why(step, &[], late(was_down)).unwrap();
         let mut step = actor();
-        assert_eq!(late_why(&step, &[], false, true), None, "it is not late");
+        assert_eq!(late_why(&step, &[], None), None, "it is not late");
         assert!(why(&step, false).starts_with("it waited for a free slot of notify"));
         assert_eq!(why(&step, true), "the server was down");
         step.last_error = Some("no".to_owned());
@@ -173,11 +203,32 @@ mod tests {
             step.waits_for = vec![dependency];
             assert_eq!(why(&step, true), expected);
         }
+        step.waits_for.clear();
         step.parked = Some((Timestamp::UNIX_EPOCH, "slack channel alerts".to_owned()));
         assert_eq!(
             why(&step, true),
             "it waited for a rate limit (slack channel alerts)"
         );
+        // What it waited for after that is what delays it now.
+        step.not_before = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(why(&step, true), "the handler notify was not loaded");
+        step.waits_for = vec![Dependency::Handler("notify".to_owned())];
+        assert_eq!(why(&step, true), "the handler notify was paused");
+    }
+
+    #[test]
+    fn the_long_wait_is_the_reason_and_not_the_short_one_after_it() {
+        let held = "Slack refused the channel alerts";
+        let mut step = actor();
+        step.late_why = Some(held.to_owned());
+        for (parked_at, expected) in [
+            (179, held),
+            (10, "it waited for a rate limit (slack channel alerts)"),
+        ] {
+            let since = Timestamp::UNIX_EPOCH + Duration::from_secs(parked_at);
+            step.parked = Some((since, "slack channel alerts".to_owned()));
+            assert_eq!(late_why(&step, &[], late(false)).unwrap(), expected);
+        }
     }
 
     #[test]
@@ -185,14 +236,14 @@ mod tests {
         let mut step = actor();
         step.waits_for = vec![Dependency::Slack];
         // The server died after the effect, and before that was stored with the step.
-        assert_eq!(late_why(&step, &[effect()], true, true), None);
+        assert_eq!(late_why(&step, &[effect()], late(true)), None);
         step.has_effect = true;
         assert_eq!(
-            late_why(&step, &[], true, true),
+            late_why(&step, &[], late(true)),
             None,
             "it was not late then"
         );
         step.late_why = Some("the server was down".to_owned());
-        assert_eq!(late_why(&step, &[], false, true), step.late_why);
+        assert_eq!(late_why(&step, &[], None), step.late_why);
     }
 }

@@ -233,7 +233,8 @@ impl Lease {
     }
 
     fn settle(self, waits_for: Option<HandlerName>) {
-        let now = Timestamp::now();
+        let (now, age) = (Timestamp::now(), self.age());
+        let settings = self.worker.settings.load();
         let mut progress = self.leased.progress;
         progress.end_lease(self.leased.lease.number);
         for (index, due) in self.due {
@@ -244,6 +245,12 @@ impl Lease {
                 step.not_before = Some(outcome::later(now, wait));
             }
         }
+        let expires_in = self.parked.keys().map(|index| {
+            let handler = &progress.steps[*index].handler;
+            let age_max = settings.of(handler).retry.age_max;
+            age_max.saturating_sub(age)
+        });
+        let expires_in = expires_in.min();
         // Of several only one can be waited for: the others are tried with it.
         let parked = self.worker.queue.first_to_open(self.parked);
         let next = match (waits_for, parked) {
@@ -252,6 +259,7 @@ impl Lease {
                 handler: progress.steps[index].handler.clone(),
                 parked,
                 is_clean: progress.is_clean(),
+                expires_in,
             },
             (None, None) => outcome::next(&progress),
         };

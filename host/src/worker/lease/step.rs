@@ -71,7 +71,7 @@ impl Lease {
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         let recorded = match self.recorded(number).await {
             Ok(recorded) => Recorded {
-                goes_on: self.leased.progress.steps[index].parked.is_some(),
+                resumes_parked: self.leased.progress.steps[index].parked.is_some(),
                 ..recorded
             },
             Err(error) => return Invoked::not_begun(StepFailure::Host(error.to_string())),
@@ -234,6 +234,8 @@ impl Lease {
     fn parked(&mut self, index: usize, parked: Parked) {
         let step = &mut self.leased.progress.steps[index];
         step.take_back();
+        // What failed before is over: nothing is wrong with it now.
+        step.last_error = None;
         step.parked
             .get_or_insert_with(|| (Timestamp::now(), given::gate_name(&parked.gate)));
         self.parked.insert(index, parked);
@@ -291,10 +293,8 @@ impl Lease {
             // One delivery tries when the pause is over, and all continue if it succeeds. Their own time is later, and spread
             // out: a backlog that wakes at one moment would only be sent back together.
             let wait = left + breaker::PAUSE.mul_f64(1.0 + circumstances.jitter);
-            outcome::wait_or_age(step, wait, &settings.retry, circumstances);
-            if step.status == StepStatus::Pending {
-                step.waits_for = vec![Dependency::Handler(step.handler.to_string())];
-            }
+            let dependency = Dependency::Handler(step.handler.to_string());
+            outcome::wait_for(step, dependency, wait, &settings.retry, circumstances);
         }
         self.ended_without_try(index);
     }

@@ -247,6 +247,56 @@ fn what_was_woken_in_vain_waits_for_its_time_and_a_probe_waits_on_with_the_other
 }
 
 #[test]
+fn what_becomes_too_old_keeps_what_it_waited_for() {
+    let expired = |end: &dyn Fn(&mut Step)| {
+        let mut step = actor();
+        end(&mut step);
+        assert!(step.expired && step.not_before.is_none(), "{step:?}");
+        let progress = Progress {
+            steps: vec![step],
+            ..Progress::default()
+        };
+        progress.waited_for()
+    };
+    let old = at(1_000_000);
+    let met = |hold, wake: Option<Wake>| Met {
+        hold,
+        unanswered: Some(origin()),
+        woken: wake.map(|wake| (origin(), wake)).into_iter().collect(),
+    };
+    for (failure, met, waited_for) in [
+        (unavailable(None), met(None, None), origin()),
+        (unavailable(None), met(None, Some(Wake::All)), origin()),
+        (unavailable(Some(30)), met(None, None), origin()),
+        (
+            unavailable(None),
+            met(Some(hold()), None),
+            hold().dependency(),
+        ),
+    ] {
+        let end = |step: &mut Step| actor_ended(step, &failure, &met, &policy(), old);
+        assert_eq!(expired(&end), Some(waited_for.to_string()), "{failure:?}");
+    }
+    let handler = Dependency::Handler("notify".into());
+    let paused = |step: &mut Step| {
+        wait_for(
+            step,
+            handler.clone(),
+            Duration::from_secs(9),
+            &policy(),
+            old,
+        );
+    };
+    assert_eq!(expired(&paused), Some(handler.to_string()));
+    let gate = "slack channel alerts".to_owned();
+    let in_turn = |step: &mut Step| {
+        step.parked = Some((old.now, gate.clone()));
+        assert!(expired_in_turn(step, &policy(), old.age));
+    };
+    assert_eq!(expired(&in_turn), Some(gate.clone()));
+}
+
+#[test]
 fn an_enrichment_that_would_have_to_wait_is_not_waited_for() {
     let policy = EnrichBudget {
         attempts_max: 2,

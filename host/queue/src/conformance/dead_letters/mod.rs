@@ -37,7 +37,7 @@ fn way(route: &str, handler: &str) -> Way {
 impl DeadLetterNotices for Notices {
     fn notice(&self, about: &DeadLetter<'_>, now: Timestamp) -> Alert {
         let (text, subject, starts_at) = match about {
-            DeadLetter::One(dead) => {
+            DeadLetter::One { delivery: dead, .. } => {
                 let died_at = dead.first_died_at.or(dead.settled_at);
                 let text = format!("one {}", dead.id);
                 (text, dead.id.to_string(), died_at.unwrap_or(now))
@@ -56,6 +56,9 @@ impl DeadLetterNotices for Notices {
         notice.labels = notice.labels.merged(&subject);
         notice.fingerprint = Fingerprint::of(&notice.labels);
         notice.starts_at = starts_at;
+        if let DeadLetter::One { with, .. } = about {
+            notice.annotations = Labels::from_iter([("with", with.to_string())]);
+        }
         notice
     }
 

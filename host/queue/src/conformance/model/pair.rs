@@ -129,6 +129,7 @@ impl<B: Bench> Pair<B> {
                     handler,
                     parked,
                     is_clean: true,
+                    expires_in: None,
                 };
                 self.bench.settle(&leased, next);
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use alert_manager_core::gate::Pass;
+use alert_manager_core::gate::{GateAsk, GateName, Pass};
 
 use super::super::gates::post;
 use super::super::prelude::*;
@@ -17,14 +17,18 @@ const PODS: u8 = 7;
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// Of a pod, its start, and whether it is resolved.
-    Accept(u8, u8, bool),
+    /// Of a pod, its start, whether it is resolved, and whether a second handler runs for it.
+    Accept(u8, u8, bool, bool),
     /// The lease at this place, modulo.
     Settle(usize, End),
     /// The lease at this place has an effect.
     Post(usize),
     /// The lease at this place has a message for the one channel: it is done, or parked.
     Gate(usize),
+    /// The same with an update of the one message.
+    Update(usize),
+    /// The one message was updated just now: the next update has to wait.
+    CloseMessage(usize),
     Advance(u64),
     /// How many may run.
     Caps(u32),
@@ -50,10 +54,13 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..200_u64).prop_map(End::RetryIn),
     ];
     prop_oneof![
-        14 => (0..PODS, 0..2_u8, any::<bool>()).prop_map(|(p, s, r)| Op::Accept(p, s, r)),
+        14 => (0..PODS, 0..2_u8, any::<bool>(), prop::bool::weighted(0.2))
+            .prop_map(|(pod, start, is_resolved, pages)| Op::Accept(pod, start, is_resolved, pages)),
         6 => (any::<usize>(), end).prop_map(|(place, end)| Op::Settle(place, end)),
         1 => any::<usize>().prop_map(Op::Post),
         5 => any::<usize>().prop_map(Op::Gate),
+        3 => any::<usize>().prop_map(Op::Update),
+        1 => any::<usize>().prop_map(Op::CloseMessage),
         2 => (0..200_u64).prop_map(Op::Advance),
         1 => (600..90_000_u64).prop_map(Op::Advance),
         3 => (0..4_u32).prop_map(Op::Caps),
@@ -64,10 +71,18 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn submission(pod: u8, start: u8, is_resolved: bool) -> Submission {
+/// The gates of an update of the one message.
+fn update() -> [GateAsk; 1] {
+    [GateAsk::new(GateName::SlackMessage("C1 1.5".into()), None)]
+}
+
+fn submission(pod: u8, start: u8, is_resolved: bool, pages: bool) -> Submission {
     let mut submission = started(firing(&format!("Pod{pod}")), u64::from(start));
     if is_resolved {
         submission.alert.status = Status::Resolved;
+    }
+    if pages {
+        submission.plans[0].handlers.push(name("pager"));
     }
     // One alert runs for each.
     let is_one = pod > 0;
@@ -87,6 +102,12 @@ struct Storms<B: Bench> {
     posted: BTreeSet<DeliveryId>,
     /// Those that were parked without one: they may run as one with others, or with more than before.
     parked: BTreeSet<DeliveryId>,
+    /// What each of them is about: the pod, and its start.
+    accepted: BTreeMap<DeliveryId, (u8, u8)>,
+    /// To which storm each firing belonged.
+    belonged: BTreeMap<DeliveryId, DeliveryId>,
+    /// Storms that a reminder has left of what had fired there before: the storm counts that alert no more.
+    left_by_reminders: BTreeSet<DeliveryId>,
 }
 
 impl<B: Bench> Storms<B> {
@@ -105,17 +126,25 @@ impl<B: Bench> Storms<B> {
             members: BTreeSet::new(),
             posted: BTreeSet::new(),
             parked: BTreeSet::new(),
+            accepted: BTreeMap::new(),
+            belonged: BTreeMap::new(),
+            left_by_reminders: BTreeSet::new(),
         }
     }
 
     async fn step(mut self, op: Op) -> Self {
         match op {
-            Op::Accept(pod, start, is_resolved) => {
-                self.bench.accept(submission(pod, start, is_resolved)).await;
+            Op::Accept(pod, start, is_resolved, pages) => {
+                let submission = submission(pod, start, is_resolved, pages);
+                if let Verdict::Accepted(accepted) = self.bench.accept(submission).await {
+                    self.accepted.insert(accepted[0].id, (pod, start));
+                }
             }
             Op::Settle(place, end) => self.settle(place, end),
             Op::Post(place) => self.post(place).await,
-            Op::Gate(place) => self.pass(place),
+            Op::Gate(place) => self.pass(place, &post()),
+            Op::Update(place) => self.pass(place, &update()),
+            Op::CloseMessage(place) => self.close_message(place),
             Op::Advance(by_s) => self.bench.advance(Duration::from_secs(by_s)),
             Op::Caps(most) => self.bench.set_caps(Caps::all(most)),
             Op::Crash => {
@@ -168,11 +197,19 @@ impl<B: Bench> Storms<B> {
         ledger.record(vec![entry(0)]).await.unwrap();
     }
 
-    fn pass(&mut self, place: usize) {
+    fn close_message(&self, place: usize) {
+        if !self.held.is_empty() {
+            let leased = &self.held[place % self.held.len()];
+            let ledger = self.bench.ledger(leased, 1);
+            ledger.close_gate(&update()[0], Duration::from_secs(5));
+        }
+    }
+
+    fn pass(&mut self, place: usize, asks: &[GateAsk]) {
         let Some(leased) = self.take(place) else {
             return;
         };
-        match self.bench.pass(&leased, &post()) {
+        match self.bench.pass(&leased, asks) {
             Pass::Parked(parked) => {
                 let is_clean = !self.posted.contains(&leased.id);
                 self.parked.extend(is_clean.then_some(leased.id));
@@ -225,10 +262,42 @@ impl<B: Bench> Storms<B> {
                 self.members.insert(delivery.id);
             }
         }
+        self.check_counts(&all);
         let open = all.values().filter(|one| is_open(one)).count();
         let dead = all.values().filter(|one| is_dead_letter(one)).count();
         let counts = self.bench.queue.counts();
         assert_eq!((counts.depth, counts.dead), (open, dead as u64));
+    }
+
+    /// A storm counts each alert once whose firing belongs to it, and of those that have resolved not more.
+    fn check_counts(&mut self, all: &BTreeMap<DeliveryId, Delivery>) {
+        let event = |id: &DeliveryId| {
+            let occurrence = self.bench.bench.peek(*id).unwrap().occurrence;
+            (self.accepted[id], occurrence)
+        };
+        let firings = all.values().filter(|one| one.status == "firing");
+        let belongs: BTreeMap<_, _> = firings
+            .filter_map(|one| Some((one.id, one.storm?)))
+            .collect();
+        let mut events: BTreeMap<DeliveryId, BTreeSet<_>> = BTreeMap::new();
+        for (id, storm) in &belongs {
+            events.entry(*storm).or_default().insert(event(id));
+        }
+        for (id, storm) in &self.belonged {
+            let has_left = belongs.get(id) != Some(storm);
+            let others = events.get(storm);
+            if has_left && others.is_some_and(|others| others.contains(&event(id))) {
+                self.left_by_reminders.insert(*storm);
+            }
+        }
+        for storm in self.bench.bench.peek_storms() {
+            let count = events.get(&storm.id).map_or(0, BTreeSet::len) as u64;
+            assert!(storm.resolved <= storm.count, "{storm:?}");
+            if !self.left_by_reminders.contains(&storm.id) {
+                assert_eq!(storm.count, count, "{storm:?}: {events:?}");
+            }
+        }
+        self.belonged = belongs;
     }
 
     /// A lease is that of a delivery that runs for itself or for others, and overtakes nothing.
@@ -296,6 +365,7 @@ fn check_member(member: &Delivery, all: &BTreeMap<DeliveryId, Delivery>) {
     };
     let of = &all[&of];
     assert_eq!(of.coalesced_into, None, "a member stands for none");
+    assert_eq!(member.handlers, of.handlers, "they run for it too");
     let is_told = match member.state {
         State::Done => {
             member.reason == Some(Reason::Coalesced)

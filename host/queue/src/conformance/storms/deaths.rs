@@ -46,6 +46,77 @@ pub(crate) async fn three_take_over_at_most_then_the_rest_is_dead_in_one_dead_le
     assert_eq!(bench.coalesced_into(ids[7]).await, Some(ids[3]));
 }
 
+pub(crate) async fn firing_and_resolved_generations_each_count_their_own_takeovers<B: Bench>() {
+    let mut bench = still::<B>();
+    let (told, leased) = bench.storm(0..5).await;
+    bench.settled(&leased, Next::Done).await;
+    bench
+        .are(&told[..1], State::Done, Some(Reason::Handled))
+        .await;
+    bench.set_caps(Caps::all(0));
+    let firing = bench.all_down(5..15).await;
+    bench.go();
+    let mut leased = bench.only_lease().await;
+    for next in &firing[1..=2] {
+        bench.settled(&leased, dead()).await;
+        leased = bench.only_lease().await;
+        assert_eq!(leased.id, *next);
+    }
+    // What has resolved forms a generation of its own meanwhile, and its representatives die too.
+    bench.set_caps(Caps::all(0));
+    let resolved = bench.all_up(0..5).await;
+    bench.go();
+    let mut ends = bench.only_lease().await;
+    for next in &resolved[1..=2] {
+        bench.settled(&ends, dead()).await;
+        ends = bench.only_lease().await;
+        assert_eq!(ends.id, *next);
+    }
+    // Each has one left.
+    for (one, all) in [(leased, &firing), (ends, &resolved)] {
+        bench.settled(&one, dead()).await;
+        let last = bench.only_lease().await;
+        assert_eq!(last.id, all[3]);
+        bench.settled(&last, dead()).await;
+        bench.are(all, State::Dead, Some(Reason::Failed)).await;
+    }
+    assert!(bench.is_idle().await);
+}
+
+pub(crate) async fn a_generation_that_a_person_sends_again_has_its_takeovers_anew<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, mut leased) = bench.storm(0..8).await;
+    for _ in 0..3 {
+        bench.settled(&leased, dead()).await;
+        leased = bench.only_lease().await;
+    }
+    bench.settled(&leased, dead()).await;
+    bench.are(&ids, State::Dead, Some(Reason::Failed)).await;
+    bench.queue.retry(ids[3], Force::No).await.unwrap();
+    let again = bench.only_lease().await;
+    assert_eq!(again.id, ids[3]);
+    bench.settled(&again, dead()).await;
+    assert_eq!(bench.only_lease().await.id, ids[4]);
+}
+
+pub(crate) async fn a_dead_letter_says_how_many_died_with_it<B: Bench>() {
+    for is_reported_later in [false, true] {
+        let mut bench = still::<B>();
+        if !is_reported_later {
+            bench = bench.reporting();
+        }
+        let (_, leased) = bench.storm(0..5).await;
+        bench.record_post(&leased).await;
+        bench.settled(&leased, dead()).await;
+        if is_reported_later {
+            bench = bench.reporting();
+            bench.advance(Duration::from_secs(60));
+        }
+        let notice = bench.lease().await;
+        assert_eq!(notice.alert.annotations.get("with"), Some("4"));
+    }
+}
+
 pub(crate) async fn one_that_dies_with_an_effect_takes_all_with_it<B: Bench>() {
     let mut bench = still::<B>().reporting();
     let (ids, leased) = bench.storm(0..5).await;
@@ -75,6 +146,8 @@ pub(crate) async fn one_that_dies_of_its_age_takes_all_with_it<B: Bench>() {
         .settled(&leased, Next::Expired("too old".into()))
         .await;
     bench.are(&ids, State::Dead, Some(Reason::Expired)).await;
+    let why = bench.story(ids[1]).await.delivery.last_error.unwrap();
+    assert_eq!(why, format!("coalesced into {}: too old", ids[0]));
     assert_eq!(bench.reported().await, [] as [String; 0]);
     bench.advance(Duration::from_secs(60));
     assert_eq!(bench.reported().await, ["5 expired notify"]);

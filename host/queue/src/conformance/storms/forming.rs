@@ -222,3 +222,64 @@ pub(crate) async fn storms_can_be_switched_off_and_on<B: Bench>() {
     bench.go();
     assert_eq!(bench.only_lease().await.id, ids[0]);
 }
+
+pub(crate) async fn reminders_of_what_was_notified_alone_run_alone_and_make_no_storm<B: Bench>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    for pod in 0..5 {
+        bench.accept_new(down(pod)).await;
+        let leased = bench.only_lease().await;
+        assert_eq!(leased.progress.storm, None);
+        bench.settled(&leased, Next::Done).await;
+        bench.advance(Duration::from_secs(120));
+    }
+    // Alertmanager sends all of them again, in one body.
+    bench.advance(Duration::from_secs(4 * 3_600));
+    bench.set_caps(Caps::all(0));
+    let again = bench.all_down(0..5).await;
+    let mut bench = bench.crash();
+    bench.go();
+    let leased = bench.all_leased().await;
+    let runs: Vec<_> = leased.iter().map(|leased| leased.id).collect();
+    assert_eq!(runs, again);
+    for leased in leased {
+        assert_eq!(leased.progress.storm, None);
+        bench.settled(&leased, Next::Done).await;
+    }
+    // They do not count either.
+    let new = bench.accept_new(down(9)).await;
+    let leased = bench.only_lease().await;
+    assert_eq!((leased.id, &leased.progress.storm), (new, &None));
+}
+
+pub(crate) async fn what_nobody_was_notified_of_may_be_a_storm_when_it_comes_again<B: Bench>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    for pod in 0..5 {
+        bench.accept_new(down(pod)).await;
+        let leased = bench.only_lease().await;
+        bench.settled(&leased, Next::Dead("why".into())).await;
+        // It is sent again once.
+        bench.accept(down(pod)).await;
+        let leased = bench.only_lease().await;
+        bench.settled(&leased, Next::Dead("why".into())).await;
+        bench.advance(Duration::from_secs(120));
+    }
+    bench.advance(Duration::from_secs(4 * 3_600));
+    bench.set_caps(Caps::all(0));
+    let again = bench.all_down(0..5).await;
+    bench.go();
+    let leased = bench.only_lease().await;
+    assert_eq!((leased.id, fact(&leased, "storm.count")), (again[0], "5"));
+}
+
+pub(crate) async fn one_that_waits_for_the_end_of_a_generation_says_so<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..5).await;
+    let later = bench.accept_new(down(9)).await;
+    bench.flush().await;
+    let waits = bench.queue.waiting(later).unwrap();
+    assert_eq!(waits.what, WaitsFor::Generation(ids[0]));
+    bench.set_caps(Caps::all(0));
+    bench.settled(&leased, Next::Done).await;
+    let waits = bench.queue.waiting(later).unwrap();
+    assert_eq!(waits.what, WaitsFor::Permit(name("notify")));
+}

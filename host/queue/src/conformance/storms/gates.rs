@@ -326,3 +326,40 @@ pub(crate) async fn what_waits_behind_a_generation_at_a_gate_does_so_if_a_turn_c
     bench.settled(&turn, Next::Done).await;
     assert_eq!(bench.only_lease().await.id, later);
 }
+
+pub(crate) async fn an_earlier_generation_does_not_update_a_message_after_a_later_one<B: Bench>() {
+    for is_killed in [false, true] {
+        let mut bench = still::<B>();
+        let (_, leased) = bench.storm(0..5).await;
+        bench.settled(&leased, Next::Done).await;
+        bench.accept_new(down(5)).await;
+        let earlier = bench.only_lease().await;
+        assert_eq!(fact(&earlier, "storm.count"), "6");
+        bench.accept_new(up(0)).await;
+        let later = bench.only_lease().await;
+        assert_eq!(fact(&later, "storm.resolved"), "1");
+        // The later one is the first to ask, and waits.
+        let message = [GateAsk::new(GateName::SlackMessage("C1 1.5".into()), None)];
+        let minute = Duration::from_secs(60);
+        bench.ledger(&later, 1).close_gate(&message[0], minute);
+        assert!(!bench.post(&later, &message).await);
+        if is_killed {
+            let mut again = bench.crash();
+            again.advance(minute);
+            let mut both = again.all_leased().await;
+            both.extend(again.all_leased().await);
+            both.sort_by_key(|leased| leased.id);
+            let [earlier, later] = &both[..] else {
+                panic!("{both:?}");
+            };
+            assert_eq!(again.pass(earlier, &message), Pass::Superseded);
+            assert_eq!(again.pass(later, &message), Pass::Granted);
+            continue;
+        }
+        assert_eq!(bench.pass(&earlier, &message), Pass::Superseded);
+        bench.settled(&earlier, Next::Done).await;
+        bench.advance(minute);
+        let later = bench.only_lease().await;
+        assert_eq!(bench.pass(&later, &message), Pass::Granted);
+    }
+}

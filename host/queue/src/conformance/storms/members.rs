@@ -112,3 +112,43 @@ pub(crate) async fn a_lease_of_a_representative_that_another_server_took_ends_no
     }
     Ok(())
 }
+
+pub(crate) async fn a_representative_is_as_urgent_as_what_waits_for_its_members<B: Bench>() {
+    use alert_manager_core::alert::Priority;
+    let asks = crate::conformance::gates::post();
+    for is_killed in [false, true] {
+        let mut bench = still::<B>();
+        let (ids, leased) = bench.storm(0..5).await;
+        let minute = Duration::from_secs(60);
+        bench.ledger(&leased, 1).close_gate(&asks[0], minute);
+        assert!(!bench.post(&leased, &asks).await);
+        let mut warning = of("Other", 9);
+        warning.plans[0].priority = Priority::Warning;
+        bench.parked(warning, &asks).await;
+        let first = ids[0];
+        let rank = |bench: &Harness<B>| bench.queue.waiting(first).unwrap().priority;
+        assert_eq!(rank(&bench), Priority::Normal);
+        let mut ends = up(2);
+        ends.plans[0].priority = Priority::Critical;
+        let ends = bench.accept_new(ends).await;
+        assert_eq!(rank(&bench), Priority::Critical, "it waits for a member");
+        if is_killed {
+            bench = bench.crash();
+            for leased in bench.all_leased().await {
+                assert!(!bench.post(&leased, &asks).await);
+            }
+            assert_eq!(rank(&bench), Priority::Critical);
+        }
+        // What is more urgent is cancelled, and comes again.
+        bench.queue.cancel(ends).await.unwrap();
+        assert_eq!(rank(&bench), Priority::Normal);
+        let mut ends = down(3);
+        ends.alert.starts_at += Duration::from_secs(1);
+        ends.plans[0].priority = Priority::Critical;
+        bench.accept_new(ends).await;
+        assert_eq!(rank(&bench), Priority::Critical);
+        bench.advance(minute);
+        let turn = bench.only_lease().await;
+        assert_eq!((turn.id, turn.priority), (first, Priority::Normal));
+    }
+}

@@ -73,6 +73,39 @@ pub(crate) async fn all_that_is_dead_is_sent_again_as_one<B: Bench>() {
     assert_eq!(leased.id, ids[0]);
 }
 
+pub(crate) async fn generations_of_one_storm_that_are_sent_again_run_one_after_the_other<
+    B: Bench,
+>() {
+    let mut bench = still::<B>();
+    let (first, leased) = bench.storm(0..5).await;
+    bench.settled(&leased, Next::Expired("why".into())).await;
+    bench.set_caps(Caps::all(0));
+    let second = bench.all_down(5..8).await;
+    bench.go();
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, second[0]);
+    bench.settled(&leased, Next::Expired("why".into())).await;
+    assert_eq!(bench.queue.counts().dead, 8);
+
+    bench.set_caps(Caps::all(8));
+    assert_eq!(bench.retry_all(None).await.retried.len(), 8);
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, first[0]);
+    bench.settled(&leased, retry_in_a_minute(&bench)).await;
+    assert!(bench.is_idle().await, "the first has not ended");
+    bench.advance(Duration::from_secs(60));
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, first[0]);
+    bench.settled(&leased, Next::Done).await;
+    let leased = bench.only_lease().await;
+    assert_eq!(leased.id, second[0], "it updates the message of the first");
+    bench.settled(&leased, Next::Done).await;
+    bench
+        .are(&second[1..], State::Done, Some(Reason::Coalesced))
+        .await;
+    assert_eq!(bench.queue.counts().depth, 0);
+}
+
 pub(crate) async fn what_is_older_than_what_stood_for_it_is_sent_again_with_that<B: Bench>() {
     let mut bench = Harness::<B>::with(options(), Caps::all(8));
     let asks = crate::conformance::gates::post();
@@ -306,4 +339,95 @@ pub(crate) async fn an_open_member_is_not_sent_again<B: Bench>() {
         bench.queue.retry(ids[1], Force::No).await,
         Err(RetryError::NotDead)
     );
+}
+
+/// Has a generation die with an effect, and what has resolved of it wait for its retry.
+async fn dead_behind_its_resolved<B: Bench>(pods: &[usize]) -> (Harness<B>, Vec<DeliveryId>) {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..5).await;
+    bench.record_post(&leased).await;
+    bench.settled(&leased, Next::Dead("why".into())).await;
+    bench.set_caps(Caps::all(0));
+    for pod in pods {
+        bench.accept_new(up(*pod)).await;
+    }
+    bench.go();
+    let resolved = bench.only_lease().await;
+    bench.settled(&resolved, retry_in_a_minute(&bench)).await;
+    (bench, ids)
+}
+
+/// Runs whatever can, for an hour.
+async fn all_end<B: Bench>(bench: &mut Harness<B>) {
+    for _ in 0..12 {
+        bench.advance(Duration::from_secs(300));
+        for leased in bench.all_leased().await {
+            bench.settled(&leased, Next::Done).await;
+        }
+    }
+    assert_eq!(bench.queue.counts().depth, 0, "they wait for each other");
+}
+
+pub(crate) async fn what_is_sent_again_as_one_and_what_waits_as_one_do_not_wait_for_each_other<
+    B: Bench,
+>() {
+    // Its sender sends again what still fires.
+    let (mut bench, _) = dead_behind_its_resolved::<B>(&[1, 0, 2, 3]).await;
+    bench.accept(down(4)).await;
+    all_end(&mut bench).await;
+    // A person sends it again.
+    for is_killed in [false, true] {
+        let (mut bench, ids) = dead_behind_its_resolved::<B>(&[1, 0, 2, 3, 4]).await;
+        assert_eq!(
+            bench.queue.retry(ids[0], Force::Yes).await,
+            Ok(Selected::Dead)
+        );
+        if is_killed {
+            bench = bench.crash();
+        }
+        all_end(&mut bench).await;
+    }
+}
+
+pub(crate) async fn what_ends_the_alert_of_a_member_that_was_cancelled_leaves_with_it<B: Bench>() {
+    for is_killed in [false, true] {
+        let mut bench = still::<B>();
+        let ids = bench.all_down(0..5).await;
+        let ended = bench.accept_new(up(1)).await;
+        bench.go();
+        let leased = bench.only_lease().await;
+        bench.queue.cancel(ids[1]).await.unwrap();
+        assert_eq!(bench.story(ended).await.delivery.storm, None);
+        bench.settled(&leased, Next::Done).await;
+        let alone = bench.only_lease().await;
+        assert_eq!((alone.id, &alone.progress.storm), (ended, &None));
+        bench.settled(&alone, Next::Done).await;
+        if is_killed {
+            bench = bench.crash();
+        }
+        bench.set_caps(Caps::all(0));
+        bench.all_up(0..1).await;
+        bench.all_up(2..4).await;
+        bench.go();
+        let resolved = bench.only_lease().await;
+        assert_eq!(fact(&resolved, "storm.count"), "4");
+        assert_eq!(fact(&resolved, "storm.resolved"), "3", "one fires still");
+    }
+}
+
+pub(crate) async fn what_left_its_storm_is_back_there_if_that_is_not_stored<B: Bench>() {
+    let mut bench = still::<B>();
+    let ids = bench.all_down(0..5).await;
+    bench.accept_new(up(1)).await;
+    bench.go();
+    let leased = bench.only_lease().await;
+    bench.fail_writes(true);
+    let refused = bench.queue.cancel(ids[1]).await;
+    assert!(matches!(refused, Err(CancelError::Unavailable(_))));
+    bench.fail_writes(false);
+    bench.flush().await;
+    bench.settled(&leased, Next::Done).await;
+    let resolved = bench.only_lease().await;
+    assert_eq!(fact(&resolved, "storm.count"), "5");
+    assert_eq!(fact(&resolved, "storm.resolved"), "1");
 }

@@ -306,3 +306,104 @@ pub(crate) async fn a_storm_is_not_closed_while_what_belongs_to_it_waits_or_runs
     let leased = bench.only_lease().await;
     assert_eq!((leased.id, fact(&leased, "storm.id")), (later, &*storm));
 }
+
+pub(crate) async fn what_resolves_with_other_handlers_runs_with_those<B: Bench>() {
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..5).await;
+    bench.settled(&leased, Next::Done).await;
+    bench.set_caps(Caps::all(0));
+    let first = bench.all_up(0..2).await;
+    let mut others = Vec::new();
+    for pod in 2..4 {
+        let mut other = up(pod);
+        other.plans[0].handlers = vec![name("notify"), name("pager")];
+        others.push(bench.accept_new(other).await);
+    }
+    bench.go();
+    let leased = bench.all_leased().await;
+    let runs: Vec<_> = leased.iter().map(|leased| leased.id).collect();
+    assert_eq!(runs, [first[0], others[0]]);
+    for (leased, resolved) in leased.iter().zip(["2", "4"]) {
+        assert_eq!(fact(leased, "storm.id"), ids[0].to_string());
+        assert_eq!(fact(leased, "storm.resolved"), resolved);
+    }
+    assert_eq!(bench.coalesced_into(others[1]).await, Some(others[0]));
+}
+
+pub(crate) async fn a_late_firing_does_not_run_with_a_resolved_that_has_other_handlers<B: Bench>() {
+    let mut bench = still::<B>();
+    let mut both = down(0);
+    both.plans[0].handlers = vec![name("notify"), name("pager")];
+    let firing = bench.accept_new(both).await;
+    bench.advance(3 * MINUTE);
+    bench.accept_new(up(0)).await;
+    assert_eq!(bench.coalesced_into(firing).await, None);
+    bench.go();
+    assert_eq!(bench.only_lease().await.id, firing);
+}
+
+pub(crate) async fn what_fired_in_a_storm_resolves_there_though_its_configuration_has_changed<
+    B: Bench,
+>() {
+    let changes: [fn(&mut Submission); 3] = [
+        // Storms are switched off, or an actor no longer says that one message may stand for many.
+        |one| one.plans[0].storm = None,
+        |one| one.plans[0].route = "edited".into(),
+        |one| {
+            one.plans[0].storm = None;
+            one.plans[0].route = "edited".into();
+        },
+    ];
+    let mut bench = still::<B>();
+    let (ids, leased) = bench.storm(0..5).await;
+    bench.settled(&leased, Next::Done).await;
+    bench.queue.set_storm(StormOptions {
+        over: 0,
+        ..options().storm
+    });
+    for (pod, change) in changes.into_iter().enumerate() {
+        let mut one = up(pod);
+        change(&mut one);
+        bench.accept_new(one).await;
+        let resolved = bench.only_lease().await;
+        assert_eq!(fact(&resolved, "storm.id"), ids[0].to_string(), "{pod}");
+        assert_eq!(fact(&resolved, "storm.resolved"), (pod + 1).to_string());
+        bench.settled(&resolved, Next::Done).await;
+        bench = bench.crash();
+    }
+    // With other handlers, of which one runs for each alert, it runs alone.
+    let mut other = up(4);
+    other.plans[0].storm = None;
+    other.plans[0].handlers = vec![name("notify"), name("restart")];
+    bench.accept_new(other).await;
+    assert_eq!(bench.only_lease().await.progress.storm, None);
+}
+
+pub(crate) async fn what_has_resolved_counts_once_though_it_dies_and_is_sent_again<B: Bench>() {
+    for is_killed in [false, true] {
+        let mut bench = still::<B>();
+        let (_, leased) = bench.storm(0..5).await;
+        bench.settled(&leased, Next::Done).await;
+        bench.set_caps(Caps::all(0));
+        let ups = bench.all_up(0..3).await;
+        bench.go();
+        let resolved = bench.only_lease().await;
+        bench.settled(&resolved, Next::Expired("age".into())).await;
+        bench.queue.retry(ups[0], Force::No).await.unwrap();
+        let resolved = bench.only_lease().await;
+        if is_killed {
+            bench.settled(&resolved, retry_in_a_minute(&bench)).await;
+            bench = bench.crash();
+            bench.advance(MINUTE);
+        }
+        let resolved = match is_killed {
+            true => bench.only_lease().await,
+            false => resolved,
+        };
+        bench.settled(&resolved, Next::Dead("why".into())).await;
+        let next = bench.only_lease().await;
+        assert_eq!(next.id, ups[1], "it takes over");
+        assert_eq!(fact(&next, "storm.count"), "5", "all have fired");
+        assert_eq!(fact(&next, "storm.resolved"), "3");
+    }
+}

@@ -112,3 +112,57 @@ pub(crate) async fn what_has_resolved_goes_on_after_a_kill_as_one<B: Bench>() {
         .are(&ups[1..], State::Done, Some(Reason::Coalesced))
         .await;
 }
+
+pub(crate) async fn what_counts_in_a_storm_counts_once_over_a_kill<B: Bench>() {
+    let mut bench = still::<B>();
+    let asks = crate::conformance::gates::post();
+    let (ids, leased) = bench.storm(0..5).await;
+    bench.settled(&leased, Next::Done).await;
+    // A generation of one, which waits for its turn.
+    let next = bench.accept_new(down(7)).await;
+    let leased = bench.only_lease().await;
+    assert_eq!(fact(&leased, "storm.count"), "6");
+    let minute = Duration::from_secs(60);
+    bench.ledger(&leased, 1).close_gate(&asks[0], minute);
+    assert!(!bench.post(&leased, &asks).await);
+    let mut bench = bench.crash();
+    let leased = bench.only_lease().await;
+    assert_eq!((leased.id, fact(&leased, "storm.count")), (next, "6"));
+    bench.settled(&leased, Next::Done).await;
+    assert_eq!(fact(&leased, "storm.id"), ids[0].to_string());
+    // A reminder, which has not run.
+    bench.advance(Duration::from_secs(4 * 3_600));
+    bench.set_caps(Caps::all(0));
+    let reminder = bench.accept_new(down(0)).await;
+    bench.set_next_caps(Caps::all(8));
+    let mut bench = bench.crash();
+    let leased = bench.only_lease().await;
+    assert_eq!((leased.id, fact(&leased, "storm.count")), (reminder, "6"));
+    assert_eq!(fact(&leased, "storm.id"), ids[0].to_string());
+}
+
+pub(crate) async fn what_waits_at_a_gate_counts_once_however_often_the_server_is_killed<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::with(options(), Caps::all(8));
+    let asks = crate::conformance::gates::post();
+    bench.fill_gate(&asks).await;
+    bench.set_caps(Caps::all(0));
+    let (_, leased) = bench.storm(0..5).await;
+    bench.settled(&leased, Next::Done).await;
+    bench.accept_new(up(4)).await;
+    let resolved = bench.only_lease().await;
+    assert!(!bench.post(&resolved, &asks).await);
+    bench.flush().await;
+    for kill in 0..3 {
+        bench = bench.crash();
+        let resolved = bench.only_lease().await;
+        assert_eq!(fact(&resolved, "storm.resolved"), "1");
+        // The gate starts empty: one passes, and then it waits once more.
+        bench.accept_new(firing(&format!("Fills{kill}"))).await;
+        let fills = bench.lease().await;
+        assert!(bench.post(&fills, &asks).await);
+        assert!(!bench.post(&resolved, &asks).await);
+        bench.flush().await;
+    }
+}

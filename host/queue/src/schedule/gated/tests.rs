@@ -1,4 +1,4 @@
-//! Gates in the schedule: who passes, who waits, and whose turn it is.
+//! Gates in the schedule: what passes, what waits, and what is next.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -532,6 +532,62 @@ fn an_update_that_slack_did_not_take_is_no_later_when_it_is_made_again() {
 }
 
 #[test]
+fn an_update_of_an_earlier_process_is_earlier_than_all_that_are_asked_for_since() {
+    let mut bed = Bed::new(8);
+    let asks = [message()];
+    bed.scheduler.number_updates_from(50);
+    for id in 1..=3 {
+        bed.admit(id, Priority::Normal);
+    }
+    let recall = |bed: &mut Bed, id, number, is_outdated| {
+        let stored = UpdateOrder {
+            message: asks[0].name.clone(),
+            number,
+            is_outdated,
+        };
+        let id = DeliveryId::from_raw(id);
+        bed.scheduler.recall_updates(id, &[stored]);
+    };
+    recall(&mut bed, 1, 40, false);
+    recall(&mut bed, 3, 50, true);
+    assert_eq!(bed.pass(3, &asks), Pass::Superseded);
+    assert_eq!(bed.pass(2, &asks), Pass::Granted);
+    assert_eq!(bed.scheduler.take_outdated(), [DeliveryId::from_raw(1)]);
+    assert_eq!(bed.pass(1, &asks), Pass::Superseded);
+    // What is known here is newer than what is stored.
+    recall(&mut bed, 2, 1, true);
+    assert_eq!(bed.pass(2, &asks), Pass::Granted, "another call");
+}
+
+#[test]
+fn what_a_delivery_asks_for_after_an_update_on_record_is_another() {
+    for is_on_record in [true, false] {
+        let mut bed = Bed::new(8);
+        let (asks, posts) = ([message()], [channel()]);
+        for id in [1, 2] {
+            bed.admit(id, Priority::Normal);
+        }
+        assert_eq!(bed.pass(1, &asks), Pass::Granted);
+        if is_on_record {
+            let lease = bed.lease(1);
+            bed.scheduler.update_made(lease, &asks[0].name);
+        }
+        assert_eq!(bed.pass(2, &asks), Pass::Granted);
+        // It has to wait elsewhere, and goes on under another lease.
+        bed.scheduler.close_gate(&posts[0], 1_000, bed.now);
+        assert!(!bed.run(1, &posts));
+        bed.now += 1_000;
+        assert_eq!(bed.leased(), [2, 1]);
+        let expected = match is_on_record {
+            true => Pass::Granted,
+            // It failed, and is made again.
+            false => Pass::Superseded,
+        };
+        assert_eq!(bed.pass(1, &asks), expected);
+    }
+}
+
+#[test]
 fn what_is_cancelled_while_it_waits_at_a_gate_leaves_nothing_behind() {
     let mut bed = Bed::new(8);
     let asks = [channel()];
@@ -626,6 +682,71 @@ fn what_waits_is_seen_with_what_is_ahead_of_it() {
         (gates[1].next_token_at, gates[0].closed_until),
         (None, None)
     );
+}
+
+/// Has so many deliveries wait to update a message each, and returns how many lines and groups are looked at for ten tokens.
+fn looks_for_ten_tokens(waiting: i64) -> u64 {
+    let mut bed = Bed::new(4);
+    let updates = ask(GateName::SlackUpdates, 1.0, 1);
+    let message = |id: i64| GateAsk::new(GateName::SlackMessage(format!("C1 {id}")), None);
+    let asks = |id| [updates.clone(), message(id)];
+    bed.admit(1, Priority::Normal);
+    assert!(bed.run(1, &asks(1)));
+    for id in 2..waiting + 2 {
+        bed.admit(
+            id,
+            [Priority::Normal, Priority::Warning][usize::from(id % 2 == 0)],
+        );
+        assert!(!bed.run(id, &asks(id)));
+        if id % 3 == 0 {
+            bed.scheduler.close_gate(&message(id), 60_000, bed.now);
+        }
+    }
+    let before = bed.scheduler.gates.looks();
+    for _ in 0..10 {
+        bed.now += 1_000;
+        let leased = bed.leased();
+        assert_eq!(leased.len(), 1, "one token");
+        assert!(bed.run(leased[0], &asks(leased[0])));
+        assert_eq!(bed.leased(), [] as [i64; 0]);
+    }
+    bed.scheduler.gates.looks() - before
+}
+
+#[test]
+fn a_token_costs_the_same_however_many_messages_wait_for_their_updates() {
+    let few = looks_for_ten_tokens(100);
+    assert_eq!(looks_for_ten_tokens(2_000), few);
+    assert!(few < 300, "{few} for ten tokens");
+}
+
+#[test]
+fn groups_whose_message_is_closed_wake_when_it_opens_and_not_before() {
+    let mut bed = Bed::new(8);
+    let updates = ask(GateName::SlackUpdates, 1.0, 1);
+    let message = |name: &str| GateAsk::new(GateName::SlackMessage(name.into()), None);
+    let (this, that) = (
+        [updates.clone(), message("C1 1.5")],
+        [updates, message("C1 2.5")],
+    );
+    bed.admit(1, Priority::Normal);
+    assert!(bed.run(1, &that));
+    for (id, asks) in [(2, &this), (3, &that)] {
+        bed.admit(id, Priority::Normal);
+        assert!(!bed.run(id, asks));
+    }
+    // Closed while it waits: what is behind it goes before it.
+    bed.scheduler.close_gate(&this[1], 5_000, bed.now);
+    bed.now += 1_000;
+    assert_eq!(bed.leased(), [3]);
+    assert!(bed.run(3, &that));
+    bed.now += 3_999;
+    assert_eq!(bed.leased(), [] as [i64; 0]);
+    assert_eq!(bed.scheduler.next_due(bed.now), Some(bed.now + 1));
+    bed.now += 1;
+    assert_eq!(bed.leased(), [2]);
+    assert!(bed.run(2, &this));
+    assert_eq!(bed.scheduler.next_due(bed.now), None);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alert_manager_core::alert::DeliveryId;
 use alert_manager_core::gate::GateRate;
 
+use crate::model::ByPriority;
 use crate::model::clock::Ticks;
 
 use super::Alike;
@@ -18,7 +19,10 @@ pub(super) struct Gate {
     pub(super) bucket: Option<Bucket>,
     pub(super) closed_until: Ticks,
     pub(super) turns: Turns,
+    /// Groups for which it is not the first gate.
     pub(super) groups: BTreeSet<Alike>,
+    /// What waits at it.
+    pub(super) waiting: ByPriority,
     /// The last update of this message that each delivery has asked for.
     pub(super) updates: BTreeMap<DeliveryId, Update>,
     /// The number of the latest that was sent.
@@ -30,8 +34,30 @@ pub(super) struct Gate {
 pub(super) struct Update {
     /// In which order they were asked for, among all updates.
     pub(super) number: u64,
-    /// The lease under which it was sent, or superseded; absent while it waits.
-    pub(super) sent_by: Option<u32>,
+    pub(super) standing: Standing,
+    /// True if it is stored that a later one was sent.
+    pub(super) is_outdated: bool,
+}
+
+/// What became of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It waits, or is about to.
+    Waits,
+    /// It was sent, under this lease.
+    Sent(u32),
+    /// Under this lease it was said that it need not be made.
+    Superseded(u32),
+}
+
+impl Update {
+    /// Returns true if it was asked for under this lease, and answered.
+    pub(super) fn is_answered_under(self, lease: u32) -> bool {
+        match self.standing {
+            Standing::Waits => false,
+            Standing::Sent(under) | Standing::Superseded(under) => under == lease,
+        }
+    }
 }
 
 impl Gate {
@@ -43,6 +69,7 @@ impl Gate {
             closed_until: Ticks::MIN,
             turns: Turns::default(),
             groups: BTreeSet::new(),
+            waiting: ByPriority::default(),
             updates: BTreeMap::new(),
             latest_sent: 0,
         }
@@ -73,6 +100,6 @@ impl Gate {
     }
 
     pub(super) fn is_idle(&self, now: Ticks) -> bool {
-        self.closed_until <= now && self.groups.is_empty() && self.updates.is_empty()
+        self.closed_until <= now && self.waiting.total() == 0 && self.updates.is_empty()
     }
 }

@@ -1,8 +1,8 @@
 //! How gates stand, for people and metrics.
 
-use alert_manager_core::alert::Priority;
 use alert_manager_core::gate::{GateName, GateRate};
 
+use crate::model::ByPriority;
 use crate::model::clock::Ticks;
 use crate::schedule::turn::Rank;
 
@@ -17,28 +17,19 @@ pub(in crate::schedule) struct GateState<'g> {
     /// Present if it is later than now.
     pub(in crate::schedule) opens_at: Option<Ticks>,
     pub(in crate::schedule) closed_until: Option<Ticks>,
-    /// By priority.
-    pub(in crate::schedule) waiting: [usize; 3],
+    pub(in crate::schedule) waiting: ByPriority,
 }
 
 impl Gates {
     /// Returns how each gate stands, in no order.
     pub(in crate::schedule) fn states(&self, now: Ticks) -> impl Iterator<Item = GateState<'_>> {
-        self.gates.iter().map(move |(name, gate)| {
-            let count = |priority| {
-                let groups = gate.groups.iter();
-                groups
-                    .map(|alike| self.groups[alike].waiting.count(priority))
-                    .sum()
-            };
-            GateState {
-                name,
-                label: &gate.label,
-                rate: gate.rate,
-                opens_at: Some(gate.opens_at(now)).filter(|at| *at > now),
-                closed_until: Some(gate.closed_until).filter(|at| *at > now),
-                waiting: Priority::ALL.map(count),
-            }
+        self.gates.iter().map(move |(name, gate)| GateState {
+            name,
+            label: &gate.label,
+            rate: gate.rate,
+            opens_at: Some(gate.opens_at(now)).filter(|at| *at > now),
+            closed_until: Some(gate.closed_until).filter(|at| *at > now),
+            waiting: gate.waiting,
         })
     }
 
@@ -49,10 +40,7 @@ impl Gates {
 
     /// Returns how many wait at a gate and have their turn before this one.
     pub(in crate::schedule) fn ahead_of(&self, rank: Rank, name: &GateName) -> usize {
-        let Some(gate) = self.gates.get(name) else {
-            return 0;
-        };
-        let groups = gate.groups.iter();
+        let groups = self.groups_at(name);
         groups
             .map(|alike| self.groups[alike].waiting.ahead_of(rank))
             .sum()

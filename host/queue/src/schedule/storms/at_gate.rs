@@ -11,7 +11,7 @@ use super::generation::Gathered;
 use super::keys::PoolName;
 
 impl Scheduler {
-    /// Has everything that may run as one, and waits to post to one channel, do so with the delivery whose turn it is, if that is
+    /// Has everything that may run as one, and waits to post to one channel, do so with the delivery that is next there, if that is
     /// more than may wait. Each that waits may stand for others already. What waits to update a message has one of its own.
     pub(super) fn form_at_gate(&mut self, next: DeliveryId, now: Ticks) -> Option<Box<Formed>> {
         if !self.storms.is_on() || !self.may_merge(next) {
@@ -31,7 +31,7 @@ impl Scheduler {
         }
         let gathered = self.merge(next, alike, pool);
         let storm = self.storms.of_key(place);
-        Some(self.put_generation(next, storm, key, gathered))
+        Some(self.put_generation(next, storm, key, gathered, now))
     }
 
     /// Returns the channel that a delivery waits to post to, and what else may run as one there.

@@ -8,6 +8,7 @@ use alert_manager_core::alert::{DeliveryId, Status, Timestamp};
 use crate::model::clock::Ticks;
 use crate::model::{DESCRIBED_MAX, Described, Formed, MEMBERS_MAX, StandsFor, Storm, StormKey};
 
+use super::super::gates::number_of;
 use super::super::{Entrant, Item, Phase, Provisional, Scheduler};
 use super::keys::{Before, Generation, Open, PoolName};
 
@@ -23,9 +24,9 @@ pub(super) struct Gathered {
 
 /// What belongs to a storm from now on.
 #[derive(Default)]
-struct Belonging {
-    /// What it belonged to before.
-    belonged: Vec<(DeliveryId, Option<DeliveryId>, bool)>,
+struct Changed {
+    /// What it joined to before.
+    joined: Vec<(DeliveryId, Option<DeliveryId>, bool)>,
     /// Storms that something has left, as they were.
     left: Vec<Open>,
     /// Resolved ones that wait behind their firings.
@@ -41,29 +42,44 @@ impl Scheduler {
     ) -> (DeliveryId, Option<StandsFor>) {
         let has_turn = self.items[&next].at_gate.is_some();
         let is_known = self.storms.generations.contains_key(&next);
-        if !is_known && let Some((name, storm)) = self.next_generation(next, now) {
-            let (representative, formed) = self.form_of_pool(next, has_turn, name, storm);
+        if !is_known && let Some(of) = self.next_generation(next, now) {
+            let (representative, formed) = self.form_of_pool(next, has_turn, of, now);
             return (representative, Some(StandsFor::New(formed)));
         }
         if has_turn && let Some(formed) = self.form_at_gate(next, now) {
             return (next, Some(StandsFor::New(formed)));
         }
+        self.number_updates(next);
         (next, is_known.then_some(StandsFor::Known))
+    }
+
+    /// Gives the updates of what stands for a storm their place among those of its message, if it has none.
+    fn number_updates(&mut self, representative: DeliveryId) {
+        let was_leased = self.items[&representative].leases > 0;
+        if let Some(generation) = self.storms.generations.get_mut(&representative)
+            && generation.storm.is_some()
+            && generation.update.is_none()
+        {
+            generation.update = Some(match was_leased {
+                true => number_of(representative),
+                false => self.gates.next_update(representative),
+            });
+        }
     }
 
     fn form_of_pool(
         &mut self,
         next: DeliveryId,
         has_turn: bool,
-        name: PoolName,
-        storm: Option<DeliveryId>,
+        (name, storm): (PoolName, Option<DeliveryId>),
+        now: Ticks,
     ) -> (DeliveryId, Box<Formed>) {
         let key = self.key_of(name);
         let pool = self.storms.pool_mut(name);
         let mut all = pool
             .map(|pool| std::mem::take(&mut pool.eligible))
             .unwrap_or_default();
-        // The tokens of a gate are reserved for the one whose turn it is.
+        // The tokens of a gate are reserved for the one that is next.
         let representative = match all.first() {
             Some(oldest) if !has_turn => *oldest,
             _ => next,
@@ -87,7 +103,7 @@ impl Scheduler {
             pools: vec![name],
             merged: Vec::new(),
         };
-        let formed = self.put_generation(representative, storm, key, gathered);
+        let formed = self.put_generation(representative, storm, key, gathered, now);
         (representative, formed)
     }
 
@@ -103,7 +119,7 @@ impl Scheduler {
             return None;
         }
         match name {
-            PoolName::Resolves(storm) => Some((name, Some(storm))),
+            PoolName::Resolves(storm, _) => Some((name, Some(storm))),
             PoolName::Firings(key) => {
                 let own = self.items[&next].storm.as_ref()?.storm;
                 let own = own.filter(|storm| self.storms.open(*storm).is_some());
@@ -121,6 +137,7 @@ impl Scheduler {
         storm: Option<DeliveryId>,
         key: StormKey,
         gathered: Gathered,
+        now: Ticks,
     ) -> Box<Formed> {
         let id = storm.unwrap_or(representative);
         let Gathered {
@@ -133,11 +150,11 @@ impl Scheduler {
             self.item(*member).phase = Phase::Member { of: representative };
         }
         let open = self.storms.open(id).cloned();
-        let mut change = Belonging::default();
+        let mut change = Changed::default();
         let mut is_new = 0;
         for one in [representative].iter().chain(&members) {
-            is_new += u64::from(self.belong(*one, id, &mut change));
-            self.follow(*one, id, &mut change);
+            is_new += u64::from(self.add_to_storm(*one, id, &mut change));
+            self.add_its_resolved(*one, id, &mut change);
         }
         let all: Vec<_> = [representative]
             .into_iter()
@@ -159,14 +176,17 @@ impl Scheduler {
             pools,
             storm: Some(id),
             members: members.iter().copied().collect(),
+            rank: None,
+            update: Some(self.gates.next_update(representative)),
             before: Some(Box::new(Before {
                 open,
-                belonged: change.belonged,
+                joined: change.joined,
                 merged,
                 left: change.left,
             })),
         };
         self.storms.generations.insert(representative, generation);
+        self.rank_representative(representative, now);
         self.provisional.push(Provisional::Formed(representative));
         Box::new(Formed {
             storm,
@@ -179,27 +199,27 @@ impl Scheduler {
     }
 
     /// Notes that a delivery belongs to a storm; returns true if it counts there for the first time.
-    fn belong(&mut self, id: DeliveryId, storm: DeliveryId, change: &mut Belonging) -> bool {
+    fn add_to_storm(&mut self, id: DeliveryId, storm: DeliveryId, change: &mut Changed) -> bool {
         let Some(own) = &mut self.item(id).storm else {
             return false;
         };
         let before = own.storm.replace(storm);
         let was_counted = std::mem::replace(&mut own.is_counted, true);
         let is_known = was_counted && before == Some(storm);
-        change.belonged.push((id, before, was_counted));
+        change.joined.push((id, before, was_counted));
         if let Some(other) = before.filter(|other| *other != storm)
             && let Some(open) = self.storms.open_mut(other)
         {
             if change.left.iter().all(|left| left.storm.id != other) {
                 change.left.push(open.clone());
             }
-            open.storm.count = open.storm.count.saturating_sub(1);
+            open.storm.leave();
         }
         !is_known
     }
 
     /// Notes that what ends a firing belongs to its storm.
-    fn follow(&mut self, firing: DeliveryId, storm: DeliveryId, change: &mut Belonging) {
+    fn add_its_resolved(&mut self, firing: DeliveryId, storm: DeliveryId, change: &mut Changed) {
         let item = &self.items[&firing];
         let Some(line) = self
             .fingerprints
@@ -208,24 +228,15 @@ impl Scheduler {
         else {
             return;
         };
-        let event_of = |id: &DeliveryId| {
-            let other = self.items.get(id)?;
-            (other.route == item.route).then_some(other.storm.as_ref()?.event)
-        };
-        let Some(event) = event_of(&firing).filter(|event| event.status == Status::Firing) else {
+        let Some(event) = item.storm.as_ref().map(|own| own.event) else {
             return;
         };
-        let ends = |id: &DeliveryId| {
-            event_of(id).is_some_and(|other| {
-                other.status == Status::Resolved
-                    && (other.starts_at, other.occurrence) == (event.starts_at, event.occurrence)
-            })
-        };
-        let ending: Vec<_> = line.ids().filter(ends).collect();
+        let ends = |id: &DeliveryId| self.ends(*id, event);
+        let ending: Vec<_> = line.waiting_for(firing).filter(ends).collect();
         for id in ending {
             if let Some(own) = &mut self.item(id).storm {
                 let before = own.storm.replace(storm);
-                change.belonged.push((id, before, own.is_counted));
+                change.joined.push((id, before, own.is_counted));
                 change.resolves.push(id);
             }
         }
@@ -234,7 +245,7 @@ impl Scheduler {
     fn key_of(&self, pool: PoolName) -> StormKey {
         match pool {
             PoolName::Firings(key) => self.storms.key_of(key).clone(),
-            PoolName::Resolves(storm) => self.storms.key_of_storm(storm).clone(),
+            PoolName::Resolves(storm, _) => self.storms.key_of_storm(storm).clone(),
         }
     }
 
@@ -249,7 +260,6 @@ impl Scheduler {
         let last_at = last_at.fold(open.storm.last_at, Timestamp::max);
         let last = items().map(|item| item.since).fold(open.last, Ticks::max);
         let mut storm = Storm {
-            takeovers: 0,
             last_at,
             ..open.storm.clone()
         };
@@ -274,7 +284,6 @@ impl Scheduler {
             key,
             count: all.len() as u64,
             resolved: 0,
-            takeovers: 0,
             opened_at: accepted().fold(first.accepted_at, Timestamp::min),
             last_firing_at: last_at,
             last_at,
@@ -371,12 +380,24 @@ impl Scheduler {
             self.remove(member, now);
         }
         self.free_pools(&generation.pools, now);
+        if let Some(storm) = generation.storm {
+            self.next_sent_again(storm, now);
+        }
     }
 
     /// A delivery has gone that stood for none.
-    pub(in crate::schedule) fn leave_generation(&mut self, member: DeliveryId, of: DeliveryId) {
+    pub(in crate::schedule) fn leave_generation(
+        &mut self,
+        member: DeliveryId,
+        of: DeliveryId,
+        now: Ticks,
+    ) {
+        let rank = self.items.get(&member).map(|item| item.rank);
         if let Some(generation) = self.storms.generations.get_mut(&of) {
             generation.members.remove(&member);
+            if rank.is_some() && rank == generation.rank {
+                self.rank_representative(of, now);
+            }
         }
     }
 
@@ -386,6 +407,8 @@ impl Scheduler {
             return;
         };
         generation.members.remove(&to);
+        // The facts are made anew for the next.
+        generation.update = None;
         // One that was cancelled in this transaction goes.
         let items = &mut self.items;
         generation
@@ -405,6 +428,7 @@ impl Scheduler {
         self.storms.generations.insert(to, generation);
         self.item(to).phase = Phase::Waiting;
         self.wait_again(to, now);
+        self.rank_representative(to, now);
     }
 
     /// Takes in what stands behind a representative that was sent again.
@@ -422,7 +446,7 @@ impl Scheduler {
             self.item(id).phase = Phase::Member { of };
             if self.items[&id].fingerprint == self.items[&of].fingerprint {
                 // A firing runs with its resolved, which goes first.
-                self.move_ahead(of, id);
+                self.move_ahead(of, id, now);
             }
             self.provisional.push(Provisional::Adopted(id));
             ids.insert(id);
@@ -431,9 +455,12 @@ impl Scheduler {
             pools: Vec::new(),
             storm,
             members: ids,
+            rank: None,
+            update: Some(number_of(of)),
             before: None,
         };
         self.storms.generations.insert(of, generation);
+        self.rank_representative(of, now);
     }
 }
 

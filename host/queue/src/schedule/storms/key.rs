@@ -29,8 +29,8 @@ pub(super) struct Key {
     pub(super) key: StormKey,
     /// When the last of it came, one more than make no storm.
     arrivals: VecDeque<Ticks>,
-    /// When the last came since it is in a storm.
-    pub(super) stormy: Option<Ticks>,
+    /// When the last came while it was in a storm.
+    pub(super) last_in_storm: Option<Ticks>,
     /// The storm that is open.
     pub(super) storm: Option<DeliveryId>,
     pub(super) pool: Pool,
@@ -43,7 +43,7 @@ impl Key {
         Self {
             key,
             arrivals: VecDeque::new(),
-            stormy: None,
+            last_in_storm: None,
             storm: None,
             pool: Pool::default(),
             items: 0,
@@ -53,14 +53,14 @@ impl Key {
     /// Returns true if what waits of it runs as one. What came during the storm does so however long it had to wait.
     pub(super) fn is_in_storm(&self, now: Ticks) -> bool {
         let is_recent = |last: Ticks| now - last <= ticks(QUIET);
-        self.stormy
+        self.last_in_storm
             .is_some_and(|last| is_recent(last) || self.pool.eligible.len() > 1)
     }
 
     pub(super) fn arrive(&mut self, at: Ticks, options: StormOptions) {
         let is_over = |last: Ticks| at - last > ticks(QUIET);
-        if self.stormy.is_some_and(is_over) && self.pool.is_idle() {
-            self.stormy = None;
+        if self.last_in_storm.is_some_and(is_over) && self.pool.is_idle() {
+            self.last_in_storm = None;
         }
         let most = options.over as usize + 1;
         self.arrivals.push_back(at);
@@ -72,8 +72,8 @@ impl Key {
                 .arrivals
                 .front()
                 .is_some_and(|first| at - first <= ticks(options.within));
-        if is_many || self.stormy.is_some() {
-            self.stormy = self.stormy.max(Some(at));
+        if is_many || self.last_in_storm.is_some() {
+            self.last_in_storm = self.last_in_storm.max(Some(at));
         }
     }
 
@@ -82,7 +82,9 @@ impl Key {
         self.items == 0
             && self.storm.is_none()
             && self.pool.is_idle()
-            && self.stormy.is_none_or(|last| now - last > ticks(QUIET))
+            && self
+                .last_in_storm
+                .is_none_or(|last| now - last > ticks(QUIET))
             && last.is_none_or(|last| now - last > ticks(within))
     }
 }

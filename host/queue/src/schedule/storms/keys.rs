@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use alert_manager_core::alert::{DeliveryId, Event};
+use alert_manager_core::alert::{DeliveryId, Event, Priority};
 
 use crate::model::clock::Ticks;
 use crate::model::{Candidate, LIFE, QUIET, Storm, StormKey, StormOptions};
@@ -20,6 +20,10 @@ pub(in crate::schedule) struct InStorm {
 }
 
 impl InStorm {
+    pub(in crate::schedule) fn belongs_to_storm(&self) -> bool {
+        self.storm.is_some()
+    }
+
     pub(in crate::schedule) fn set_clean(&mut self, is_clean: bool) {
         self.is_clean = is_clean;
     }
@@ -30,8 +34,8 @@ impl InStorm {
 pub(super) enum PoolName {
     /// Firings of a key.
     Firings(usize),
-    /// What has resolved of a storm.
-    Resolves(DeliveryId),
+    /// What has resolved of a storm, with one key: its handlers may have changed since it fired.
+    Resolves(DeliveryId, usize),
 }
 
 /// A storm that is open, by the monotonic clock.
@@ -51,6 +55,10 @@ pub(super) struct Generation {
     pub(super) pools: Vec<PoolName>,
     pub(super) storm: Option<DeliveryId>,
     pub(super) members: BTreeSet<DeliveryId>,
+    /// The highest priority of its members, and of what waits for them.
+    pub(super) rank: Option<Priority>,
+    /// The number of its updates of messages, by when its facts were made; absent until its representative is leased.
+    pub(super) update: Option<u64>,
     /// What was before it, until it is durable.
     pub(super) before: Option<Box<Before>>,
 }
@@ -60,11 +68,11 @@ pub(super) struct Generation {
 pub(super) struct Before {
     /// Its storm, if that was open.
     pub(super) open: Option<Open>,
-    /// To which storms its deliveries belonged, and whether they were counted.
-    pub(super) belonged: Vec<(DeliveryId, Option<DeliveryId>, bool)>,
+    /// To which storms its deliveries joined, and whether they were counted.
+    pub(super) joined: Vec<(DeliveryId, Option<DeliveryId>, bool)>,
     /// Generations that became part of it.
     pub(super) merged: Vec<(DeliveryId, Generation)>,
-    /// The storms that those belonged to.
+    /// The storms that those joined to.
     pub(super) left: Vec<Open>,
 }
 
@@ -83,22 +91,35 @@ pub(in crate::schedule) struct Storms {
     by_key: HashMap<StormKey, usize>,
     keys_max: usize,
     open: HashMap<DeliveryId, Open>,
-    /// What has resolved of each.
-    resolves: HashMap<DeliveryId, Pool>,
+    /// What has resolved of each, by key.
+    resolves: HashMap<DeliveryId, HashMap<usize, Pool>>,
     /// By representative.
     pub(super) generations: HashMap<DeliveryId, Generation>,
+    /// Representatives that were sent again while another of their storm had not ended, by storm.
+    pub(super) behind: HashMap<DeliveryId, BTreeSet<DeliveryId>>,
     /// When the next storm may have to be closed.
     look_at: Option<Ticks>,
 }
 
 impl Storms {
     /// Returns true if no storm is open.
-    pub(super) fn is_calm(&self) -> bool {
+    pub(super) fn has_no_open_storm(&self) -> bool {
         self.open.is_empty()
     }
 
     pub(super) fn is_on(&self) -> bool {
         self.options.over > 0
+    }
+
+    /// Returns true if others run with a delivery.
+    pub(in crate::schedule) fn has_members(&self, id: DeliveryId) -> bool {
+        let generation = self.generations.get(&id);
+        generation.is_some_and(|of| !of.members.is_empty())
+    }
+
+    /// Returns the number of the updates of what stands for a storm.
+    pub(in crate::schedule) fn update_of(&self, representative: DeliveryId) -> Option<u64> {
+        self.generations.get(&representative)?.update
     }
 
     /// Returns the place of a key.
@@ -186,14 +207,16 @@ impl Storms {
     pub(super) fn pool(&self, name: PoolName) -> Option<&Pool> {
         match name {
             PoolName::Firings(key) => Some(&self.keys[key].pool),
-            PoolName::Resolves(storm) => self.resolves.get(&storm),
+            PoolName::Resolves(storm, key) => self.resolves.get(&storm)?.get(&key),
         }
     }
 
     pub(super) fn pool_mut(&mut self, name: PoolName) -> Option<&mut Pool> {
         match name {
             PoolName::Firings(key) => Some(&mut self.keys[key].pool),
-            PoolName::Resolves(storm) => self.resolves.get_mut(&storm),
+            PoolName::Resolves(storm, key) => {
+                Some(self.resolves.get_mut(&storm)?.entry(key).or_default())
+            }
         }
     }
 
@@ -217,9 +240,9 @@ impl Storms {
     }
 
     /// A storm that is taken up had its last firing then.
-    pub(super) fn was_stormy(&mut self, id: DeliveryId, last_firing: Ticks) {
+    pub(super) fn restore_last_in_storm(&mut self, id: DeliveryId, last_firing: Ticks) {
         if let Some(open) = self.open.get(&id) {
-            self.keys[open.key].stormy = Some(last_firing);
+            self.keys[open.key].last_in_storm = Some(last_firing);
         }
     }
 
@@ -272,7 +295,10 @@ impl Storms {
     fn is_idle(&self, id: DeliveryId) -> bool {
         let open = self.open.get(&id);
         open.is_none_or(|open| self.keys[open.key].pool.is_idle())
-            && self.resolves.get(&id).is_none_or(Pool::is_idle)
+            && self
+                .resolves
+                .get(&id)
+                .is_none_or(|pools| pools.values().all(Pool::is_idle))
             && self.generations.values().all(|of| of.storm != Some(id))
     }
 
@@ -307,7 +333,7 @@ fn closes_at(open: &Open) -> Ticks {
 mod tests {
     use std::time::Duration;
 
-    use alert_manager_core::alert::{HandlerName, Priority};
+    use alert_manager_core::alert::HandlerName;
 
     use super::*;
 

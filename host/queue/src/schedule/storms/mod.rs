@@ -8,6 +8,8 @@ mod at_gate;
 mod generation;
 mod key;
 mod keys;
+mod rank;
+mod sent_again;
 mod taken_up;
 mod undo;
 
@@ -32,17 +34,6 @@ pub(crate) struct Standing {
     /// The member that would stand for the others.
     pub(crate) next: Option<DeliveryId>,
     pub(crate) members: u64,
-    /// That of the alerts that it stands for.
-    pub(crate) status: Status,
-}
-
-/// How a delivery leaves its storm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leaves {
-    /// It stood for others and has died, and another takes over.
-    Dead,
-    /// A person has cancelled it, or sends it again.
-    Alive,
 }
 
 impl Scheduler {
@@ -59,6 +50,10 @@ impl Scheduler {
             pipeline: Arc::clone(&item.pipeline),
             text: Arc::clone(&candidate.text),
             priority: item.priority,
+        };
+        let key = match candidate.event.status {
+            Status::Firing => key,
+            Status::Resolved => StormKey::of_resolves(key),
         };
         let key = self.storms.key(key, now);
         let entered = self.storms.enter(candidate, key);
@@ -85,7 +80,7 @@ impl Scheduler {
     }
 
     /// Returns true if a delivery is not to be leased the moment it comes: others like it are to run with it.
-    pub(super) fn is_stormy(&self, id: DeliveryId, now: Ticks) -> bool {
+    pub(super) fn waits_for_storm(&self, id: DeliveryId, now: Ticks) -> bool {
         let Some(own) = &self.items[&id].storm else {
             return false;
         };
@@ -102,7 +97,8 @@ impl Scheduler {
             Status::Firing => Some(PoolName::Firings(own.key)),
             Status::Resolved => {
                 let storm = own.storm?;
-                self.storms.open(storm).map(|_| PoolName::Resolves(storm))
+                let open = self.storms.open(storm);
+                open.map(|_| PoolName::Resolves(storm, own.key))
             }
         }
     }
@@ -140,6 +136,12 @@ impl Scheduler {
         pool.running.is_some()
     }
 
+    /// Returns the representative of the generation that a delivery waits for the end of.
+    pub(super) fn waits_for_generation(&self, id: DeliveryId) -> Option<DeliveryId> {
+        let pool = self.storms.pool(self.pool_name(id)?)?;
+        pool.running.filter(|_| pool.eligible.contains(&id))
+    }
+
     /// A delivery runs, or cannot run now.
     pub(super) fn leave_pool(&mut self, id: DeliveryId) {
         if let Some(name) = self.pool_name(id)
@@ -157,8 +159,8 @@ impl Scheduler {
     }
 
     /// Returns true if no storm is open.
-    pub(crate) fn is_calm(&self) -> bool {
-        self.storms.is_calm()
+    pub(crate) fn has_no_open_storm(&self) -> bool {
+        self.storms.has_no_open_storm()
     }
 
     /// Returns a storm that is open.
@@ -167,37 +169,70 @@ impl Scheduler {
     }
 
     /// Returns an open storm without one of its deliveries.
-    pub(crate) fn leave_storm(
-        &mut self,
-        id: DeliveryId,
-        leaves: Leaves,
-        status: Status,
-    ) -> Option<Storm> {
+    pub(crate) fn leave_storm(&mut self, id: DeliveryId, status: Status) -> Option<Storm> {
         let open = self.storms.open_mut(id)?;
         let step = Provisional::LeftStorm {
             storm: id,
             count: open.storm.count,
-            takeovers: open.storm.takeovers,
+            resolved: open.storm.resolved,
         };
         if status == Status::Firing {
-            open.storm.count = open.storm.count.saturating_sub(1);
+            open.storm.leave();
         }
-        open.storm.takeovers += u32::from(leaves == Leaves::Dead);
         let storm = open.storm.clone();
         self.provisional.push(step);
         Some(storm)
     }
 
-    pub(super) fn undo_leaving(&mut self, storm: DeliveryId, count: u64, takeovers: u32) {
-        if let Some(open) = self.storms.open_mut(storm) {
-            open.storm.count = count;
-            open.storm.takeovers = takeovers;
-        }
+    /// Returns true if a delivery says that this firing has ended.
+    fn ends(&self, id: DeliveryId, firing: Event) -> bool {
+        let own = self.items.get(&id).and_then(|item| item.storm.as_ref());
+        let ended = Event {
+            status: Status::Resolved,
+            ..firing
+        };
+        firing.status == Status::Firing && own.is_some_and(|own| own.event == ended)
     }
 
-    fn status_of(&self, id: DeliveryId) -> Status {
-        let own = self.items.get(&id).and_then(|item| item.storm.as_ref());
-        own.map_or(Status::Firing, |own| own.event.status)
+    /// A firing leaves a storm: what has resolved of it and has not run leaves with it. Returns that.
+    pub(crate) fn let_its_resolved_leave(
+        &mut self,
+        firing: Event,
+        storm: DeliveryId,
+        now: Ticks,
+    ) -> Vec<DeliveryId> {
+        let leaves = |id: &DeliveryId| {
+            let item = &self.items[id];
+            let own = item.storm.as_ref();
+            self.ends(*id, firing)
+                && own.is_some_and(|own| own.storm == Some(storm))
+                && !item.is_leased()
+                && !self.storms.generations.contains_key(id)
+        };
+        let queue = self.fingerprints.get(&firing.fingerprint).into_iter();
+        let leaving: Vec<_> = queue.flat_map(|queue| queue.ids()).filter(leaves).collect();
+        for id in &leaving {
+            self.move_to_storm(*id, None, now);
+            let step = Provisional::ResolvedLeft { id: *id, storm };
+            self.provisional.push(step);
+        }
+        leaving
+    }
+
+    /// Has a delivery that waits belong to another storm, or to none.
+    pub(super) fn move_to_storm(&mut self, id: DeliveryId, storm: Option<DeliveryId>, now: Ticks) {
+        self.dequeue(id);
+        if let Some(own) = &mut self.item(id).storm {
+            own.storm = storm;
+        }
+        self.wait_again(id, now);
+    }
+
+    pub(super) fn undo_leaving(&mut self, storm: DeliveryId, count: u64, resolved: u64) {
+        if let Some(open) = self.storms.open_mut(storm) {
+            open.storm.count = count;
+            open.storm.resolved = resolved;
+        }
     }
 
     /// Returns the storms that are over. They stay open until [`Self::close_storms`].
@@ -222,7 +257,7 @@ impl Scheduler {
         }
     }
 
-    /// Storms that are over could not be closed.
+    /// Has the storms looked at again, because those that are over could not be closed.
     pub(crate) fn look_at_storms(&mut self, now: Ticks) {
         self.storms.look(now);
     }
@@ -238,8 +273,13 @@ impl Scheduler {
                 .cloned(),
             next: generation.members.iter().find(is_member).copied(),
             members: generation.members.iter().filter(is_member).count() as u64,
-            status: self.status_of(id),
         })
+    }
+
+    /// Returns how many others a delivery stands for.
+    pub(in crate::schedule) fn members_of(&self, id: DeliveryId) -> usize {
+        let generation = self.storms.generations.get(&id);
+        generation.map_or(0, |generation| generation.members.len())
     }
 
     /// Returns the delivery that runs in the place of another.
@@ -279,30 +319,36 @@ impl Scheduler {
             .and_then(|name| self.storms.pool(name));
         let is_eligible =
             pool.is_some_and(|pool| pool.running.is_none() && pool.eligible.contains(&firing));
-        let is_stormy = own.storm.is_some() || self.storms.is_in_storm(own.key, now);
+        let is_in_storm = own.storm.is_some() || self.storms.is_in_storm(own.key, now);
         let is_late = now - item.since > ticks(LATE);
-        if !(is_its_firing && is_eligible && is_late && !is_stormy) || self.waits_with_many(firing)
+        let is_alike = item.pipeline == self.items[&resolved].pipeline;
+        if !(is_its_firing && is_alike && is_eligible && is_late && !is_in_storm)
+            || self.waits_with_many(firing)
         {
             return None;
         }
         self.dequeue(firing);
         self.item(firing).phase = Phase::Member { of: resolved };
-        self.move_ahead(resolved, firing);
+        self.move_ahead(resolved, firing, now);
         let generation = Generation {
             pools: Vec::new(),
             storm: None,
             members: [firing].into(),
+            rank: None,
+            update: None,
             before: None,
         };
         self.storms.generations.insert(resolved, generation);
+        self.rank_representative(resolved, now);
         self.provisional.push(Provisional::RunsWith(firing));
         Some(firing)
     }
 
-    fn move_ahead(&mut self, id: DeliveryId, of: DeliveryId) {
+    fn move_ahead(&mut self, id: DeliveryId, of: DeliveryId, now: Ticks) {
         let fingerprint = self.items[&id].fingerprint;
-        if let Some(line) = self.fingerprints.get_mut(&fingerprint) {
-            line.move_ahead(id, of);
+        if let Some(queue) = self.fingerprints.get_mut(&fingerprint) {
+            let ranks = queue.move_ahead(id, of);
+            self.rank(ranks, now);
         }
     }
 }

@@ -12,15 +12,23 @@ use super::keys::{Generation, PoolName};
 
 impl Scheduler {
     /// Takes in a member that the store had before this process started.
-    pub(crate) fn restore_member(&mut self, entrant: Entrant, of: DeliveryId, now: Ticks) {
+    pub(crate) fn restore_member(
+        &mut self,
+        entrant: Entrant,
+        of: DeliveryId,
+        storm: Option<DeliveryId>,
+        now: Ticks,
+    ) {
         let id = entrant.id;
         self.insert(entrant, now);
         self.item(id).phase = Phase::Member { of };
         let generation = self.storms.generations.entry(of);
         let generation = generation.or_insert_with(|| Generation {
             pools: Vec::new(),
-            storm: None,
+            storm,
             members: BTreeSet::new(),
+            rank: None,
+            update: None,
             before: None,
         });
         generation.members.insert(id);
@@ -36,7 +44,7 @@ impl Scheduler {
     ) {
         let id = storm.id;
         self.storms.put(storm, opened, last);
-        self.storms.was_stormy(id, firing);
+        self.storms.restore_last_in_storm(id, firing);
     }
 
     /// All that the store had is taken in: what belongs together is put together.
@@ -68,7 +76,7 @@ impl Scheduler {
 
     fn restore_generation(&mut self, representative: DeliveryId, now: Ticks) {
         let Some(item) = self.items.get(&representative) else {
-            return self.release(representative, now);
+            return;
         };
         let fingerprint = item.fingerprint;
         let own = item.storm.as_ref().and_then(|own| own.storm);
@@ -93,27 +101,17 @@ impl Scheduler {
         let Some(generation) = self.storms.generations.get_mut(&representative) else {
             return;
         };
-        generation.storm = own;
+        // What was sent again belongs to the storm of its members, and to no pool.
+        generation.storm = own.or(generation.storm);
         generation.pools = pools;
         let first = generation.members.first().copied();
         let is_before = |first: &DeliveryId| {
             *first < representative && self.items[first].fingerprint == fingerprint
         };
         if let Some(first) = first.filter(is_before) {
-            self.move_ahead(representative, first);
+            self.move_ahead(representative, first, now);
             self.wait_again(representative, now);
         }
-    }
-
-    /// Members without a representative run by themselves.
-    fn release(&mut self, representative: DeliveryId, now: Ticks) {
-        let generation = self.storms.generations.remove(&representative);
-        for member in generation
-            .into_iter()
-            .flat_map(|generation| generation.members)
-        {
-            self.item(member).phase = Phase::Waiting;
-            self.wait_again(member, now);
-        }
+        self.rank_representative(representative, now);
     }
 }

@@ -21,7 +21,7 @@ impl Scheduler {
             for open in before.left {
                 self.storms.put_back(open.storm.id, Some(open));
             }
-            for (id, storm, is_counted) in before.belonged {
+            for (id, storm, is_counted) in before.joined {
                 if let Some(own) = &mut self.item(id).storm {
                     own.is_counted = is_counted;
                     own.storm = storm;
@@ -50,6 +50,7 @@ impl Scheduler {
             self.wait_again(member, now);
         }
         self.wait_again(representative, now);
+        self.rank_representative(representative, now);
     }
 
     /// A firing does not run with its resolved after all.
@@ -58,15 +59,16 @@ impl Scheduler {
             return;
         };
         self.storms.generations.remove(&of);
-        self.move_ahead(firing, of);
+        self.move_ahead(firing, of, now);
         self.item(firing).phase = Phase::Waiting;
         self.wait_again(firing, now);
+        self.rank_representative(of, now);
     }
 
     /// A member did not come with its representative after all.
     pub(in crate::schedule) fn undo_adoption(&mut self, member: DeliveryId, now: Ticks) {
         if let Some(of) = self.representative_of(member) {
-            self.leave_generation(member, of);
+            self.leave_generation(member, of, now);
         }
         self.remove(member, now);
     }

@@ -37,6 +37,11 @@ impl SqliteTxn<'_> {
             Change::Progress { lease, progress } => {
                 rows::put_run(conn, lease.id, lease.number, progress, None)?;
             }
+            Change::PutProgress {
+                id,
+                lease,
+                progress,
+            } => rows::put_run(conn, *id, *lease, progress, None)?,
             Change::Settle(settle) => return self.settle(settle),
             Change::Lose {
                 lease,
@@ -145,7 +150,7 @@ impl SqliteTxn<'_> {
             Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(Applied::Fenced),
             Err(error) => return Err(error),
         };
-        rows::put_run(conn, lease.id, lease.number, settle.progress, settle.story)?;
+        rows::put_run(conn, lease.id, lease.number, &settle.progress, settle.story)?;
         if after.state == State::Dead {
             rows::measure_dead(conn, lease.id)?;
         }

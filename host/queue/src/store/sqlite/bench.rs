@@ -15,7 +15,7 @@ use alert_manager_core::alert::DeliveryId;
 
 use crate::commit::{self, Started};
 use crate::conformance::{
-    Bench, Faults, Faulty, LostAnswer, Peek, REFUSED, Sizes, Stopped, Unsupported, Write,
+    Bench, Faults, Faulty, LostAnswer, Peek, PeekStorm, REFUSED, Sizes, Stopped, Unsupported, Write,
 };
 use crate::{Caps, Clock, Leases, Options, Queue};
 
@@ -219,6 +219,17 @@ impl Bench for SqliteBench {
 
     fn peek_open(&self) -> Vec<Peek> {
         self.query(&format!("{PEEK} WHERE state < 3 ORDER BY id"), [], peek)
+    }
+
+    fn peek_storms(&self) -> Vec<PeekStorm> {
+        let sql = "SELECT id, count, resolved FROM storms WHERE closed_at IS NULL";
+        self.query(sql, [], |row| {
+            Ok(PeekStorm {
+                id: DeliveryId::from_raw(row.get(0)?),
+                count: row.get::<_, i64>(1)?.unsigned_abs(),
+                resolved: row.get::<_, i64>(2)?.unsigned_abs(),
+            })
+        })
     }
 
     fn peek_runs(&self, id: DeliveryId) -> Vec<u32> {

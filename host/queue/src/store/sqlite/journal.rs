@@ -121,7 +121,7 @@ pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite
         })?;
     Ok(Recorded {
         entries,
-        goes_on: false,
+        resumes_parked: false,
         elsewhere,
     })
 }

@@ -116,7 +116,6 @@ CREATE TABLE storms (
     priority INTEGER NOT NULL,
     count INTEGER NOT NULL,
     resolved INTEGER NOT NULL DEFAULT 0,
-    takeovers INTEGER NOT NULL DEFAULT 0,
     opened_at INTEGER NOT NULL,
     last_firing_at INTEGER NOT NULL,
     last_at INTEGER NOT NULL,

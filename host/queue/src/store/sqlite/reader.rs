@@ -19,7 +19,9 @@ use crate::model::{
 };
 use crate::store::Reader;
 
-use super::codes::{fingerprint_of, reason_code, reason_of, state_of, status_of};
+use super::codes::{
+    fingerprint_of, priority_code, priority_of, reason_code, reason_of, state_of, status_of,
+};
 use super::errors::reason;
 use super::gathered::{self, Gathered};
 use super::schema::open_reader;
@@ -209,7 +211,7 @@ fn selected(
 
 const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
     accepted_at, settled_at, last_error, not_before, first_died_at, reason,
-    representative, storm, timer_key, set_by";
+    representative, storm, timer_key, set_by, priority";
 
 /// To be used with the condition of this partial index.
 const UNSETTLED: &str = " INDEXED BY deliveries_unsettled";
@@ -233,6 +235,10 @@ fn list(conn: &Connection, filter: &Filter, labels_tested_max: usize) -> rusqlit
     if let Some(reason) = filter.reason {
         sql.push_str(" AND reason = ?");
         values.push(reason_code(reason).into());
+    }
+    if let Some(priority) = filter.priority {
+        sql.push_str(" AND priority = ?");
+        values.push(priority_code(priority).into());
     }
     if let Some(alertname) = &filter.alertname {
         sql.push_str(" AND alertname = ?");
@@ -394,6 +400,7 @@ fn read_delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
             .unwrap_or_default(),
         alertname: row.get(2)?,
         status: status.map_or("", |code| status_of(code).as_str()).into(),
+        priority: priority_of(row.get(18)?),
         state: state_of(row.get(4)?),
         route: row.get(5)?,
         handlers: split_handlers(row.get_ref(6)?.as_str()?),

@@ -93,7 +93,7 @@ pub(super) fn settle_members(
     Ok(Some(if settle.itself { 0 } else { count as u64 }))
 }
 
-/// Has another delivery stand for the members of one.
+/// Has another delivery stand for the members of one, which leaves the storm if it is a firing.
 pub(super) fn hand_over(
     conn: &Connection,
     from: DeliveryId,
@@ -104,7 +104,7 @@ pub(super) fn hand_over(
          WHERE representative = ?1 AND state < 3",
     )?
     .execute([from.as_raw(), to.as_raw()])?;
-    // What ends an alert that did not run with the others runs alone, and what has resolved has.
+    // A firing leaves its storm. What has resolved still counts there.
     conn.prepare_cached("UPDATE deliveries SET storm = NULL WHERE id = ?1 AND status = 0")?
         .execute([from.as_raw()])?;
     Ok(())
@@ -127,7 +127,7 @@ pub(super) fn revive_members(
     conn.prepare_cached(
         "UPDATE deliveries SET state = ?2, deaths = 0, suspected = 0, resent = ?4,
              first_died_at = CASE WHEN ?4 THEN first_died_at END, revived_at = ?3, settled_at = NULL,
-             last_error = NULL, reason = NULL, dead_bytes = NULL
+             last_error = NULL, reason = NULL, dead_bytes = NULL, storm_key = NULL
          WHERE representative = ?1 AND state = 4",
     )?
     .execute(params![
@@ -171,8 +171,8 @@ pub(super) fn members(conn: &Connection, of: DeliveryId) -> rusqlite::Result<Opt
 pub(super) fn put(conn: &Connection, storm: &Storm) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT OR REPLACE INTO storms (id, route, pipeline, storm_key, priority, count, resolved,
-             takeovers, opened_at, last_firing_at, last_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             opened_at, last_firing_at, last_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         storm.id.as_raw(),
@@ -182,7 +182,6 @@ pub(super) fn put(conn: &Connection, storm: &Storm) -> rusqlite::Result<()> {
         priority_code(storm.key.priority),
         storm.count.cast_signed(),
         storm.resolved.cast_signed(),
-        storm.takeovers,
         storm.opened_at.as_millisecond(),
         storm.last_firing_at.as_millisecond(),
         storm.last_at.as_millisecond(),
@@ -207,7 +206,7 @@ pub(super) fn forget(conn: &Connection, cutoff_ms: i64) -> rusqlite::Result<()> 
 /// Returns the storms that are open.
 pub(super) fn open(conn: &Connection) -> rusqlite::Result<Vec<Storm>> {
     conn.prepare(
-        "SELECT id, route, pipeline, storm_key, priority, count, resolved, takeovers, opened_at,
+        "SELECT id, route, pipeline, storm_key, priority, count, resolved, opened_at,
              last_firing_at, last_at
          FROM storms WHERE closed_at IS NULL",
     )?
@@ -223,10 +222,9 @@ pub(super) fn open(conn: &Connection) -> rusqlite::Result<Vec<Storm>> {
             key,
             count: row.get::<_, i64>(5)?.unsigned_abs(),
             resolved: row.get::<_, i64>(6)?.unsigned_abs(),
-            takeovers: row.get(7)?,
-            opened_at: from_millis(row.get(8)?),
-            last_firing_at: from_millis(row.get(9)?),
-            last_at: from_millis(row.get(10)?),
+            opened_at: from_millis(row.get(7)?),
+            last_firing_at: from_millis(row.get(8)?),
+            last_at: from_millis(row.get(9)?),
         })
     })?
     .collect()

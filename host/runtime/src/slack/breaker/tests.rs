@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use crate::slack::check::Bot;
 use crate::slack::settings::Rate;
 use alert_manager_core::secret::SecretSource;
 
@@ -49,6 +50,37 @@ fn breaker_with_hold(settings: &Settings, now: Instant) -> SlackBreaker {
     let verdict = breaker.channel_rejected(call, permit, REASON, now);
     assert!(matches!(verdict, Verdict::Held(_)));
     breaker
+}
+
+#[test]
+fn a_check_releases_what_no_message_is_about_to_try() {
+    let settings = settings("#alerts");
+    let report = |state: ChannelState| SlackReport {
+        bot: Ok(Bot::default()),
+        channels: [("alerts".to_owned(), state)].into(),
+    };
+    let (fine, no) = (report(ChannelState::Fine), report(ChannelState::NotMember));
+    let elsewhere = Settings {
+        channels: [("alerts".to_owned(), "#other".to_owned())].into(),
+        ..settings.clone()
+    };
+    for (checked, report, is_awaited, is_released) in [
+        (&settings, &fine, false, true),
+        (&settings, &fine, true, false),
+        (&settings, &no, false, false),
+        (&elsewhere, &fine, false, false),
+    ] {
+        let breaker = breaker_with_hold(&settings, Instant::now());
+        breaker.release_checked(checked, report, |_| is_awaited);
+        assert_eq!(breaker.holds().is_empty(), is_released);
+    }
+    // The check does not see who may post.
+    let (breaker, now) = (SlackBreaker::default(), Instant::now());
+    let call = post(&settings, "alerts");
+    let permit = breaker.admit(call, now).unwrap();
+    breaker.channel_rejected(call, permit, ("restricted_action", "ask an owner"), now);
+    breaker.release_checked(&settings, &fine, |_| false);
+    assert_eq!(breaker.holds().len(), 1);
 }
 
 fn pause(breaker: &SlackBreaker) -> Duration {
