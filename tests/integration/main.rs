@@ -5,6 +5,7 @@ mod again;
 mod alarms;
 mod api;
 mod architecture;
+mod authors;
 mod bad_input;
 mod bodies;
 mod building;

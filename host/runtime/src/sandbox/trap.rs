@@ -1,11 +1,18 @@
-//! Formats the report of a trap: the message of a panic if there is one, then the end of stderr and the backtrace.
+//! Formats the report of a trap: the message of a panic or a Python exception if there is one, then the end of stderr and the
+//! backtrace.
 
 /// Prefixes of the frames of Rust's runtime, which are left out of backtraces.
 const RUNTIME_FRAMES: [&str; 6] = ["std[", "core[", "alloc[", "__rustc[", "abort", "__rust_"];
+/// The libraries of a Python component. Their frames say nothing to the author, who has the traceback.
+const INTERPRETERS: [&str; 3] = ["libpython", "componentize_py_runtime", "libc.so"];
+/// The first line of a Python traceback.
+const TRACEBACK: &str = "Traceback (most recent call last):";
 
 /// Returns the report of a trap.
 pub(crate) fn report(why: &str, stderr: &str, backtrace: &str) -> String {
-    let mut text = panic_in(stderr).unwrap_or_else(|| why.to_owned());
+    let mut text = exception_in(stderr)
+        .or_else(|| panic_in(stderr))
+        .unwrap_or_else(|| why.to_owned());
     let said: Vec<_> = stderr
         .lines()
         .filter(|line| !is_backtrace_advice(line))
@@ -44,11 +51,32 @@ fn panic_in(stderr: &str) -> Option<String> {
     )
 }
 
+/// Returns the last Python exception in stderr, as `FILE:LINE: TYPE: MESSAGE`.
+fn exception_in(stderr: &str) -> Option<String> {
+    let (_, traceback) = stderr.rsplit_once(TRACEBACK)?;
+    let mut place = None;
+    for line in traceback.lines().skip(1) {
+        if let Some(frame) = line.strip_prefix("  File \"") {
+            let (file, rest) = frame.split_once("\", line ")?;
+            let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            place = Some(format!("{file}:{number}"));
+        } else if !line.starts_with(' ') && !line.is_empty() {
+            return Some(match place {
+                Some(place) => format!("{place}: {line}"),
+                None => line.to_owned(),
+            });
+        }
+    }
+    None
+}
+
 fn is_runtime(frame: &str) -> bool {
-    let Some((_, name)) = frame.split_once('!') else {
+    let Some((module, name)) = frame.split_once('!') else {
         return false;
     };
-    RUNTIME_FRAMES.iter().any(|own| name.starts_with(own))
+    let module = module.rsplit(' ').next().unwrap_or(module);
+    INTERPRETERS.iter().any(|own| module.starts_with(own))
+        || RUNTIME_FRAMES.iter().any(|own| name.starts_with(own))
 }
 
 #[cfg(test)]
@@ -65,6 +93,30 @@ mod tests {
             Some("panicked at src/lib.rs:6:7: called `Option::unwrap()` on a `None` value")
         );
         assert!(!report.contains("RUST_BACKTRACE"), "{report}");
+    }
+
+    #[test]
+    fn a_python_exception_comes_first_with_its_place_and_without_frames_of_the_interpreter() {
+        let stderr = "Traceback (most recent call last):\n  File \"handler.py\", line 18, in act\n    helper(\"x\")\n    ~~~~~~^^^^^\n  File \"handler.py\", line 41, in helper\n    raise RuntimeError(a)\nRuntimeError: boom ü";
+        let backtrace = "error while executing at wasm backtrace:\n    1: 0xf37035 - libpython3.14.so!os_abort\n    2: 0x1 - componentize_py_runtime.wasm!std::process::abort\n    3: 0x2 - other.wasm!mine";
+        let report = report("it trapped: unreachable", stderr, backtrace);
+        let first = report.lines().next();
+        assert_eq!(first, Some("handler.py:41: RuntimeError: boom ü"));
+        assert!(
+            report.contains("  File \"handler.py\", line 18, in act"),
+            "{report}"
+        );
+        assert!(
+            !report.contains("libpython") && !report.contains("componentize"),
+            "{report}"
+        );
+        assert!(report.contains("other.wasm!mine"), "{report}");
+        for cut in [
+            "Traceback (most recent call last):",
+            "Traceback (most recent call last):\n  File \"x",
+        ] {
+            assert_eq!(exception_in(cut), None, "{cut}");
+        }
     }
 
     #[test]
