@@ -66,7 +66,7 @@ export class Found implements Enrichment {
   readonly blocks: readonly Block[];
 
   constructor(found: Enrichment = {}) {
-    this.facts = recordOf(Object.entries(found.facts ?? {}));
+    this.facts = Object.assign(Object.create(null) as Record<string, string>, found.facts);
     this.blocks = found.blocks ?? [];
   }
 

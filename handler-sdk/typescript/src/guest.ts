@@ -31,7 +31,7 @@ installGlobals();
 export function exportHooks(load: () => Readonly<Record<string, unknown>>, imports: Imports, main: string): Hooks {
   const handler = theHandler(evaluated(load), main);
   const step = (call: WireCall, alert: WireAlert, found: WireEnrichment, name: string): run.Step => {
-    beginStep(imports.log, [call.deliveryId, alert.fingerprint, alert.status, name].join("\n"));
+    beginStep(imports.log, () => [call.deliveryId, alert.fingerprint, alert.status, name].join("\n"));
     return { handler, imports, call, alert, found };
   };
   return {

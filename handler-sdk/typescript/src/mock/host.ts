@@ -272,7 +272,7 @@ export class Host {
     const { deliveryId } = this.#state.call;
     const imports = this.#imports(step);
     this.#state.begin(step, [deliveryId, alert.incidentKey, alert.status].join(" "));
-    beginStep(imports.log, [deliveryId, alert.fingerprint, alert.status, step].join("\n"));
+    beginStep(imports.log, () => [deliveryId, alert.fingerprint, alert.status, step].join("\n"));
     const all = toWireEnrichment("found", this.#state.given.with(found));
     try {
       return body(imports, all, () => this.#state.clock(step));
