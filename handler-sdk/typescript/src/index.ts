@@ -59,6 +59,7 @@ export {
   type RequestOptions,
   type Response,
 } from "./http.ts";
+export { Incident, type IncidentContext } from "./incident.ts";
 export { KvError, type KeepOptions, type Kv, type KvErrorKind } from "./kv.ts";
 export type { Fields, Level, Log } from "./log.ts";
 export { mask, MASK } from "./mask.ts";
