@@ -266,7 +266,6 @@ export class Alert {
 
 /** Returns whether a URL is `http` or `https`: links of other schemes (`javascript:`, `file:`) are not shown. */
 export function isWebUrl(url: string): boolean {
-  // eslint-disable-next-line no-control-regex -- control characters in a URL are what it looks for
   return /^https?:\/\//i.test(url) && !/[\s\u0000-\u001f\u007f-\u009f]/.test(url);
 }
 

@@ -18,7 +18,6 @@ export const NEEDS: readonly Need[] = ["http", "slack", "kv", "history", "timer"
 
 declare global {
   /** What the project declares in `needs`. `alert-manager build` generates its members; without them all are allowed. */
-  // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- the builder adds the members
   interface AlertManagerNeeds {}
 }
 
@@ -175,6 +174,9 @@ class HostContext implements Context<Need> {
   #functions<K extends Need>(name: K): NonNullable<Imports[K]> {
     const functions = this.#imports[name];
     if (functions !== undefined) return functions;
-    throw new NotInNeedsError(name, NEEDS.filter((each) => this.#imports[each] !== undefined));
+    throw new NotInNeedsError(
+      name,
+      NEEDS.filter((each) => this.#imports[each] !== undefined),
+    );
   }
 }

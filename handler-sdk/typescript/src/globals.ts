@@ -91,7 +91,9 @@ export function installGlobals(): void {
   }
   Math.random = () => {
     if (seed === undefined) {
-      throw new MisuseError("Math.random() at the top of a module would give the same number for ever: call it in enrich or act");
+      throw new MisuseError(
+        "Math.random() at the top of a module would give the same number for ever: call it in enrich or act",
+      );
     }
     random ??= seeded(seed());
     return random();

@@ -136,7 +136,9 @@ export class Incident {
       if (!storm.isOver || this.#alert.isFiring) return undefined;
       const since = storm.since ?? this.#alert.startsAt;
       const stormLasted = human((this.#alert.endsAt ?? now).getTime() - since.getTime());
-      return storm.count === 1 ? `It has resolved after ${stormLasted}.` : `All ${storm.count} have resolved after ${stormLasted}.`;
+      return storm.count === 1
+        ? `It has resolved after ${stormLasted}.`
+        : `All ${storm.count} have resolved after ${stormLasted}.`;
     }
     if (this.#alert.isResolved) return this.#reply ?? `Resolved after ${lasted}.`;
     return now.getTime() - kept.told_at * SECOND < REPLY_AFTER ? undefined : `Still firing after ${lasted}.`;
