@@ -23,8 +23,8 @@ interface Frame {
 export function traceOf(error: unknown): string[] {
   const frames = framesOf((error as { stack?: unknown } | undefined)?.stack);
   const own = frames.filter((frame) => !isOfSdk(frame.place.file));
-  return (own.length === 0 ? frames : own).map(
-    ({ name, place }) => `at ${name === "" ? "" : `${name} `}(${shownPlace(place)})`,
+  return (own.length === 0 ? frames : own).map(({ name, place }) =>
+    name === "" ? `at ${shownPlace(place)}` : `at ${name} (${shownPlace(place)})`,
   );
 }
 

@@ -38,7 +38,7 @@ function refused(act: (cx: Any) => unknown, message: string, host?: Host): void 
 
 /** Asserts what an error that makes the handler trap says, and that it names a place in this file. */
 function traps(act: (cx: Any) => unknown, message: string, host?: Host): void {
-  const place = /, at .*\(test\/mistakes\.test\.ts:\d+:\d+\)$/;
+  const place = /, at (.* \()?test\/mistakes\.test\.ts:\d+:\d+\)?$/;
   assert.throws(
     () => run(act, host),
     (error: Error) => {
