@@ -48,7 +48,7 @@ fn panic_in(stderr: &str) -> Option<String> {
     )
 }
 
-/// Returns the message of a JavaScript error that a handler threw. QuickJS' component panics with it: the place is one of its
+/// Returns the message of a JavaScript error that a handler threw. Its engine panics with it: the place is one of its
 /// own, and the author's is in the message.
 fn thrown_in(panic: &str) -> Option<String> {
     let (_, quoted) = panic.split_once("Exception { message: Some(\"")?;
