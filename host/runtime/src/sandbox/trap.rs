@@ -100,7 +100,7 @@ mod tests {
             first,
             Some("TypeError: \"x\" is ü,  at act (src/handler.ts:9:30)")
         );
-        let cut = &stderr[..stderr.find("9:30").unwrap()];
+        let cut = stderr.split("9:30").next().unwrap_or_default();
         assert!(super::report("it trapped", cut, "").starts_with("panicked at crates/"));
     }
 
