@@ -8,6 +8,7 @@ pub mod fakes;
 
 pub mod harness;
 pub mod modules;
+pub mod node;
 pub mod openapi;
 pub mod process;
 pub mod prometheus;
