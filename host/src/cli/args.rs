@@ -72,6 +72,9 @@ pub(super) struct CompileArgs {
     /// The processor time in seconds.
     #[arg(value_name = "SECONDS")]
     pub(super) seconds_max: u64,
+    /// Whether the time of compiling matters more than the speed of the code.
+    #[arg(long)]
+    pub(super) fast: bool,
 }
 
 /// The argument that names the configuration file.
@@ -169,6 +172,12 @@ pub(super) struct BuildArgs {
     /// The folder for the modules; DIR itself if absent.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+    /// Fetch nothing: fail if a tool or a package is not here.
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

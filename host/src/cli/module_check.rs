@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
+use handler_build::Summary;
 
 use super::modules::{self, CacheUse};
 use crate::config::{Config, Overrides};
@@ -45,13 +46,21 @@ impl ModuleCheck {
     ///
     /// # Errors
     /// Why the module would be refused.
-    pub(super) fn check(&self, file: &str, module: &[u8]) -> Result<(), String> {
+    pub(super) fn check(&self, file: &str, module: &[u8]) -> Result<Summary, String> {
         let origin = Origin::File {
             path: self.out.join(file),
         };
         // A folder that is not there yet has no other module.
         let others = Folder::candidates(&self.out, self.bytes_max).unwrap_or_default();
         let tried = self.loader.try_module(&origin, module.to_vec(), others);
-        self.threads.block_on(tried)
+        let module = self.threads.block_on(tried)?;
+        let description = module.description();
+        Ok(Summary {
+            handler: description.name.to_string(),
+            version: description.version.clone(),
+            alerts: description.alerts.clone(),
+            imports: module.imports().to_vec(),
+            sha256: module.sha256().to_owned(),
+        })
     }
 }

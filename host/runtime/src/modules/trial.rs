@@ -6,11 +6,12 @@ use memchr::memmem;
 
 use crate::modules::catalog::{Catalog, Decision, Loaded, Offer, Pins};
 use crate::modules::loader::Loader;
+use crate::modules::module::Module;
 use crate::modules::source::{Candidate, Content, Origin};
 
 impl Loader {
     /// Decides like a server that serves `others` and is then offered `bytes` from `origin`. Pins are ignored, because a
-    /// module has to be built before it can be pinned.
+    /// module has to be built before it can be pinned. Returns the module.
     ///
     /// # Errors
     /// Why the module would be refused.
@@ -19,7 +20,7 @@ impl Loader {
         origin: &Origin,
         bytes: Vec<u8>,
         others: Vec<Candidate>,
-    ) -> Result<(), String> {
+    ) -> Result<Arc<Module>, String> {
         let content = Content {
             bytes,
             exposure: None,
@@ -50,10 +51,16 @@ impl Loader {
             is_settled: true,
         };
         catalog.offered(origin, offer);
+        let tried = module
+            .as_ref()
+            .map(|loaded| Arc::clone(&loaded.module))
+            .ok();
         let decisions = catalog.loaded(origin, module);
-        match decisions.into_iter().next() {
-            Some(Decision::Refused { why, .. }) => Err(why),
-            _ => Ok(()),
+        match (decisions.into_iter().next(), tried) {
+            (Some(Decision::Refused { why, .. }), _) => Err(why),
+            (_, Some(module)) => Ok(module),
+            // A module that cannot be loaded is always refused.
+            (_, None) => Err("it cannot be loaded".to_owned()),
         }
     }
 }
