@@ -143,9 +143,10 @@ pub(super) struct ServeArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct DevArgs {
-    /// The folder of handler projects; their modules are written there too.
-    #[arg(value_name = "DIR", default_value = "handlers")]
-    pub(super) dir: PathBuf,
+    /// A handler project, or a folder of them; their modules are written there too. By default the current folder if it is a
+    /// project, else `handlers`.
+    #[arg(value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
     #[command(flatten)]
     pub(super) file: FileArgs,
     #[command(flatten)]
@@ -166,9 +167,9 @@ pub(super) struct CheckArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct BuildArgs {
-    /// A handler project, or a folder of them.
-    #[arg(value_name = "DIR", default_value = "handlers")]
-    pub(super) dir: PathBuf,
+    /// A handler project, or a folder of them. By default the current folder if it is a project, else `handlers`.
+    #[arg(value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
     /// The folder for the modules; DIR itself if absent.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,

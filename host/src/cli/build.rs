@@ -19,15 +19,16 @@ const DIGEST_DIGITS: usize = 12;
 
 /// Builds the projects of a folder.
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
-    let found = projects(&args.dir)?;
+    let dir = folder(args.dir.as_deref());
+    let found = projects(dir)?;
     if found.projects.is_empty() && found.unreadable.is_empty() {
         bail!(
             "{}: no handler project found. A handler project has a Cargo.toml with crate-type = [\"cdylib\"] below [lib] (Rust), a pyproject.toml with [tool.alert-manager] (Python), or a package.json with \"alertManager\" (TypeScript)",
-            args.dir.display()
+            dir.display()
         );
     }
     report_unreadable(&found);
-    let out = args.out.as_deref().unwrap_or(&args.dir);
+    let out = args.out.as_deref().unwrap_or(dir);
     let module_check = ModuleCheck::new(None, out, CacheUse::IfThere)?;
     let options = Options {
         is_offline: args.offline,
@@ -43,6 +44,16 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Returns the folder that is meant if none, or this one, is named.
+pub(super) fn folder(named: Option<&Path>) -> &Path {
+    let current = Path::new(".");
+    match named {
+        Some(named) => named,
+        None if handler_build::is_project(current) => current,
+        None => Path::new("handlers"),
+    }
 }
 
 /// Returns the handler projects of a folder, which must exist.

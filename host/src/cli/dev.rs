@@ -37,7 +37,7 @@ pub(super) fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         args.web.log_level,
         Paint::for_stderr().colours(),
     );
-    let dir = args.dir.clone();
+    let dir = build::folder(args.dir.as_deref()).to_owned();
     let (changed, reports) = mpsc::channel(1);
     let changes = Changes::watch(&dir, changed)
         .with_context(|| format!("cannot watch {} for changes", dir.display()))?;

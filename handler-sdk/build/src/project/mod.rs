@@ -137,6 +137,12 @@ pub fn discover(dir: &Path) -> Result<Found, BuildError> {
     Ok(found)
 }
 
+/// Returns whether a folder is a handler project itself, even if its manifest has a mistake.
+#[must_use]
+pub fn is_project(dir: &Path) -> bool {
+    !matches!(project_at(dir), Ok(None))
+}
+
 /// What a manifest says.
 struct Manifest {
     name: String,
