@@ -72,7 +72,10 @@ fn traceback(text: &str, roots: &Roots) -> String {
         .rposition(|frame| frame.whose == Whose::Author)
     {
         frames.truncate(last + 1);
-    } else if let Some((_, mistake)) = error.split_once("handler_sdk.failure.Mistake: ") {
+    } else if let Some((_, mistake)) = error
+        .strip_prefix("handler_sdk.")
+        .and_then(|error| error.split_once("Mistake: "))
+    {
         // The SDK has examined the author's code, and its message begins with the file and the line.
         return format!("{}/{}", roots.folders[roots.author], mistake.trim_end());
     }
@@ -159,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_mistake_that_the_sdk_has_found_is_its_message() {
-        let output = "AssertionError: Traceback (most recent call last):\n  File \"/0/alert_manager_entry.py\", line 6, in <module>\n    Hooks = export(author)\n  File \"/2/handler_sdk/_run.py\", line 9, in find\n    raise Mistake(x)\nhandler_sdk.failure.Mistake: handler.py:1: there is no class\n\nCaused by:\n    x";
+        let output = "AssertionError: Traceback (most recent call last):\n  File \"/0/alert_manager_entry.py\", line 6, in <module>\n    Hooks = export(author)\n  File \"/2/handler_sdk/_run.py\", line 9, in find\n    raise Mistake(x)\nhandler_sdk.Mistake: handler.py:1: there is no class\n\nCaused by:\n    x";
         assert_eq!(
             cleaned(output, &roots()),
             "x/handler.py:1: there is no class"
