@@ -18,6 +18,7 @@ mod conformance;
 mod contract;
 mod dashboard;
 mod delivery;
+mod dev;
 mod doubts;
 mod drop_in;
 mod effects;

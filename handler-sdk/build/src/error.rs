@@ -1,9 +1,12 @@
 //! The errors of a build; each text says what to do.
 
+use std::env;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::Language;
 
 /// Why a project could not be built.
 #[derive(Debug, Clone)]
@@ -22,6 +25,42 @@ pub enum BuildError {
         command: String,
         /// Why installing it failed.
         why: String,
+    },
+    /// A manifest is wrong.
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, if it is known.
+        line: Option<usize>,
+        /// What is wrong, and what to write.
+        problem: String,
+    },
+    /// Two projects have one name, and so one component.
+    SameName {
+        /// The name.
+        name: String,
+        /// The project that is built.
+        first: PathBuf,
+        /// The project that is not.
+        second: PathBuf,
+    },
+    /// This machine lacks a program that the tools of a language need.
+    Prerequisite {
+        /// The language.
+        language: Language,
+        /// What is missing.
+        problem: String,
+        /// The commands that bring it.
+        remedy: String,
+    },
+    /// The tools of a language are not here and could not be fetched.
+    Fetch {
+        /// The language.
+        language: Language,
+        /// The reason.
+        why: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The code does not compile, or cargo rejects the project.
     Compile {
@@ -58,6 +97,20 @@ pub enum BuildError {
 }
 
 impl BuildError {
+    /// Returns whether the project cannot be built on this machine as it is, whatever its source: tools are missing.
+    #[must_use]
+    pub fn is_about_tools(&self) -> bool {
+        matches!(self, Self::Prerequisite { .. } | Self::Fetch { .. })
+    }
+
+    pub(crate) fn manifest(path: &Path, line: Option<usize>, problem: impl Into<String>) -> Self {
+        Self::Manifest {
+            path: path.to_owned(),
+            line,
+            problem: problem.into(),
+        }
+    }
+
     pub(crate) fn io(
         doing: &'static str,
         path: impl Into<PathBuf>,
@@ -82,6 +135,38 @@ impl fmt::Display for BuildError {
             Self::MissingTarget { command, why } => write!(
                 f,
                 "this Rust can't build WebAssembly components yet, and installing that failed: {why}\nrun by hand: {command}"
+            ),
+            Self::Manifest {
+                path,
+                line: Some(line),
+                problem,
+            } => write!(f, "{}:{line}: {problem}", shown(path)),
+            Self::Manifest { path, problem, .. } => write!(f, "{}: {problem}", shown(path)),
+            Self::SameName {
+                name,
+                first,
+                second,
+            } => write!(
+                f,
+                "{}: its name, {name}, is that of {} too: give one of them another",
+                shown(second),
+                shown(first)
+            ),
+            Self::Prerequisite {
+                language,
+                problem,
+                remedy,
+            } => write!(
+                f,
+                "{language} handlers cannot be built here: {problem}\n{remedy}"
+            ),
+            Self::Fetch {
+                language,
+                why,
+                remedy,
+            } => write!(
+                f,
+                "the tools for {language} handlers are not here, and fetching them failed: {why}\n{remedy}"
             ),
             Self::Compile { project, output } => write!(f, "{project} does not build\n{output}"),
             Self::NoComponent { project, expected } => write!(
@@ -113,9 +198,20 @@ impl std::error::Error for BuildError {
         match self {
             Self::Tool { source, .. } | Self::Io { source, .. } => Some(source.as_ref()),
             Self::MissingTarget { .. }
+            | Self::Manifest { .. }
+            | Self::SameName { .. }
+            | Self::Prerequisite { .. }
+            | Self::Fetch { .. }
             | Self::Compile { .. }
             | Self::NoComponent { .. }
             | Self::Refused { .. } => None,
         }
     }
+}
+
+/// Returns a path as a person would type it: relative, if it is below the current folder.
+pub(crate) fn shown(path: &Path) -> String {
+    let current = env::current_dir().and_then(std::fs::canonicalize).ok();
+    let below = current.and_then(|current| path.strip_prefix(current).ok());
+    below.unwrap_or(path).display().to_string()
 }

@@ -48,46 +48,68 @@ export interface AlertInit {
 /** The field in which the host passes the number of the occurrence, from the second on. */
 const OCCURRENCE = "alert_manager.occurrence";
 
-/** One alert. */
+/** One alert. Its values are converted when they are asked for: most handlers ask for a few. */
 export class Alert {
-  /** Alertmanager's fingerprint of the labels: 16 hexadecimal digits. */
-  readonly fingerprint: string;
-  /** The label `alertname`. */
-  readonly name: string;
-  /** Whether it fires or has resolved. */
-  readonly status: "firing" | "resolved";
-  /** Its labels, `alertname` among them; {@link Alert.label} treats an empty one as missing. */
-  readonly labels: Labels;
-  /** Its annotations; {@link Alert.annotation} treats a blank one as missing. */
-  readonly annotations: Labels;
-  /** When it began to fire, in whole milliseconds. */
-  readonly startsAt: Date;
-  /** When it ended; `undefined` while it fires with no known end. */
-  readonly endsAt: Date | undefined;
-  /** When the server received it. */
-  readonly receivedAt: Date;
-  /** Where it came from. */
-  readonly origin: Origin;
   readonly #wire: WireAlert;
+  #labels: Labels | undefined;
+  #annotations: Labels | undefined;
+  #origin: Origin | undefined;
 
   private constructor(wire: WireAlert) {
     this.#wire = wire;
-    this.fingerprint = wire.fingerprint;
-    this.name = wire.name;
-    this.status = wire.status;
-    this.labels = recordOf(wire.labels);
-    this.annotations = recordOf(wire.annotations);
-    this.startsAt = fromWire(wire.startsAt);
-    this.endsAt = wire.endsAt ? fromWire(wire.endsAt) : undefined;
-    this.receivedAt = fromWire(wire.receivedAt);
-    this.origin = {
-      sender: wire.origin.sender,
-      receiver: wire.origin.receiver ?? undefined,
-      groupKey: wire.origin.groupKey ?? undefined,
-      groupLabels: recordOf(wire.origin.groupLabels),
-      externalUrl: wire.origin.externalUrl ?? undefined,
-      extra: recordOf(wire.origin.extra),
-    };
+  }
+
+  /** Alertmanager's fingerprint of the labels: 16 hexadecimal digits. */
+  get fingerprint(): string {
+    return this.#wire.fingerprint;
+  }
+
+  /** The label `alertname`. */
+  get name(): string {
+    return this.#wire.name;
+  }
+
+  /** Whether it fires or has resolved. */
+  get status(): "firing" | "resolved" {
+    return this.#wire.status;
+  }
+
+  /** Its labels, `alertname` among them; {@link Alert.label} treats an empty one as missing. */
+  get labels(): Labels {
+    return (this.#labels ??= recordOf(this.#wire.labels));
+  }
+
+  /** Its annotations; {@link Alert.annotation} treats a blank one as missing. */
+  get annotations(): Labels {
+    return (this.#annotations ??= recordOf(this.#wire.annotations));
+  }
+
+  /** When it began to fire, in whole milliseconds. */
+  get startsAt(): Date {
+    return fromWire(this.#wire.startsAt);
+  }
+
+  /** When it ended; `undefined` while it fires with no known end. */
+  get endsAt(): Date | undefined {
+    return this.#wire.endsAt ? fromWire(this.#wire.endsAt) : undefined;
+  }
+
+  /** When the server received it. */
+  get receivedAt(): Date {
+    return fromWire(this.#wire.receivedAt);
+  }
+
+  /** Where it came from. */
+  get origin(): Origin {
+    const { origin } = this.#wire;
+    return (this.#origin ??= {
+      sender: origin.sender,
+      receiver: origin.receiver ?? undefined,
+      groupKey: origin.groupKey ?? undefined,
+      groupLabels: recordOf(origin.groupLabels),
+      externalUrl: origin.externalUrl ?? undefined,
+      extra: recordOf(origin.extra),
+    });
   }
 
   /**
@@ -138,17 +160,17 @@ export class Alert {
 
   /** Returns the label of this name; `undefined` if it is missing or empty, which Prometheus treats as the same. */
   label(name: string): string | undefined {
-    return this.labels[name] || undefined;
+    return lookUp(this.#wire.labels, name) || undefined;
   }
 
   /** Returns the annotation of this name without surrounding blanks; `undefined` if it is missing or blank. */
   annotation(name: string): string | undefined {
-    return this.annotations[name]?.trim() || undefined;
+    return lookUp(this.#wire.annotations, name)?.trim() || undefined;
   }
 
   /** Returns one of the sender's other fields by its JSON name, for example Grafana's `valueString`. */
   extra(name: string): string | undefined {
-    return this.origin.extra[name]?.trim() || undefined;
+    return lookUp(this.#wire.origin.extra, name)?.trim() || undefined;
   }
 
   /** Whether the alert fires. */
@@ -244,7 +266,6 @@ export class Alert {
 
 /** Returns whether a URL is `http` or `https`: links of other schemes (`javascript:`, `file:`) are not shown. */
 export function isWebUrl(url: string): boolean {
-  // eslint-disable-next-line no-control-regex -- control characters in a URL are what it looks for
   return /^https?:\/\//i.test(url) && !/[\s\u0000-\u001f\u007f-\u009f]/.test(url);
 }
 
@@ -253,6 +274,10 @@ export function recordOf(pairs: WireLabels): Record<string, string> {
   const record = Object.create(null) as Record<string, string>;
   for (const [name, value] of pairs) record[name] = value;
   return record;
+}
+
+function lookUp(pairs: WireLabels, name: string): string | undefined {
+  return pairs.find(([known]) => known === name)?.[1];
 }
 
 function pairsOf(record: Readonly<Record<string, string>>): WireLabels {

@@ -112,7 +112,10 @@ export class Blocks {
   fields(pairs: Readonly<Record<string, Text>> | Iterable<readonly [string, Text]>): Blocks {
     const fields = entriesOf(pairs).map(([name, value]) => {
       const shown = Mrkdwn.of(value);
-      const text = new Mrkdwn().bold(name).text("\n").then(shown.isEmpty ? "–" : shown);
+      const text = new Mrkdwn()
+        .bold(name)
+        .text("\n")
+        .then(shown.isEmpty ? "–" : shown);
       return mrkdwnObject(text, LIMITS.fieldChars, TEXT_JSON_BYTES_MAX);
     });
     return this.#spread(fields, LIMITS.fields, (list) => `{"type":"section","fields":[${list}]}`, false);
@@ -364,7 +367,7 @@ function fitting(blocks: readonly Built[], last: readonly Built[]): number {
 function tailThatFits(text: string, charsMax: number, jsonBytesMax: number): string {
   let chars = 0;
   let bytes = 0;
-  for (let at = text.length; at > 0; ) {
+  for (let at = text.length; at > 0;) {
     const isPair = (text.charCodeAt(at - 1) & 0xfc00) === 0xdc00 && (text.charCodeAt(at - 2) & 0xfc00) === 0xd800;
     const char = text.slice(at - (isPair ? 2 : 1), at);
     // Each three backticks get a space of three bytes in between.
@@ -382,7 +385,10 @@ function tailThatFits(text: string, charsMax: number, jsonBytesMax: number): str
 }
 
 function oneLine(text: string): string {
-  return text.split(/\s+/).filter((word) => word !== "").join(" ");
+  return text
+    .split(/\s+/)
+    .filter((word) => word !== "")
+    .join(" ");
 }
 
 function padEnd(text: string, width: number): string {

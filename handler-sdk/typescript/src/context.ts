@@ -18,7 +18,6 @@ export const NEEDS: readonly Need[] = ["http", "slack", "kv", "history", "timer"
 
 declare global {
   /** What the project declares in `needs`. `alert-manager build` generates its members; without them all are allowed. */
-  // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- the builder adds the members
   interface AlertManagerNeeds {}
 }
 
@@ -100,51 +99,84 @@ export class NotInNeedsError extends check.MisuseError {
 }
 
 /** Returns the context of an invocation. */
-export function contextOf(imports: Imports, wire: WireCall, now: () => Date = () => new Date()): Context<Need> {
-  const log = new Log(imports.log);
-  const config = (key: string): string | undefined => imports.config.get(check.text("config key", key)) ?? undefined;
-  const part = <K extends Need, T>(name: K, make: (functions: NonNullable<Imports[K]>) => T): T => {
-    const functions = imports[name];
-    if (functions === undefined) throw new NotInNeedsError(name, NEEDS.filter((each) => imports[each] !== undefined));
-    return make(functions);
-  };
-  return {
-    call: { deliveryId: wire.deliveryId, attempt: wire.attempt, timeLeftMs: wire.timeLeftMs, dryRun: wire.dryRun },
-    get http(): Http {
-      return part("http", (http) => new Http(http, now));
-    },
-    get slack(): Slack {
-      return part("slack", (slack) => new Slack(slack, log));
-    },
-    get kv(): Kv {
-      return part("kv", (kv) => new Kv(kv));
-    },
-    get history(): History {
-      return part("history", (history) => new History(history));
-    },
-    get timer(): Timer {
-      return part("timer", (timer) => new Timer(timer));
-    },
-    log,
-    config,
-    configJson<T>(key: string): T | undefined {
-      const value = config(key);
-      if (value === undefined) return undefined;
-      try {
-        return JSON.parse(value) as T;
-      } catch (error) {
-        throw badSetting(key, value, error instanceof Error ? error.message : String(error));
-      }
-    },
-    setting: <T>(setting: Setting<T>): T => setting.read(setting.name, config(setting.name)),
-    settingFor<T>(setting: Setting<T>, name: string): T {
-      const key = setting.name.replace("*", () => name);
-      return setting.read(key, config(key));
-    },
-    get storyUrl(): string | undefined {
-      const base = config("story_base");
-      return base ? `${base.replace(/\/+$/, "")}/${wire.deliveryId}` : undefined;
-    },
-    now,
-  };
+export function contextOf(imports: Imports, call: WireCall, now?: () => Date): Context<Need> {
+  return new HostContext(imports, call, now);
+}
+
+/** A context that calls the host. Each part is made when it is asked for. */
+class HostContext implements Context<Need> {
+  readonly call: Call;
+  readonly #imports: Imports;
+  readonly #now: (() => Date) | undefined;
+
+  constructor(imports: Imports, call: Call, now: (() => Date) | undefined) {
+    this.call = call;
+    this.#imports = imports;
+    this.#now = now;
+  }
+
+  get http(): Http {
+    return new Http(this.#functions("http"), () => this.now());
+  }
+
+  get slack(): Slack {
+    return new Slack(this.#functions("slack"), this.log);
+  }
+
+  get kv(): Kv {
+    return new Kv(this.#functions("kv"));
+  }
+
+  get history(): History {
+    return new History(this.#functions("history"));
+  }
+
+  get timer(): Timer {
+    return new Timer(this.#functions("timer"));
+  }
+
+  get log(): Log {
+    return new Log(this.#imports.log);
+  }
+
+  get storyUrl(): string | undefined {
+    const base = this.config("story_base");
+    return base ? `${base.replace(/\/+$/, "")}/${this.call.deliveryId}` : undefined;
+  }
+
+  config(key: string): string | undefined {
+    return this.#imports.config.get(check.text("config key", key)) ?? undefined;
+  }
+
+  configJson<T>(key: string): T | undefined {
+    const value = this.config(key);
+    if (value === undefined) return undefined;
+    try {
+      return JSON.parse(value) as T;
+    } catch (error) {
+      throw badSetting(key, value, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  setting<T>(setting: Setting<T>): T {
+    return setting.read(setting.name, this.config(setting.name));
+  }
+
+  settingFor<T>(setting: Setting<T>, name: string): T {
+    const key = setting.name.replace("*", () => name);
+    return setting.read(key, this.config(key));
+  }
+
+  now(): Date {
+    return this.#now?.() ?? new Date();
+  }
+
+  #functions<K extends Need>(name: K): NonNullable<Imports[K]> {
+    const functions = this.#imports[name];
+    if (functions !== undefined) return functions;
+    throw new NotInNeedsError(
+      name,
+      NEEDS.filter((each) => this.#imports[each] !== undefined),
+    );
+  }
 }

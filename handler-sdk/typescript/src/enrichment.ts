@@ -12,7 +12,12 @@ export type Facts = Record<string, string>;
 export type Block =
   | { readonly kind: "markdown"; readonly text: string }
   | { readonly kind: "fields"; readonly pairs: readonly (readonly [string, string])[] }
-  | { readonly kind: "table"; readonly title: string; readonly header: readonly string[]; readonly rows: readonly (readonly string[])[] }
+  | {
+      readonly kind: "table";
+      readonly title: string;
+      readonly header: readonly string[];
+      readonly rows: readonly (readonly string[])[];
+    }
   | { readonly kind: "excerpt"; readonly title: string; readonly text: string }
   | { readonly kind: "link"; readonly title: string; readonly url: string }
   | { readonly kind: "image"; readonly title: string; readonly mediaType: string; readonly data: Uint8Array }
@@ -66,7 +71,7 @@ export class Found implements Enrichment {
   readonly blocks: readonly Block[];
 
   constructor(found: Enrichment = {}) {
-    this.facts = recordOf(Object.entries(found.facts ?? {}));
+    this.facts = Object.assign(Object.create(null) as Record<string, string>, found.facts);
     this.blocks = found.blocks ?? [];
   }
 
@@ -118,7 +123,9 @@ export function toWireEnrichment(field: string, given: unknown): WireEnrichment 
   }
   for (const name of Object.keys(given)) {
     if (name !== "facts" && name !== "blocks") {
-      throw new check.MisuseError(`${field}.${name}: an enrichment has only \`facts\` and \`blocks\`; facts go into \`facts\``);
+      throw new check.MisuseError(
+        `${field}.${name}: an enrichment has only \`facts\` and \`blocks\`; facts go into \`facts\``,
+      );
     }
   }
   const blocks = given.blocks ?? [];

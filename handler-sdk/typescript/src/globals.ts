@@ -42,13 +42,16 @@ export function remedyFor(error: unknown): string | undefined {
 /** The log that `console` writes to: that of the step that runs. While a handler is built there is none. */
 let log: Imports["log"] | undefined;
 
-/** Begins a step: `console` writes to this log, and `Math.random` is seeded. */
-export function beginStep(to: Imports["log"], seed: string): void {
-  log = to;
-  random = seeded(seed);
-}
-
+/** What a step's random numbers depend on, and the function that makes them, once it is asked for. */
+let seed: (() => string) | undefined;
 let random: (() => number) | undefined;
+
+/** Begins a step: `console` writes to this log, and `Math.random` is seeded with what `of` returns. */
+export function beginStep(to: Imports["log"], of: () => string): void {
+  log = to;
+  seed = of;
+  random = undefined;
+}
 
 /** Puts the globals in place. Only in a component: in Node its own are there. */
 export function installGlobals(): void {
@@ -87,9 +90,12 @@ export function installGlobals(): void {
     Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
   }
   Math.random = () => {
-    if (random === undefined) {
-      throw new MisuseError("Math.random() at the top of a module would give the same number for ever: call it in enrich or act");
+    if (seed === undefined) {
+      throw new MisuseError(
+        "Math.random() at the top of a module would give the same number for ever: call it in enrich or act",
+      );
     }
+    random ??= seeded(seed());
     return random();
   };
 }

@@ -31,7 +31,7 @@ installGlobals();
 export function exportHooks(load: () => Readonly<Record<string, unknown>>, imports: Imports, main: string): Hooks {
   const handler = theHandler(evaluated(load), main);
   const step = (call: WireCall, alert: WireAlert, found: WireEnrichment, name: string): run.Step => {
-    beginStep(imports.log, [call.deliveryId, alert.fingerprint, alert.status, name].join("\n"));
+    beginStep(imports.log, () => [call.deliveryId, alert.fingerprint, alert.status, name].join("\n"));
     return { handler, imports, call, alert, found };
   };
   return {
@@ -48,14 +48,18 @@ function evaluated(load: () => Readonly<Record<string, unknown>>): Readonly<Reco
   } catch (error) {
     const [place] = traceOf(error);
     const why = run.explained(error);
-    throw new MisuseError(`${why}${place === undefined ? "" : `, ${place}`}, while the module was loaded; this runs once, when it is built`);
+    throw new MisuseError(
+      `${why}${place === undefined ? "" : `, ${place}`}, while the module was loaded; this runs once, when it is built`,
+    );
   }
 }
 
 /** Returns the one handler of a module, after a check of its form. A mistake is an error of the build. */
 export function theHandler(module: Readonly<Record<string, unknown>>, main: string): Handler {
   const given = module["default"];
-  const others = Object.keys(module).filter((name) => name !== "default" && isHandler(module[name]) && module[name] !== given);
+  const others = Object.keys(module).filter(
+    (name) => name !== "default" && isHandler(module[name]) && module[name] !== given,
+  );
   if (given === undefined) {
     const named = others.length > 0 ? ` (\`${others.join("`, `")}\` is exported by name)` : "";
     throw new MisuseError(`${main} has no default export${named}: write \`export default defineHandler({ … })\``);
@@ -82,7 +86,9 @@ function checkForm(handler: Handler, main: string): void {
   }
   for (const name of Object.keys(own)) {
     if (NEEDS.some((need) => need === name) || name === "needs") {
-      throw new MisuseError(`the handler of ${main} has \`${name}\`: needs are in package.json, "alertManager": { "needs": […] }`);
+      throw new MisuseError(
+        `the handler of ${main} has \`${name}\`: needs are in package.json, "alertManager": { "needs": […] }`,
+      );
     }
     if (typeof own[name] === "function" && !FIELDS.includes(name) && FIELDS.includes(name.toLowerCase())) {
       throw new MisuseError(`the handler of ${main} has \`${name}\`: the method is called \`${name.toLowerCase()}\``);
@@ -94,11 +100,14 @@ function checkForm(handler: Handler, main: string): void {
   }
   for (const name of methods) {
     const kind = Object.prototype.toString.call(handler[name]);
-    if (typeof handler[name] !== "function") throw new MisuseError(`\`${name}\` of ${main} is no method: write \`${name}(cx, alert, found) { … }\``);
+    if (typeof handler[name] !== "function")
+      throw new MisuseError(`\`${name}\` of ${main} is no method: write \`${name}(cx, alert, found) { … }\``);
     if (kind !== "[object Function]") {
       const async = kind.includes("Async");
       const remedy = async ? "remove `async` and `await`: calls like cx.http.get() return at once" : "remove the `*`";
-      throw new MisuseError(`\`${name}\` of ${main} is ${async ? "async" : "a generator"}, but a handler is synchronous: ${remedy}`);
+      throw new MisuseError(
+        `\`${name}\` of ${main} is ${async ? "async" : "a generator"}, but a handler is synchronous: ${remedy}`,
+      );
     }
   }
   run.describe(handler);

@@ -67,8 +67,10 @@ export class HttpError extends CallError {
   override toFailure(): Failure {
     const status = this.status ?? 0;
     const options = { cause: this, ...(this.retryAfterMs === undefined ? {} : { afterMs: this.retryAfterMs }) };
-    if (["unreachable", "timeout", "unavailable"].includes(this.kind)) return new UnavailableError(this.message, { cause: this });
-    if (status === 408 || status === 425 || status === 429 || status >= 500) return new UnavailableError(this.message, options);
+    if (["unreachable", "timeout", "unavailable"].includes(this.kind))
+      return new UnavailableError(this.message, { cause: this });
+    if (status === 408 || status === 425 || status === 429 || status >= 500)
+      return new UnavailableError(this.message, options);
     if (this.kind === "unreadable") return new RetryableError(this.message, { cause: this });
     return new PermanentError(this.message, { cause: this });
   }
@@ -195,7 +197,10 @@ export class Response {
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       const status = this.ok ? "" : `it was answered ${this.status}, so call errorForStatus() before json(); `;
-      throw new HttpError("unreadable", `${this.#name}: the answer can't be read: ${status}${why}; it begins \`${this.#excerpt(80)}\``);
+      throw new HttpError(
+        "unreadable",
+        `${this.#name}: the answer can't be read: ${status}${why}; it begins \`${this.#excerpt(80)}\``,
+      );
     }
   }
 
@@ -215,7 +220,10 @@ export class Response {
 
   /** Returns the beginning of the body on one line, with secrets masked, for use in messages. */
   #excerpt(charsMax: number): string {
-    const line = decodeUtf8(this.bytes.subarray(0, charsMax * 8)).split(/\s+/).join(" ").trim();
+    const line = decodeUtf8(this.bytes.subarray(0, charsMax * 8))
+      .split(/\s+/)
+      .join(" ")
+      .trim();
     return firstChars(mask(line), charsMax);
   }
 }
@@ -241,7 +249,10 @@ export function forgetResponses(): void {
  * ```
  */
 export function encode(text: string): string {
-  return encodeURIComponent(check.text("encode", text)).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+  return encodeURIComponent(check.text("encode", text)).replace(
+    /[!'()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }
 
 function toWire(method: Method, url: string, options: RequestOptions): WireRequest {

@@ -38,14 +38,7 @@
 export { Alert, type AlertInit, type Labels, type Origin } from "./alert.ts";
 export { Blocks, LIMITS, type TitledUrl } from "./blocks.ts";
 export { MisuseError } from "./check.ts";
-export {
-  NotInNeedsError,
-  type Call,
-  type Context,
-  type DeclaredNeeds,
-  type Need,
-  type NotInNeeds,
-} from "./context.ts";
+export { NotInNeedsError, type Call, type Context, type DeclaredNeeds, type Need, type NotInNeeds } from "./context.ts";
 export { Block, Found, type Enrichment, type Facts } from "./enrichment.ts";
 export { CallError, Failure, PermanentError, RetryableError, UnavailableError, type FailureOptions } from "./failure.ts";
 export { defineHandler, type Handler, type HandlerDefinition } from "./handler.ts";
@@ -59,6 +52,7 @@ export {
   type RequestOptions,
   type Response,
 } from "./http.ts";
+export { Incident, type IncidentContext } from "./incident.ts";
 export { KvError, type KeepOptions, type Kv, type KvErrorKind } from "./kv.ts";
 export type { Fields, Level, Log } from "./log.ts";
 export { mask, MASK } from "./mask.ts";

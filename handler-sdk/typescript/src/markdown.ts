@@ -55,7 +55,8 @@ function inline(text: string): string {
   while (at < text.length) {
     const rest = text.slice(at);
     const opens = !/[\p{L}\p{N}]$/u.test(text.slice(Math.max(0, at - 2), at));
-    const [length, markup] = code(rest) ?? link(rest) ?? (opens ? emphasis(rest) : undefined) ?? bareUrl(rest) ?? literal(rest);
+    const [length, markup] =
+      code(rest) ?? link(rest) ?? (opens ? emphasis(rest) : undefined) ?? bareUrl(rest) ?? literal(rest);
     out += markup;
     at += length;
   }

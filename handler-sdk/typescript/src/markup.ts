@@ -15,7 +15,6 @@ export interface Most {
 
 /** Characters that are invisible or change the direction of writing, without newline, tab and zero-width space. */
 const INVISIBLE =
-  // eslint-disable-next-line no-control-regex -- control characters are what it looks for
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]|\udb40[\udc00-\udc7f]/g;
 
 const ESCAPES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
@@ -55,7 +54,6 @@ export function firstChars(text: string, charsMax: number): string {
 /** Returns the number of bytes of a text in a JSON string, without the quotes. */
 export function jsonBytes(text: string): number {
   let bytes = utf8Length(text);
-  // eslint-disable-next-line no-control-regex -- JSON escapes control characters
   for (const [char] of text.matchAll(/["\\\u0000-\u001f]/g)) bytes += jsonBytesOf(char) - 1;
   return bytes;
 }
@@ -135,7 +133,7 @@ function endOfSize(markup: string, limit: number, most: Most): number {
   let chars = 0;
   let bytes = 0;
   let end = limit;
-  for (let at = 0; at < limit; ) {
+  for (let at = 0; at < limit;) {
     const char = isPair(markup, at) ? markup.slice(at, at + 2) : markup.charAt(at);
     chars += 1;
     bytes += jsonBytesOf(char);
@@ -145,7 +143,10 @@ function endOfSize(markup: string, limit: number, most: Most): number {
     }
     at += char.length;
   }
-  for (const [opens, closes] of [["<", ">"], ["&", ";"]] as const) {
+  for (const [opens, closes] of [
+    ["<", ">"],
+    ["&", ";"],
+  ] as const) {
     const open = markup.slice(0, end).lastIndexOf(opens);
     if (open >= 0 && !markup.slice(open, end).includes(closes)) end = open;
   }

@@ -74,7 +74,19 @@ function pem(text: string, at: number): Secret | undefined {
 }
 
 /** The alphabets of tokens, each with its bit in {@link PREFIXES}. */
-const KINDS = ["0123456789", "abcdef", "ghijklmnopqrstuvwxyz", "ABCDEF", "GHIJKLMNOPQRSTUVWXYZ", "-", "_", ".", "=", "/", "+"];
+const KINDS = [
+  "0123456789",
+  "abcdef",
+  "ghijklmnopqrstuvwxyz",
+  "ABCDEF",
+  "GHIJKLMNOPQRSTUVWXYZ",
+  "-",
+  "_",
+  ".",
+  "=",
+  "/",
+  "+",
+];
 
 /** Prefixes that the list lacks or for which this module requires more letters, with the least number of letters. */
 const MORE_PREFIXES: [string, number][] = [
@@ -159,6 +171,7 @@ function url(text: string, at: number): Secret | undefined {
 }
 
 /** Parts of names whose values are secrets, in lower case and without separators. */
+// prettier-ignore
 const SECRET_NAMES = [
   "password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "accesskey", "privatekey", "signingkey",
   "encryptionkey", "credential", "authorization", "cookie", "authkey",
@@ -172,7 +185,10 @@ const EMPTY_VALUES = ["", "null", "nil", "None", "true", "false", "***", "Bearer
 function named(text: string, at: number): Secret | undefined {
   const nameLength = lengthOf(text, at, /[A-Za-z0-9_\-.]{0,65}/y);
   if (nameLength > NAME_CHARS_MAX) return undefined;
-  const name = text.slice(at, at + nameLength).replace(/[^A-Za-z0-9]/g, "").toLowerCase();
+  const name = text
+    .slice(at, at + nameLength)
+    .replace(/[^A-Za-z0-9]/g, "")
+    .toLowerCase();
   if (!SECRET_NAMES.some((part) => name.includes(part))) return undefined;
   if (HARMLESS_ENDINGS.some((ending) => name.endsWith(ending))) return undefined;
   let from = at + nameLength;

@@ -54,7 +54,6 @@ export class Mrkdwn {
   prose(text: string): Mrkdwn {
     let all: Mrkdwn = this;
     let copied = 0;
-    // eslint-disable-next-line no-control-regex -- a URL ends at a control character
     for (const match of text.matchAll(/https?:\/\/[^\s\u0000-\u001f\u007f-\u009f<>"`|]*/g)) {
       const url = match[0].replace(/[.,;:!?)\]}'*_]+$/, "");
       all = all.text(text.slice(copied, match.index)).link(url, url);
@@ -128,7 +127,10 @@ export class Mrkdwn {
 
   #wrapped(mark: string, text: string): Mrkdwn {
     // Slack shows no emphasis for empty text, across lines, or if there are blanks inside the marks.
-    const line = text.split(/\s+/).filter((word) => word !== "").join(" ");
+    const line = text
+      .split(/\s+/)
+      .filter((word) => word !== "")
+      .join(" ");
     return line === "" ? this : this.#plus(`${mark}${escapeMrkdwn(line)}${mark}`);
   }
 }

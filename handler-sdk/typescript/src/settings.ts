@@ -168,7 +168,11 @@ export class Setting<T> {
   }
 
   /** Returns a setting with the name of a credential, or empty for none: `check` verifies that it is granted. */
-  static credential<O extends SettingOptions<string>>(name: string, about: string, options?: O): Setting<ValueOf<O, string>> {
+  static credential<O extends SettingOptions<string>>(
+    name: string,
+    about: string,
+    options?: O,
+  ): Setting<ValueOf<O, string>> {
     return Setting.#make("string", name, about, options ?? {}, (text) => text, { refers_to: "credential" });
   }
 
@@ -181,7 +185,9 @@ export class Setting<T> {
     const given = written ?? this.#json.default;
     if (given === undefined) {
       if (!this.#json.required) return undefined as T;
-      throw new PermanentError(`the setting \`${key}\` is missing (${this.#json.about}); set it in the handler's \`config\``);
+      throw new PermanentError(
+        `the setting \`${key}\` is missing (${this.#json.about}); set it in the handler's \`config\``,
+      );
     }
     try {
       return this.#parse(given) as T;

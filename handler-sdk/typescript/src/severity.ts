@@ -7,6 +7,7 @@ export type Severity = "critical" | "warning" | "info" | "unknown";
  * The names in lower case, from Prometheus' mixins, PagerDuty, Opsgenie, Zabbix, Nagios, Jira, syslog (RFC 5424), Kubernetes'
  * events and the numbered scales that teams use. The Rust SDK and the server's table of priorities have the same names.
  */
+// prettier-ignore
 export const SEVERITY_WORDS: Readonly<Record<Exclude<Severity, "unknown">, readonly string[]>> = {
   critical: [
     "critical", "crit", "page", "pager", "paging", "emergency", "emerg", "fatal", "panic", "disaster", "high", "highest",

@@ -45,7 +45,8 @@ export interface UploadedFile {
 }
 
 /** Why a call to Slack was not done. */
-export type SlackErrorKind = "denied" | "invalid" | "not-found" | "rate-limited" | "unavailable" | "timeout" | "budget-exhausted";
+export type SlackErrorKind =
+  "denied" | "invalid" | "not-found" | "rate-limited" | "unavailable" | "timeout" | "budget-exhausted";
 
 /**
  * The error of a call to Slack. A handler that does not catch it fails: *unavailable* for a rate limit (with its wait), an
@@ -183,7 +184,8 @@ export class Slack {
    */
   upload(file: UploadedFile): FileRef {
     const upload = this.#slack.upload;
-    if (upload === undefined) throw new SlackError("unavailable", "this handler is built for a contract without slack.upload");
+    if (upload === undefined)
+      throw new SlackError("unavailable", "this handler is built for a contract without slack.upload");
     const wire = {
       name: check.text("slack.upload name", file.name),
       title: check.text("slack.upload title", file.title),
@@ -217,7 +219,10 @@ function attempt<T>(call: () => T): T {
   } catch (error) {
     const payload = payloadOf(error);
     if (payload === undefined) throw error;
-    throw new SlackError(payload.tag as SlackErrorKind, payload.val === undefined || payload.val === null ? "" : String(payload.val));
+    throw new SlackError(
+      payload.tag as SlackErrorKind,
+      payload.val === undefined || payload.val === null ? "" : String(payload.val),
+    );
   }
 }
 

@@ -63,7 +63,13 @@ export function originalPlaces(map: SourceMap, wanted: readonly Place[]): (Place
 }
 
 /** Keeps a segment for the places of its line at or after it: the last of them counts. */
-function keep(map: SourceMap, fields: readonly number[], line: number, wanted: readonly Place[], found: (Place | undefined)[]): void {
+function keep(
+  map: SourceMap,
+  fields: readonly number[],
+  line: number,
+  wanted: readonly Place[],
+  found: (Place | undefined)[],
+): void {
   const [generated = 0, source = 0, sourceLine = 0, sourceColumn = 0] = fields;
   wanted.forEach((place, index) => {
     if (place.line !== line || (generated > place.column - 1 && found[index] !== undefined)) return;

@@ -4,7 +4,6 @@ import { originalPlaces, type Place, type SourceMap } from "./sourcemap.ts";
 
 declare global {
   /** The source map of the bundle without its first line, in which `alert-manager build` sets it. */
-  // eslint-disable-next-line no-var -- a property of globalThis
   var handlerSourceMap: SourceMap | undefined;
 }
 
@@ -24,7 +23,9 @@ interface Frame {
 export function traceOf(error: unknown): string[] {
   const frames = framesOf((error as { stack?: unknown } | undefined)?.stack);
   const own = frames.filter((frame) => !isOfSdk(frame.place.file));
-  return (own.length === 0 ? frames : own).map(({ name, place }) => `at ${name === "" ? "" : `${name} `}(${shownPlace(place)})`);
+  return (own.length === 0 ? frames : own).map(({ name, place }) =>
+    name === "" ? `at ${shownPlace(place)}` : `at ${name} (${shownPlace(place)})`,
+  );
 }
 
 /** Returns the author's place where an error was thrown: `src/handler.ts:12:9`. */
@@ -69,7 +70,10 @@ function framesOf(stack: unknown): Frame[] {
 function mapped(places: readonly Place[]): readonly (Place | undefined)[] {
   const map = globalThis.handlerSourceMap;
   if (map === undefined || map.mappings.length > MAPPINGS_CHARS_MAX) return places;
-  return originalPlaces(map, places.map((place) => ({ ...place, line: place.line - 1 })));
+  return originalPlaces(
+    map,
+    places.map((place) => ({ ...place, line: place.line - 1 })),
+  );
 }
 
 /** Returns whether a file is one of the SDK's: it is in the folder of this one. */

@@ -62,7 +62,8 @@ function decodeWithReplacements(bytes: Uint8Array): string {
     if (first < 0x80) {
       code = first;
     } else {
-      const follow = first >= 0xc2 && first <= 0xdf ? 1 : first >= 0xe0 && first <= 0xef ? 2 : first >= 0xf0 && first <= 0xf4 ? 3 : 0;
+      const follow =
+        first >= 0xc2 && first <= 0xdf ? 1 : first >= 0xe0 && first <= 0xef ? 2 : first >= 0xf0 && first <= 0xf4 ? 3 : 0;
       // The first byte that follows has narrower bounds where longer forms, surrogates and codes over U+10FFFF begin.
       let least = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
       let most = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;

@@ -73,9 +73,7 @@ export interface WireRetry {
 
 /** Decides whether a step is tried again. */
 export type WireFailure =
-  | { tag: "retryable"; val: WireRetry }
-  | { tag: "unavailable"; val: WireRetry }
-  | { tag: "permanent"; val: string };
+  { tag: "retryable"; val: WireRetry } | { tag: "unavailable"; val: WireRetry } | { tag: "permanent"; val: string };
 
 /** Who a handler is. */
 export interface WireDescription {

@@ -13,7 +13,10 @@ test("the fingerprint is Alertmanager's", () => {
 });
 
 test("labels and annotations are found by name; an empty one is missing", () => {
-  const alert = Alert.of({ labels: { alertname: "A", pod: "", constructor: "x" }, annotations: { summary: " ", title: " t " } });
+  const alert = Alert.of({
+    labels: { alertname: "A", pod: "", constructor: "x" },
+    annotations: { summary: " ", title: " t " },
+  });
   assert.deepEqual([alert.label("pod"), alert.label("toString"), alert.label("constructor")], [undefined, undefined, "x"]);
   assert.deepEqual([alert.summary, alert.name], ["t", "A"]);
 });
@@ -48,7 +51,9 @@ test("an alert of a sender is read from its JSON", () => {
 });
 
 test("a storm is read from the host's facts", () => {
-  const alerts = Array.from({ length: 240 }, (_, n) => Alert.of({ labels: { alertname: "Down", expr: "a=b", namespace: `n${n % 12}`, pod: `web-${n}` } }));
+  const alerts = Array.from({ length: 240 }, (_, n) =>
+    Alert.of({ labels: { alertname: "Down", expr: "a=b", namespace: `n${n % 12}`, pod: `web-${n}` } }),
+  );
   let found = new Found();
   const handler = defineHandler({
     name: "storms",
@@ -66,7 +71,10 @@ test("a storm is read from the host's facts", () => {
   const storm = found.storm;
   assert.ok(storm);
   assert.deepEqual([storm.count, storm.resolved, storm.firing, storm.isOver], [240, 212, 28, false]);
-  assert.deepEqual([storm.shared["expr"], storm.shared["alertname"], storm.valuesOf("pod"), storm.valuesOf("zone")], ["a=b", "Down", 240, undefined]);
+  assert.deepEqual(
+    [storm.shared["expr"], storm.shared["alertname"], storm.valuesOf("pod"), storm.valuesOf("zone")],
+    ["a=b", "Down", 240, undefined],
+  );
   assert.equal(storm.names[1], "n1/web-1");
   assert.equal(run.facts["key"], "storm/d-1");
   assert.equal(found.fact("owner"), "a");
@@ -75,7 +83,10 @@ test("a storm is read from the host's facts", () => {
 });
 
 test("what a handler adds comes after what was found, and replaces facts of the same name", () => {
-  const found = new Found({ facts: { a: "1", b: "2" }, blocks: [Block.markdown("x")] }).with({ facts: { b: "3" }, blocks: [Block.link("t", "https://a.example")] });
+  const found = new Found({ facts: { a: "1", b: "2" }, blocks: [Block.markdown("x")] }).with({
+    facts: { b: "3" },
+    blocks: [Block.link("t", "https://a.example")],
+  });
   assert.deepEqual({ ...found.facts }, { a: "1", b: "3" });
   assert.equal(found.blocks.length, 2);
   assert.deepEqual(new Found({ facts: { "enrich_failed.kube": "timed out" } }).failures, [["kube", "timed out"]]);

@@ -28,7 +28,10 @@ test("every limit of Slack is kept", () => {
     .context(wide.map(([name]) => name))
     .context([long])
     .buttons(wide.map(([name]) => [name, `https://example.com/${name}`]))
-    .buttons([[long, "https://example.com"], ["too long", `https://example.com/${long}`]])
+    .buttons([
+      [long, "https://example.com"],
+      ["too long", `https://example.com/${long}`],
+    ])
     .excerpt(long, long)
     .excerpt("log", "line of a log\n".repeat(1_000))
     .markdown(long)
@@ -44,7 +47,12 @@ test("blocks over the limit of all together keep their head and their links", ()
     for (const count of [1, 2, 20, 70]) {
       let blocks = new Blocks().header("Disk full · db-1");
       for (let n = 0; n < count; n += 1) blocks = blocks.section(alphabet.repeat(3_000));
-      blocks = blocks.links([["Runbook", "https://r.example"], ["Silence", "https://s.example"]]).context([`since 3:12 ${alphabet.repeat(200)}`]);
+      blocks = blocks
+        .links([
+          ["Runbook", "https://r.example"],
+          ["Silence", "https://s.example"],
+        ])
+        .context([`since 3:12 ${alphabet.repeat(200)}`]);
       const shown = visible(blocks);
       assert.ok(utf8Length(blocks.toJSONText()) <= LIMITS.blocksBytes);
       assert.ok(shown.startsWith("Disk full · db-1\n"));
@@ -72,7 +80,14 @@ test("paragraphs of any text lose nothing", () => {
 });
 
 test("a cut at any place leaves markup whole and loses nothing", () => {
-  const pieces = ["plain words ", "&amp;&lt; ", "<https://a.example/x?y|a title> ", "größer 監視👩‍👩‍👧 ", "```\nlog line\nanother\n``` ", "\n"];
+  const pieces = [
+    "plain words ",
+    "&amp;&lt; ",
+    "<https://a.example/x?y|a title> ",
+    "größer 監視👩‍👩‍👧 ",
+    "```\nlog line\nanother\n``` ",
+    "\n",
+  ];
   for (let start = 0; start < pieces.length; start += 1) {
     const text = Array.from({ length: 40 }, (_, n) => pieces[(start + n * n) % pieces.length]).join("");
     for (let chars = 20; chars < 600; chars += 7) {
@@ -82,7 +97,10 @@ test("a cut at any place leaves markup whole and loses nothing", () => {
           assert.ok(charCount(head) <= chars && head.split("\n").length <= lines && jsonBytes(head) <= bytes, head);
           for (const part of [head, rest]) {
             assert.equal(part.split("```").length % 2, 1, part);
-            for (const [opens, closes] of [["<", ">"], ["&", ";"]] as const) {
+            for (const [opens, closes] of [
+              ["<", ">"],
+              ["&", ";"],
+            ] as const) {
               assert.equal(part.split(opens).length, part.split(closes).length, part);
             }
           }
@@ -96,7 +114,10 @@ test("a cut at any place leaves markup whole and loses nothing", () => {
 
 test("text from outside is inert", () => {
   const hostile = "<!channel> <@U1> <https://evil.example|click> &amp; \u202egnp.exe\u0007";
-  assert.equal(String(Mrkdwn.of(hostile)), "&lt;!channel&gt; &lt;@U1&gt; &lt;https://evil.example|click&gt; &amp;amp; gnp.exe");
+  assert.equal(
+    String(Mrkdwn.of(hostile)),
+    "&lt;!channel&gt; &lt;@U1&gt; &lt;https://evil.example|click&gt; &amp;amp; gnp.exe",
+  );
   assert.equal(String(new Mrkdwn().bold("a\nb <c>")), "*a b &lt;c&gt;*");
   assert.equal(String(new Mrkdwn().code("a`b`")), "`a'b'`");
   assert.equal(String(new Mrkdwn().preformatted("a```b")), "```\na``\u200b`b\n```");
@@ -108,7 +129,10 @@ test("text from outside is inert", () => {
 
 test("only http URLs become links", () => {
   assert.equal(String(new Mrkdwn().link("javascript:alert(1)", "click")), "click");
-  assert.equal(String(new Mrkdwn().link("https://a.example/?q=<x>|y&z", "a|b")), "<https://a.example/?q=%3Cx%3E%7Cy&amp;z|a¦b>");
+  assert.equal(
+    String(new Mrkdwn().link("https://a.example/?q=<x>|y&z", "a|b")),
+    "<https://a.example/?q=%3Cx%3E%7Cy&amp;z|a¦b>",
+  );
   assert.equal(
     String(new Mrkdwn().prose("see (https://a.example/x), or http://b.example.")),
     "see (<https://a.example/x|https://a.example/x>), or <http://b.example|http://b.example>.",
@@ -125,7 +149,14 @@ test("a cut leaves no half of an escape, a link or a code block", () => {
 });
 
 test("what is empty is left out", () => {
-  const blocks = new Blocks().header(" \n").section("").section(Mrkdwn.raw("  ")).fields({}).context([""]).links([]).buttons([["", "https://example.com"]]);
+  const blocks = new Blocks()
+    .header(" \n")
+    .section("")
+    .section(Mrkdwn.raw("  "))
+    .fields({})
+    .context([""])
+    .links([])
+    .buttons([["", "https://example.com"]]);
   assert.equal(blocks.excerpt("log", "\n\n").markdown("  ").enrichment(new Found()).length, 0);
 });
 
@@ -140,7 +171,14 @@ test("every kind of block is rendered", () => {
     blocks: [
       Block.markdown("## What changed\nImage **a** → `b`"),
       Block.fields({ Node: "n1", Empty: "" }),
-      Block.table("Pods", ["pod", "restarts"], [["web-1", "14"], ["w", "3"]]),
+      Block.table(
+        "Pods",
+        ["pod", "restarts"],
+        [
+          ["web-1", "14"],
+          ["w", "3"],
+        ],
+      ),
       Block.excerpt("Log", "token=abc"),
       Block.link("A", "https://a.example"),
       Block.link("B", "https://b.example"),

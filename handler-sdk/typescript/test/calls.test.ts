@@ -2,7 +2,20 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Alert, Blocks, defineHandler, encode, HttpError, KvError, PermanentError, RetryableError, SlackError, UnavailableError, type Failure, type Handler } from "../src/index.ts";
+import {
+  Alert,
+  Blocks,
+  defineHandler,
+  encode,
+  HttpError,
+  KvError,
+  PermanentError,
+  RetryableError,
+  SlackError,
+  UnavailableError,
+  type Failure,
+  type Handler,
+} from "../src/index.ts";
 import { Host, Reply } from "../src/mock/index.ts";
 
 const ALERT = Alert.of({ labels: { alertname: "A" }, startsAt: "2022-03-02T07:31:57Z" });
@@ -22,9 +35,19 @@ test("a request is what was asked for, and its response is read", () => {
   const host = new Host().http("POST", "https://api.example.com/*", Reply.json(201, { id: 7 }).header("X-Trace", "t"));
   host.run(
     handler((cx) => {
-      const options = { query: { a: "b c", d: "é/" }, headers: { accept: "application/json" }, json: { x: "ä" }, credential: "api", timeoutMs: 1.5, key: "k" };
+      const options = {
+        query: { a: "b c", d: "é/" },
+        headers: { accept: "application/json" },
+        json: { x: "ä" },
+        credential: "api",
+        timeoutMs: 1.5,
+        key: "k",
+      };
       const response = cx.http.post(URL, options);
-      assert.deepEqual([response.status, response.ok, response.header("x-trace"), response.json<{ id: number }>().id], [201, true, "t", 7]);
+      assert.deepEqual(
+        [response.status, response.ok, response.header("x-trace"), response.json<{ id: number }>().id],
+        [201, true, "t", 7],
+      );
       return {};
     }),
     ALERT,
@@ -33,7 +56,10 @@ test("a request is what was asked for, and its response is read", () => {
     {
       method: "POST",
       url: `${URL}?a=b%20c&d=%C3%A9%2F`,
-      headers: [["accept", "application/json"], ["content-type", "application/json"]],
+      headers: [
+        ["accept", "application/json"],
+        ["content-type", "application/json"],
+      ],
       body: '{"x":"ä"}',
       credential: "api",
       key: "k",
@@ -56,18 +82,26 @@ test("errors of HTTP become the failure that fits", () => {
     assert.ok(failure(reply) instanceof PermanentError);
   }
   assert.equal(failure(Reply.status(429).header("retry-after", "30")).afterMs, 30_000);
-  const date = Reply.status(503).header("date", "Wed, 21 Oct 2026 07:28:00 GMT").header("retry-after", "Wed, 21 Oct 2026 07:28:10 GMT");
+  const date = Reply.status(503)
+    .header("date", "Wed, 21 Oct 2026 07:28:00 GMT")
+    .header("retry-after", "Wed, 21 Oct 2026 07:28:10 GMT");
   assert.equal(failure(date).afterMs, 10_000);
   assert.equal(failure(Reply.status(500, "token=abc\n is bad")).message, `GET ${URL}: answered 500: token=[masked] is bad`);
   const redirect = Reply.status(302).header("location", "https://b.example");
-  assert.equal(failure(redirect).message, `GET ${URL}: answered 302: redirects to https://b.example; redirects are not followed`);
+  assert.equal(
+    failure(redirect).message,
+    `GET ${URL}: answered 302: redirects to https://b.example; redirects are not followed`,
+  );
 });
 
 test("a body that is no JSON is retried, and names the status", () => {
   const host = new Host().httpGet(`${URL}?secret=1`, 404, "<html>not found</html>");
   const failure = failureOf(host, (cx) => ({ x: cx.http.get(`${URL}?secret=1`).json<string>() }));
   assert.ok(failure instanceof RetryableError);
-  assert.match(failure.message, /^GET https:\/\/api.example.com\/v1\/pods: the answer can't be read: it was answered 404, so call errorForStatus\(\) before json\(\); .*; it begins `<html>not found<\/html>`$/);
+  assert.match(
+    failure.message,
+    /^GET https:\/\/api.example.com\/v1\/pods: the answer can't be read: it was answered 404, so call errorForStatus\(\) before json\(\); .*; it begins `<html>not found<\/html>`$/,
+  );
 });
 
 test("an error can be caught by its kind", () => {
@@ -98,7 +132,10 @@ test("messages are posted, changed and answered", () => {
   assert.equal(host.posts[1]?.thread, at);
   slack.react(at, "eyes");
   assert.deepEqual(host.reactions, [{ at, emoji: "eyes" }]);
-  assert.equal(host.transcript(), "== message 1 to alerts\ntext: &lt;!channel&gt; down\nfiring\n\n== message 2 to alerts, in the thread of 1\ntext: resolved\n\n== message 1 becomes\ntext: up\n");
+  assert.equal(
+    host.transcript(),
+    "== message 1 to alerts\ntext: &lt;!channel&gt; down\nfiring\n\n== message 2 to alerts, in the thread of 1\ntext: resolved\n\n== message 1 becomes\ntext: up\n",
+  );
 });
 
 test("a change that Slack refuses becomes a new message", () => {
@@ -124,16 +161,21 @@ test("a refused reply is a warning and a late one is tried again", () => {
   assert.match(slack.reply(at, reply).refused ?? "", /is_archived/);
   host.releaseChannel("alerts").slackError("rate-limited", 1_000);
   assert.throws(() => slack.reply(at, reply), SlackError);
-  assert.deepEqual(host.logs.map((line) => line.level), ["warn", "warn"]);
+  assert.deepEqual(
+    host.logs.map((line) => line.level),
+    ["warn", "warn"],
+  );
 });
 
 test("errors of Slack become the failure that fits", () => {
-  const failure = (host: Host): Failure => failureOf(host, (cx) => ({ at: cx.slack.post({ channel: "alerts", text: "x" }) }));
+  const failure = (host: Host): Failure =>
+    failureOf(host, (cx) => ({ at: cx.slack.post({ channel: "alerts", text: "x" }) }));
   const limited = failure(new Host().slackError("rate-limited", 1_500));
   assert.ok(limited instanceof UnavailableError);
   assert.equal(limited.afterMs, 1_500);
   assert.ok(failure(new Host().slackError("timeout")) instanceof UnavailableError);
-  for (const kind of ["denied", "invalid", "not-found"] as const) assert.ok(failure(new Host().slackError(kind)).isPermanent());
+  for (const kind of ["denied", "invalid", "not-found"] as const)
+    assert.ok(failure(new Host().slackError(kind)).isPermanent());
   assert.match(failure(new Host().channels("oncall")).message, /allow.slack: \[alerts\]/);
 });
 
@@ -228,7 +270,10 @@ test("more calls than a step may make are refused", () => {
   const failure = failureOf(new Host().httpGet(URL, 200), (cx) => {
     for (;;) cx.http.get(URL);
   });
-  assert.equal(failure.message, `GET ${URL}: the step's limit is used up: http_calls: all 50 calls of this step are used up`);
+  assert.equal(
+    failure.message,
+    `GET ${URL}: the step's limit is used up: http_calls: all 50 calls of this step are used up`,
+  );
 });
 
 test("lines are logged with their fields, and values that are no text too", () => {

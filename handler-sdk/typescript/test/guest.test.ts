@@ -2,7 +2,16 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Alert, Block, defineHandler, PermanentError, RetryableError, Setting, UnavailableError, type Handler } from "../src/index.ts";
+import {
+  Alert,
+  Block,
+  defineHandler,
+  PermanentError,
+  RetryableError,
+  Setting,
+  UnavailableError,
+  type Handler,
+} from "../src/index.ts";
 import { exportHooks } from "../src/guest.ts";
 import { originalPlaces } from "../src/sourcemap.ts";
 import type { Hooks, WireFailure } from "../src/wire.ts";
@@ -22,7 +31,11 @@ const named = { name: "a", version: "1.0.0", summary: "A." };
 test("a handler is described by what it has", () => {
   const act = (): {} => ({});
   const more = (handler: Handler): unknown => hooks(handler).describe().more;
-  assert.deepEqual(hooks(defineHandler({ ...named, alerts: ["X"], act })).describe(), { ...named, alerts: ["X"], more: [["steps", "act"]] });
+  assert.deepEqual(hooks(defineHandler({ ...named, alerts: ["X"], act })).describe(), {
+    ...named,
+    alerts: ["X"],
+    more: [["steps", "act"]],
+  });
   assert.deepEqual(more(defineHandler({ ...named, enrich: () => ({}) })), [["steps", "enrich"]]);
   const settings = [Setting.integer("lines", "how many", { default: 3 })];
   assert.deepEqual(more(defineHandler({ ...named, enrich: () => ({}), resolved: act, storm: "one", settings })), [
@@ -34,11 +47,19 @@ test("a handler is described by what it has", () => {
 test("facts and blocks go out in the contract's form, sorted by name", () => {
   const handler = defineHandler({
     ...named,
-    enrich: () => ({ facts: { b: "2", a: "1", "\u{1f980}": "3", "\uffff": "4" }, blocks: [Block.fields([["x", "y"]]), Block.table("t", ["c", "d"], [["1"]])] }),
+    enrich: () => ({
+      facts: { b: "2", a: "1", "\u{1f980}": "3", "\uffff": "4" },
+      blocks: [Block.fields([["x", "y"]]), Block.table("t", ["c", "d"], [["1"]])],
+    }),
     act: () => ({ z: "\ud800" }),
   });
   assert.deepEqual(hooks(handler).enrich(CALL, FIRING, NOTHING), {
-    facts: [["a", "1"], ["b", "2"], ["\uffff", "4"], ["\u{1f980}", "3"]],
+    facts: [
+      ["a", "1"],
+      ["b", "2"],
+      ["\uffff", "4"],
+      ["\u{1f980}", "3"],
+    ],
     blocks: [
       { tag: "fields", val: [["x", "y"]] },
       { tag: "table", val: { title: "t", header: ["c", "d"], rows: [["1", ""]] } },
@@ -55,7 +76,12 @@ test("a resolved alert is for `resolved`", () => {
 
 test("what is thrown becomes the contract's failure", () => {
   const payload = (error: unknown): WireFailure | undefined => {
-    const handler = defineHandler({ ...named, act: () => { throw error; } });
+    const handler = defineHandler({
+      ...named,
+      act: () => {
+        throw error;
+      },
+    });
     try {
       hooks(handler).act(CALL, FIRING, NOTHING);
     } catch (thrown) {
@@ -63,24 +89,39 @@ test("what is thrown becomes the contract's failure", () => {
     }
     return undefined;
   };
-  assert.deepEqual(payload(new RetryableError("later", { afterMs: 1.5 })), { tag: "retryable", val: { message: "later", afterMs: 2 } });
-  assert.deepEqual(payload(new UnavailableError("down").withContext("reading")), { tag: "unavailable", val: { message: "reading: down", afterMs: undefined } });
+  assert.deepEqual(payload(new RetryableError("later", { afterMs: 1.5 })), {
+    tag: "retryable",
+    val: { message: "later", afterMs: 2 },
+  });
+  assert.deepEqual(payload(new UnavailableError("down").withContext("reading")), {
+    tag: "unavailable",
+    val: { message: "reading: down", afterMs: undefined },
+  });
   assert.deepEqual(payload(new PermanentError("never")), { tag: "permanent", val: "never" });
-  assert.deepEqual(payload(new RetryableError("odd", { afterMs: NaN })), { tag: "retryable", val: { message: "odd", afterMs: undefined } });
+  assert.deepEqual(payload(new RetryableError("odd", { afterMs: NaN })), {
+    tag: "retryable",
+    val: { message: "odd", afterMs: undefined },
+  });
   assert.equal(payload(new TypeError("a mistake")), undefined, "a trap");
 });
 
 test("random numbers are the same on a retry and others for another delivery", () => {
   const handler = defineHandler({ ...named, act: () => ({ random: String(Math.random()) }) });
-  const random = (deliveryId: string): string | undefined => hooks(handler).act({ ...CALL, deliveryId }, FIRING, NOTHING)[0]?.[1];
+  const random = (deliveryId: string): string | undefined =>
+    hooks(handler).act({ ...CALL, deliveryId }, FIRING, NOTHING)[0]?.[1];
   assert.equal(random("d-1"), random("d-1"));
   assert.notEqual(random("d-1"), random("d-2"));
 });
 
 test("an error while the module is loaded names what was thrown", () => {
   const imports = { config: { get: () => null }, log: { write: () => undefined } };
-  const load = (): never => { throw new ReferenceError("fetch is not defined"); };
-  assert.throws(() => exportHooks(load, imports, "src/handler.ts"), /^MisuseError: ReferenceError: fetch is not defined; use cx\.http\.get\(url\), .*, while the module was loaded; this runs once, when it is built$/);
+  const load = (): never => {
+    throw new ReferenceError("fetch is not defined");
+  };
+  assert.throws(
+    () => exportHooks(load, imports, "src/handler.ts"),
+    /^MisuseError: ReferenceError: fetch is not defined; use cx\.http\.get\(url\), .*, while the module was loaded; this runs once, when it is built$/,
+  );
 });
 
 test("a place in the bundle is found in the author's file", () => {

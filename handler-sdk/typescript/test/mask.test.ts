@@ -22,11 +22,25 @@ test("a token is masked however long it is", () => {
 });
 
 test("a hostile text is read once", { timeout: 60_000 }, () => {
-  for (const piece of ["a-", "eyJ-", "eyJ/", "AKIA-", "ghp_-", "token-", "Bearer ", "x://", "-----BEGIN ", "token='[masked] "]) {
+  for (const piece of [
+    "a-",
+    "eyJ-",
+    "eyJ/",
+    "AKIA-",
+    "ghp_-",
+    "token-",
+    "Bearer ",
+    "x://",
+    "-----BEGIN ",
+    "token='[masked] ",
+  ]) {
     assert.ok(mask(piece.repeat(200_000 / piece.length)).length > 0);
   }
 });
 
 test("the list of prefixes is in byte order", () => {
-  assert.deepEqual([...PREFIXES].map(([prefix]) => prefix).sort(), PREFIXES.map(([prefix]) => prefix));
+  assert.deepEqual(
+    [...PREFIXES].map(([prefix]) => prefix).sort(),
+    PREFIXES.map(([prefix]) => prefix),
+  );
 });

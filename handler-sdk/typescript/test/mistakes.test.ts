@@ -2,18 +2,29 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Alert, Block, defineHandler, type Context, type Enrichment, type Facts, type Handler, type HandlerDefinition } from "../src/index.ts";
+import {
+  Alert,
+  Block,
+  defineHandler,
+  type Context,
+  type Enrichment,
+  type Facts,
+  type Handler,
+  type HandlerDefinition,
+} from "../src/index.ts";
 import type { Need } from "../src/context.ts";
 import { theHandler } from "../src/guest.ts";
 import { Host, type Run } from "../src/mock/index.ts";
 
 const ALERT = Alert.of({ labels: { alertname: "A" } });
 /** What a context looks like to code that is not checked by tsc. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- mistakes that tsc would find are made on purpose
 type Any = any;
 
 function run(act: (cx: Any) => unknown, host = new Host()): Run {
-  return host.run(defineHandler({ name: "test", version: "1.0.0", summary: "Tests.", act: act as Handler["act"] & {} }), ALERT);
+  return host.run(
+    defineHandler({ name: "test", version: "1.0.0", summary: "Tests.", act: act as Handler["act"] & {} }),
+    ALERT,
+  );
 }
 
 /** Asserts the message of a permanent failure, and that it names a place in this file. */
@@ -27,7 +38,7 @@ function refused(act: (cx: Any) => unknown, message: string, host?: Host): void 
 
 /** Asserts what an error that makes the handler trap says, and that it names a place in this file. */
 function traps(act: (cx: Any) => unknown, message: string, host?: Host): void {
-  const place = /, at .*\(test\/mistakes\.test\.ts:\d+:\d+\)$/;
+  const place = /, at (.* \()?test\/mistakes\.test\.ts:\d+:\d+\)?$/;
   assert.throws(
     () => run(act, host),
     (error: Error) => {
@@ -39,7 +50,10 @@ function traps(act: (cx: Any) => unknown, message: string, host?: Host): void {
 }
 
 test("act is async", () => {
-  refused(async () => ({}), "act returned a Promise: the host does not wait for it; remove `async` and `await`: calls like cx.http.get() return at once");
+  refused(
+    async () => ({}),
+    "act returned a Promise: the host does not wait for it; remove `async` and `await`: calls like cx.http.get() return at once",
+  );
 });
 
 test("act returns nothing", () => {
@@ -63,12 +77,24 @@ test("act returns something else than facts", () => {
 test("enrich returns facts where an enrichment is expected, or a block that is none", () => {
   const enriches = (returned: unknown): string => {
     const enrich = (): Enrichment => returned as Enrichment;
-    const handler = defineHandler({ name: "test", version: "1.0.0", summary: "Tests.", enrich, act: (_cx, _alert, found) => Object.fromEntries(found.failures) });
+    const handler = defineHandler({
+      name: "test",
+      version: "1.0.0",
+      summary: "Tests.",
+      enrich,
+      act: (_cx, _alert, found) => Object.fromEntries(found.failures),
+    });
     return (new Host().run(handler, ALERT).facts["test"] ?? "").replace(/ \(.*:\d+:\d+\)$/, "");
   };
   assert.equal(enriches({ owner: "a" }), "enrich.owner: an enrichment has only `facts` and `blocks`; facts go into `facts`");
-  assert.equal(enriches({ blocks: ["text"] }), 'enrich.blocks[0]: a block, as Block.markdown(…) returns it, is expected, not the text "text"');
-  assert.equal(enriches({ blocks: [Block.markdown(14 as unknown as string)] }), "enrich.blocks[0].text: text is expected, not the number 14: write String(…)");
+  assert.equal(
+    enriches({ blocks: ["text"] }),
+    'enrich.blocks[0]: a block, as Block.markdown(…) returns it, is expected, not the text "text"',
+  );
+  assert.equal(
+    enriches({ blocks: [Block.markdown(14 as unknown as string)] }),
+    "enrich.blocks[0].text: text is expected, not the number 14: write String(…)",
+  );
   assert.equal(enriches({ facts: { n: NaN } }), "enrich.facts.n: text is expected, not the number NaN: write String(…)");
 });
 
@@ -77,40 +103,78 @@ test("a time to live is NaN, negative or a Date", () => {
   refused((cx) => cx.kv.set("a", "b", { ttlSeconds: NaN }), `${message} the number NaN`);
   refused((cx) => cx.kv.set("a", "b", { ttlSeconds: -1 }), `${message} the number -1`);
   refused((cx) => cx.kv.set("a", "b", { ttlSeconds: new Date(0) }), `${message} a Date`);
-  refused((cx) => cx.kv.set("a", "b", 60), "kv.set options: an object like { ttlSeconds: 60 } is expected, not the number 60");
+  refused(
+    (cx) => cx.kv.set("a", "b", 60),
+    "kv.set options: an object like { ttlSeconds: 60 } is expected, not the number 60",
+  );
 });
 
 test("a value that is kept is no text and no bytes", () => {
   refused((cx) => cx.kv.set("a", 14), "kv.set value: text or a Uint8Array is expected, not the number 14");
   refused((cx) => cx.kv.set("a", undefined), "kv.set value: text or a Uint8Array is expected, not undefined");
-  refused((cx) => cx.kv.increment("a", 1.5), "kv.increment by: a whole number from -2147483648 to 2147483647 is expected, not the number 1.5");
-  refused((cx) => cx.kv.increment("a", 3n), "kv.increment by: a whole number from -2147483648 to 2147483647 is expected, not the bigint 3n: write Number(…)");
+  refused(
+    (cx) => cx.kv.increment("a", 1.5),
+    "kv.increment by: a whole number from -2147483648 to 2147483647 is expected, not the number 1.5",
+  );
+  refused(
+    (cx) => cx.kv.increment("a", 3n),
+    "kv.increment by: a whole number from -2147483648 to 2147483647 is expected, not the bigint 3n: write Number(…)",
+  );
 });
 
 test("a message has no channel, a number as text, or Block Kit's JSON as blocks", () => {
   refused((cx) => cx.slack.post({ text: "x" }), "slack.post channel: text is expected, not undefined");
-  refused((cx) => cx.slack.post({ channel: "alerts", text: 14 }), "slack.post text: text is expected, not the number 14: write String(…)");
-  refused((cx) => cx.slack.post("alerts", "x"), 'slack.post: a message, { channel, text, … }, is expected, not the text "alerts"');
-  refused((cx) => cx.slack.post({ channel: "alerts", text: "x", blocks: [] }), "slack.post blocks: new Blocks() is expected, not an array");
+  refused(
+    (cx) => cx.slack.post({ channel: "alerts", text: 14 }),
+    "slack.post text: text is expected, not the number 14: write String(…)",
+  );
+  refused(
+    (cx) => cx.slack.post("alerts", "x"),
+    'slack.post: a message, { channel, text, … }, is expected, not the text "alerts"',
+  );
+  refused(
+    (cx) => cx.slack.post({ channel: "alerts", text: "x", blocks: [] }),
+    "slack.post blocks: new Blocks() is expected, not an array",
+  );
 });
 
 test("a timer has a Date where a number of seconds is expected", () => {
   const range = "a whole number from 0 to 4294967295";
-  refused((cx) => cx.timer.after("k", new Date(0)), `timer.after delaySeconds: ${range} is expected, not a Date: write date.getTime()`);
-  refused((cx) => cx.history.earlier({ same: "pod", withinSeconds: 1 }), 'history.earlier same: an array of label names is expected, not the text "pod"');
+  refused(
+    (cx) => cx.timer.after("k", new Date(0)),
+    `timer.after delaySeconds: ${range} is expected, not a Date: write date.getTime()`,
+  );
+  refused(
+    (cx) => cx.history.earlier({ same: "pod", withinSeconds: 1 }),
+    'history.earlier same: an array of label names is expected, not the text "pod"',
+  );
 });
 
 test("a request has options that are no object, or a body that JSON does not have", () => {
   const host = new Host().httpGet("https://a.example", 200);
-  refused((cx) => cx.http.get("https://a.example", "json"), 'http get options: an object is expected, not the text "json"', host);
-  refused((cx) => cx.http.post("https://a.example", { json: undefined }), "http post json: a value that JSON has is expected, not undefined");
+  refused(
+    (cx) => cx.http.get("https://a.example", "json"),
+    'http get options: an object is expected, not the text "json"',
+    host,
+  );
+  refused(
+    (cx) => cx.http.post("https://a.example", { json: undefined }),
+    "http post json: a value that JSON has is expected, not undefined",
+  );
   refused((cx) => cx.http.get(undefined), "http get url: text is expected, not undefined");
-  refused((cx) => cx.http.request("get", "https://a.example"), 'http method: one of GET, HEAD, POST, PUT, PATCH, DELETE is expected, not the text "get"');
+  refused(
+    (cx) => cx.http.request("get", "https://a.example"),
+    'http method: one of GET, HEAD, POST, PUT, PATCH, DELETE is expected, not the text "get"',
+  );
 });
 
 test("an interface that is not in needs is used", () => {
   const needs = { needs: ["slack"] as const };
-  refused((cx) => cx.http.get("https://a.example"), 'cx.http is not in the project\'s needs; add it in package.json: "alertManager": { "needs": ["slack", "http"] }', new Host(needs));
+  refused(
+    (cx) => cx.http.get("https://a.example"),
+    'cx.http is not in the project\'s needs; add it in package.json: "alertManager": { "needs": ["slack", "http"] }',
+    new Host(needs),
+  );
 });
 
 test("a value of the host is missing, and is used", () => {
@@ -119,7 +183,13 @@ test("a value of the host is missing, and is used", () => {
 });
 
 test("something is thrown that is no error", () => {
-  assert.throws(() => run(() => { throw "text"; }), { message: 'the text "text" was thrown' });
+  assert.throws(
+    () =>
+      run(() => {
+        throw "text";
+      }),
+    { message: 'the text "text" was thrown' },
+  );
 });
 
 test("the body of a 404 is parsed as JSON by hand", () => {
@@ -140,7 +210,9 @@ test("what Node has and a handler does not is used", () => {
     ["Buffer", "use Uint8Array, encodeUtf8 and decodeUtf8 from handler-sdk"],
   ]) {
     // QuickJS' error, as it is thrown in a component.
-    traps(() => { throw new ReferenceError(`${name} is not defined`); }, `ReferenceError: ${name} is not defined; ${remedy}`);
+    traps(() => {
+      throw new ReferenceError(`${name} is not defined`);
+    }, `ReferenceError: ${name} is not defined; ${remedy}`);
   }
 });
 
@@ -154,8 +226,14 @@ const act = (): Facts => ({});
 
 test("there is no default export, or it is no handler", () => {
   build({}, "src/handler.ts has no default export: write `export default defineHandler({ … })`");
-  build({ handler: defineHandler({ ...named, act }) }, "src/handler.ts has no default export (`handler` is exported by name): write `export default defineHandler({ … })`");
-  build({ default: { ...named, act } }, "the default export of src/handler.ts is no handler: write `export default defineHandler({ … })`");
+  build(
+    { handler: defineHandler({ ...named, act }) },
+    "src/handler.ts has no default export (`handler` is exported by name): write `export default defineHandler({ … })`",
+  );
+  build(
+    { default: { ...named, act } },
+    "the default export of src/handler.ts is no handler: write `export default defineHandler({ … })`",
+  );
 });
 
 test("there are two handlers", () => {
@@ -166,22 +244,46 @@ test("there are two handlers", () => {
 });
 
 test("a handler has no name, does nothing, or a method that is called otherwise", () => {
-  build({ default: defineHandler({ ...named, version: "", act }) }, 'the handler of src/handler.ts has no `version`: add `version: "…"` to defineHandler');
-  build({ default: defineHandler(named) }, "the handler of src/handler.ts does nothing: give it `act`, which responds to an alert, or `enrich`");
-  build({ default: defineHandler({ ...named, act, onResolved: act, Resolved: act } as HandlerDefinition) }, "the handler of src/handler.ts has `Resolved`: the method is called `resolved`");
-  build({ default: defineHandler({ ...named, act: {} as typeof act }) }, "`act` of src/handler.ts is no method: write `act(cx, alert, found) { … }`");
+  build(
+    { default: defineHandler({ ...named, version: "", act }) },
+    'the handler of src/handler.ts has no `version`: add `version: "…"` to defineHandler',
+  );
+  build(
+    { default: defineHandler(named) },
+    "the handler of src/handler.ts does nothing: give it `act`, which responds to an alert, or `enrich`",
+  );
+  build(
+    { default: defineHandler({ ...named, act, onResolved: act, Resolved: act } as HandlerDefinition) },
+    "the handler of src/handler.ts has `Resolved`: the method is called `resolved`",
+  );
+  build(
+    { default: defineHandler({ ...named, act: {} as typeof act }) },
+    "`act` of src/handler.ts is no method: write `act(cx, alert, found) { … }`",
+  );
 });
 
 test("a method is async or a generator, or needs are in the handler", () => {
   const asyncAct = (async () => ({})) as unknown as typeof act;
-  build({ default: defineHandler({ ...named, act: asyncAct }) }, "`act` of src/handler.ts is async, but a handler is synchronous: remove `async` and `await`: calls like cx.http.get() return at once");
+  build(
+    { default: defineHandler({ ...named, act: asyncAct }) },
+    "`act` of src/handler.ts is async, but a handler is synchronous: remove `async` and `await`: calls like cx.http.get() return at once",
+  );
   const generator = function* () {} as unknown as typeof act;
-  build({ default: defineHandler({ ...named, act: generator }) }, "`act` of src/handler.ts is a generator, but a handler is synchronous: remove the `*`");
-  build({ default: defineHandler({ ...named, act, needs: ["http"] } as HandlerDefinition) }, 'the handler of src/handler.ts has `needs`: needs are in package.json, "alertManager": { "needs": […] }');
+  build(
+    { default: defineHandler({ ...named, act: generator }) },
+    "`act` of src/handler.ts is a generator, but a handler is synchronous: remove the `*`",
+  );
+  build(
+    { default: defineHandler({ ...named, act, needs: ["http"] } as HandlerDefinition) },
+    'the handler of src/handler.ts has `needs`: needs are in package.json, "alertManager": { "needs": […] }',
+  );
 });
 
 test("a name of the description is no text", () => {
-  build({ default: defineHandler({ ...named, alerts: [7 as unknown as string], act }) }, "alerts[0]: text is expected, not the number 7: write String(…)");
+  build(
+    { default: defineHandler({ ...named, alerts: [7 as unknown as string], act }) },
+    "alerts[0]: text is expected, not the number 7: write String(…)",
+  );
 });
 
 // The types say the same before anything runs.

@@ -9,7 +9,9 @@ const NEEDS = "interface AlertManagerNeeds { slack: true; kv: true }";
 /** Returns what the compiler says about the bodies of `act`, in one program, because each takes a second to make. */
 function judged(bodies: readonly string[]): string[] {
   const root = process.cwd();
-  const config = ts.readConfigFile(`${root}/tsconfig.handler.json`, (file) => ts.sys.readFile(file)).config as { compilerOptions: object };
+  const config = ts.readConfigFile(`${root}/tsconfig.handler.json`, (file) => ts.sys.readFile(file)).config as {
+    compilerOptions: object;
+  };
   const { options } = ts.convertCompilerOptionsFromJson(
     {
       ...config.compilerOptions,
@@ -29,7 +31,9 @@ function judged(bodies: readonly string[]): string[] {
   host.readFile = (name) => files.get(name) ?? readFile.call(host, name);
   host.getSourceFile = (name, language, ...rest) => {
     const text = files.get(name);
-    return text === undefined ? getSourceFile.call(host, name, language, ...rest) : ts.createSourceFile(name, text, language);
+    return text === undefined
+      ? getSourceFile.call(host, name, language, ...rest)
+      : ts.createSourceFile(name, text, language);
   };
   const program = ts.createProgram([...files.keys(), `${root}/guest-globals.d.ts`], options, host);
   return bodies.map((_, index) => {
@@ -39,7 +43,8 @@ function judged(bodies: readonly string[]): string[] {
 }
 
 function source(body: string): string {
-  const imports = 'import { Block, Blocks, defineHandler, Setting, type Context } from "handler-sdk";\nvoid [Block, Blocks, Setting] as unknown as Context;\n';
+  const imports =
+    'import { Block, Blocks, defineHandler, Setting, type Context } from "handler-sdk";\nvoid [Block, Blocks, Setting] as unknown as Context;\n';
   return `${imports}export default defineHandler({ name: "a", version: "1.0.0", summary: "A.",\n  ${body}\n});\n`;
 }
 
@@ -57,9 +62,15 @@ function notFacts(parameters: string, fact: string, type: string): string {
 
 /** Methods of a handler, and what is said about them; nothing about those that are right. */
 const CASES: readonly (readonly [body: string, said: string])[] = [
-  ['act(cx) { cx.slack.post({ channel: "alerts", text: "x" }); cx.kv.set("a", "b", { ttlSeconds: 1 }); return { a: "b" }; },', ""],
+  [
+    'act(cx) { cx.slack.post({ channel: "alerts", text: "x" }); cx.kv.set("a", "b", { ttlSeconds: 1 }); return { a: "b" }; },',
+    "",
+  ],
   ["act(cx, alert, found) { console.log(cx.now(), alert.label('pod'), found.storm?.count); return {}; },", ""],
-  ["act(cx) { const lines: number = cx.setting(Setting.integer('n', 'n', { default: 1 })); return { lines: String(lines) }; },", ""],
+  [
+    "act(cx) { const lines: number = cx.setting(Setting.integer('n', 'n', { default: 1 })); return { lines: String(lines) }; },",
+    "",
+  ],
   [
     'act(cx) { cx.http.get("https://a.example"); return {}; },',
     `Property 'get' does not exist on type 'NotInNeeds<"add \\"http\\" to package.json: \\"alertManager\\": { \\"needs\\": [\\"http\\", …] }">'.`,
@@ -86,7 +97,10 @@ const CASES: readonly (readonly [body: string, said: string])[] = [
   ],
   ["act() { return { restarts: 14 }; },", notFacts("", "restarts", "number")],
   ["act(cx) { return { n: cx.setting(Setting.string('n', 'n')) }; },", notFacts("cx: Context", "n", "string | undefined")],
-  ["act(cx, alert) { return { pod: alert.label('pod') }; },", notFacts("cx: Context, alert: Alert", "pod", "string | undefined")],
+  [
+    "act(cx, alert) { return { pod: alert.label('pod') }; },",
+    notFacts("cx: Context, alert: Alert", "pod", "string | undefined"),
+  ],
 ];
 
 test("what the compiler says names the remedy", () => {

@@ -2,19 +2,47 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SEVERITY_WORDS, severityOf, Setting, decodeUtf8, encodeUtf8, human, parseDuration, slackDate } from "../src/index.ts";
+import {
+  SEVERITY_WORDS,
+  severityOf,
+  Setting,
+  decodeUtf8,
+  encodeUtf8,
+  human,
+  parseDuration,
+  slackDate,
+} from "../src/index.ts";
 import { Host } from "../src/mock/index.ts";
 import { seeded } from "../src/random.ts";
 import { parseHttpDate, parseTime } from "../src/time.ts";
 import { utf8Length } from "../src/utf8.ts";
 
 test("UTF-8 is what Node's encoder and decoder make of it", () => {
-  for (const text of ["", "plain", "é", "監視", "🦀 and 👩‍👩‍👧", "half \ud800 and \udc00x", "\u0000\u007f\u0080\u07ff\u0800\uffff"]) {
+  for (const text of [
+    "",
+    "plain",
+    "é",
+    "監視",
+    "🦀 and 👩‍👩‍👧",
+    "half \ud800 and \udc00x",
+    "\u0000\u007f\u0080\u07ff\u0800\uffff",
+  ]) {
     assert.deepEqual(encodeUtf8(text), new TextEncoder().encode(text));
     assert.equal(utf8Length(text), new TextEncoder().encode(text).length);
-    assert.equal(decodeUtf8(encodeUtf8(text)), new TextDecoder("utf-8", { ignoreBOM: true }).decode(new TextEncoder().encode(text)));
+    assert.equal(
+      decodeUtf8(encodeUtf8(text)),
+      new TextDecoder("utf-8", { ignoreBOM: true }).decode(new TextEncoder().encode(text)),
+    );
   }
-  const invalid = [[0x80], [0xc0, 0xaf], [0xe2, 0x28, 0xa1], [0xed, 0xa0, 0x80], [0xf0, 0x9f, 0xa6], [0xf4, 0x90, 0x80, 0x80], [0x61, 0xff, 0x62]];
+  const invalid = [
+    [0x80],
+    [0xc0, 0xaf],
+    [0xe2, 0x28, 0xa1],
+    [0xed, 0xa0, 0x80],
+    [0xf0, 0x9f, 0xa6],
+    [0xf4, 0x90, 0x80, 0x80],
+    [0x61, 0xff, 0x62],
+  ];
   for (const bytes of invalid.map((each) => new Uint8Array(each))) {
     assert.equal(decodeUtf8(bytes), new TextDecoder().decode(bytes), bytes.join());
   }
@@ -23,14 +51,26 @@ test("UTF-8 is what Node's encoder and decoder make of it", () => {
 });
 
 test("lengths of time are formatted for people and read from Prometheus' syntax", () => {
-  assert.deepEqual([0, 350, 41_000, 723_000, 7_500_000, 86_400_000, 273_600_000].map(human), ["0s", "0s", "41s", "12m 3s", "2h 5m", "1d", "3d 4h"]);
-  assert.deepEqual(["0", "500ms", "1h30m", "7d", "1y2w"].map(parseDuration), [0, 500, 5_400_000, 604_800_000, 32_745_600_000]);
+  assert.deepEqual([0, 350, 41_000, 723_000, 7_500_000, 86_400_000, 273_600_000].map(human), [
+    "0s",
+    "0s",
+    "41s",
+    "12m 3s",
+    "2h 5m",
+    "1d",
+    "3d 4h",
+  ]);
+  assert.deepEqual(
+    ["0", "500ms", "1h30m", "7d", "1y2w"].map(parseDuration),
+    [0, 500, 5_400_000, 604_800_000, 32_745_600_000],
+  );
   for (const text of ["", "1", "30m1h", "1h1h", "1.5h", "h", "1x"]) assert.equal(parseDuration(text), undefined, text);
 });
 
 test("times of alerts and of HTTP headers are read", () => {
   assert.equal(parseTime("2022-03-02T08:31:57.339+01:00")?.toISOString(), "2022-03-02T07:31:57.339Z");
-  for (const text of ["", "now", "2022-13-02T07:31:57Z", "2022-03-02T07:31:57"]) assert.equal(parseTime(text), undefined, text);
+  for (const text of ["", "now", "2022-13-02T07:31:57Z", "2022-03-02T07:31:57"])
+    assert.equal(parseTime(text), undefined, text);
   assert.equal(parseHttpDate("Wed, 21 Oct 2026 07:28:00 GMT")?.toISOString(), "2026-10-21T07:28:00.000Z");
   assert.equal(parseHttpDate("soon"), undefined);
   assert.equal(slackDate(new Date(1_646_206_317_000)), "<!date^1646206317^{date_short_pretty} {time}|2022-03-02T07:31:57Z>");
@@ -40,7 +80,14 @@ test("each name of a severity is in the table once, and is matched in any case",
   const all = Object.values(SEVERITY_WORDS).flat();
   assert.equal(new Set(all).size, all.length);
   assert.deepEqual(["CRITICAL", " Page ", "sev1", "Warn", "P2", "informational", "<!channel>", ""].map(severityOf), [
-    "critical", "critical", "critical", "warning", "warning", "info", "unknown", "unknown",
+    "critical",
+    "critical",
+    "critical",
+    "warning",
+    "warning",
+    "info",
+    "unknown",
+    "unknown",
   ]);
 });
 
@@ -69,7 +116,12 @@ test("settings are declared as the host reads them", () => {
 });
 
 test("a setting is read by its declaration, as a value of its type", () => {
-  const host = new Host().config("lines", " 12 ").config("wait", "1h30m").config("teams", '["b"]').config("cluster.main.url", "https://k8s").config("loud", "true");
+  const host = new Host()
+    .config("lines", " 12 ")
+    .config("wait", "1h30m")
+    .config("teams", '["b"]')
+    .config("cluster.main.url", "https://k8s")
+    .config("loud", "true");
   const cx = host.cx();
   const lines: number = cx.setting(Setting.integer("lines", "lines", { default: 3 }));
   assert.equal(lines, 12);
@@ -92,9 +144,24 @@ test("a bad setting says which and why", () => {
     }
   };
   const end = "correct it in the handler's `config`";
-  assert.equal(message(Setting.integer("lines", "x")), `PermanentError: the setting \`lines\` is \`dozen\`: a whole number is expected; ${end}`);
-  assert.equal(message(Setting.duration("wait", "x")), `PermanentError: the setting \`wait\` is \`soon\`: a duration like \`30s\` or \`1h30m\` is expected; ${end}`);
-  assert.equal(message(Setting.oneOf("logs", ["on", "off"], "x")), `PermanentError: the setting \`logs\` is \`loud\`: one of \`on\`, \`off\` is expected; ${end}`);
-  assert.equal(message(Setting.list("teams", "x")), `PermanentError: the setting \`teams\` is \`{}\`: a list is expected; ${end}`);
-  assert.equal(message(Setting.string("key", "the key", { required: true })), "PermanentError: the setting `key` is missing (the key); set it in the handler's `config`");
+  assert.equal(
+    message(Setting.integer("lines", "x")),
+    `PermanentError: the setting \`lines\` is \`dozen\`: a whole number is expected; ${end}`,
+  );
+  assert.equal(
+    message(Setting.duration("wait", "x")),
+    `PermanentError: the setting \`wait\` is \`soon\`: a duration like \`30s\` or \`1h30m\` is expected; ${end}`,
+  );
+  assert.equal(
+    message(Setting.oneOf("logs", ["on", "off"], "x")),
+    `PermanentError: the setting \`logs\` is \`loud\`: one of \`on\`, \`off\` is expected; ${end}`,
+  );
+  assert.equal(
+    message(Setting.list("teams", "x")),
+    `PermanentError: the setting \`teams\` is \`{}\`: a list is expected; ${end}`,
+  );
+  assert.equal(
+    message(Setting.string("key", "the key", { required: true })),
+    "PermanentError: the setting `key` is missing (the key); set it in the handler's `config`",
+  );
 });

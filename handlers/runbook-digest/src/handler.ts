@@ -1,6 +1,17 @@
 /** Reads the page behind an alert's `runbook_url` and shows its Diagnosis section. */
 
-import { Block, DAY, defineHandler, mask, MINUTE, SECOND, Setting, type Alert, type Context, type Enrichment } from "handler-sdk";
+import {
+  Block,
+  DAY,
+  defineHandler,
+  mask,
+  MINUTE,
+  SECOND,
+  Setting,
+  type Alert,
+  type Context,
+  type Enrichment,
+} from "handler-sdk";
 import { rawUrl, withoutFragment } from "./address.ts";
 import { digestOf, type Digest } from "./page.ts";
 

@@ -17,7 +17,9 @@ export function headingsOf(source: string): Heading[] {
     const [whole, level, attributes = "", content = ""] = match;
     const anchor = /\bid\s*=\s*["']?([^"'\s>]+)/i.exec(attributes + content)?.[1] ?? "";
     // Generators put a link to the heading into it: `#`, `¶` or a symbol.
-    const title = plainText(content).replace(/\s+/g, " ").replace(/^[#¶🔗\s]+|[#¶🔗\s]+$/gu, "");
+    const title = plainText(content)
+      .replace(/\s+/g, " ")
+      .replace(/^[#¶🔗\s]+|[#¶🔗\s]+$/gu, "");
     headings.push({ title, anchor, level: Number(level), at: match.index, from: match.index + whole.length });
   }
   return headings;
@@ -26,6 +28,7 @@ export function headingsOf(source: string): Heading[] {
 /** Elements that begin or end a line. */
 const LINES = /<\/?(p|div|section|article|ul|ol|table|tr|dl|dt|dd|blockquote|figure|h[1-6]|details|summary|br)\b[^>]*>/gi;
 
+// prettier-ignore
 const ENTITIES: Readonly<Record<string, string>> = {
   amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: " ", ndash: "–", mdash: "—", hellip: "…", lsquo: "‘", rsquo: "’",
   ldquo: "“", rdquo: "”", bull: "•", rarr: "→", larr: "←", times: "×", copy: "©",
@@ -40,11 +43,18 @@ export function plainText(part: string): string {
 
 /** Returns text outside of `pre`: its own line breaks are blanks. */
 function flowing(part: string): string {
-  return part.replace(/\s+/g, " ").replace(/<li\b[^>]*>/gi, "\n• ").replace(/<\/li\s*>/gi, "\n").replace(/<\/t[dh]\s*>/gi, "  ").replace(LINES, "\n");
+  return part
+    .replace(/\s+/g, " ")
+    .replace(/<li\b[^>]*>/gi, "\n• ")
+    .replace(/<\/li\s*>/gi, "\n")
+    .replace(/<\/t[dh]\s*>/gi, "  ")
+    .replace(LINES, "\n");
 }
 
 function textOf(part: string): string {
-  return part.replace(/<[^>]*>/g, "").replace(/&(#x?[0-9a-f]+|[a-z]+);/gi, (entity, name: string) => decoded(name) ?? entity);
+  return part
+    .replace(/<[^>]*>/g, "")
+    .replace(/&(#x?[0-9a-f]+|[a-z]+);/gi, (entity, name: string) => decoded(name) ?? entity);
 }
 
 function decoded(name: string): string | undefined {

@@ -25,9 +25,13 @@ export function headingsOf(source: string): Heading[] {
       const parts = /^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$/.exec(line);
       const underline = /^ {0,3}(=+|-{2,})\s*$/.exec(line)?.[1];
       if (parts) headings.push(heading(parts[2] ?? "", (parts[1] ?? "").length, at, next));
-      else if (underline !== undefined && before) headings.push(heading(before.text, underline.startsWith("=") ? 1 : 2, before.at, next));
+      else if (underline !== undefined && before)
+        headings.push(heading(before.text, underline.startsWith("=") ? 1 : 2, before.at, next));
     }
-    before = fence === undefined && line.trim() !== "" && !/^\s*([-*+#>|]|\d+\.)/.test(line) ? { text: line.trim(), at } : undefined;
+    before =
+      fence === undefined && line.trim() !== "" && !/^\s*([-*+#>|]|\d+\.)/.test(line)
+        ? { text: line.trim(), at }
+        : undefined;
     at = next;
   }
   return headings;
@@ -52,8 +56,18 @@ export function plainText(part: string): string {
 }
 
 function outsideCode(line: string): string {
-  const item = line.replace(/^\s*[-*+]\s+/, "• ").replace(/^\s*>\s?/, "").replace(/^\s*#{1,6}\s+/, "");
-  return inline(item.replace(/^\s*\|(.*)\|\s*$/, (_, cells: string) => cells.split("|").map((cell) => cell.trim()).join("  ")));
+  const item = line
+    .replace(/^\s*[-*+]\s+/, "• ")
+    .replace(/^\s*>\s?/, "")
+    .replace(/^\s*#{1,6}\s+/, "");
+  return inline(
+    item.replace(/^\s*\|(.*)\|\s*$/, (_, cells: string) =>
+      cells
+        .split("|")
+        .map((cell) => cell.trim())
+        .join("  "),
+    ),
+  );
 }
 
 /** Characters after a backslash are kept in Unicode's private use area until the markup is gone. */
@@ -64,7 +78,9 @@ function inline(text: string): string {
   return text
     .replace(/\\([!-/:-@[-`{-~])/g, (_, char: string) => String.fromCharCode(LITERAL + char.charCodeAt(0)))
     .replace(/!\[([^\]]*)\]\([^)]*\)/g, "$1")
-    .replace(/\[([^\]]+)\]\(([^)\s]*)[^)]*\)/g, (_, title: string, url: string) => (/^https?:/.test(url) && title !== url ? `${title} (${url})` : title))
+    .replace(/\[([^\]]+)\]\(([^)\s]*)[^)]*\)/g, (_, title: string, url: string) =>
+      /^https?:/.test(url) && title !== url ? `${title} (${url})` : title,
+    )
     .replace(/<(https?:[^>\s]+)>/g, "$1")
     .replace(/<\/?[a-z][^>]*>/gi, "")
     .replace(/(\*\*|__)(?=\S)(.*?\S)\1/g, "$2")

@@ -23,7 +23,8 @@ export interface Wanted {
 }
 
 /** A section's heading and its text, or why there is none. */
-export type Digest = { readonly section: string; readonly text: string } | { readonly section?: undefined; readonly why: string };
+export type Digest =
+  { readonly section: string; readonly text: string } | { readonly section?: undefined; readonly why: string };
 
 /** Of a longer page the beginning is read: a handler has half a second of CPU time, and runbooks are short. */
 const PAGE_BYTES_MAX = 128 * 1024;
@@ -38,7 +39,8 @@ export function digestOf(page: Page, wanted: Wanted): Digest {
   const headings = headingsOf(source);
   const within = sectionNamed(source, headings, fragmentOf(wanted.url));
   const found = chosen(headings, wanted.sections, within);
-  const section = found === undefined ? within : { title: found.title, from: found.from, to: endOf(source, headings, found) };
+  const section =
+    found === undefined ? within : { title: found.title, from: found.from, to: endOf(source, headings, found) };
   if (section === undefined) return { why: `the page has no section ${listed(wanted.sections)}` };
   const text = plainText(source.slice(section.from, section.to));
   if (text === "") return { why: `the section ${section.title} of the page is empty` };

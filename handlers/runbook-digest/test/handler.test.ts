@@ -9,7 +9,8 @@ import handler from "../src/handler.ts";
 
 const ALERT = alertFromJson(readFileSync("alert.json", "utf8"));
 const URL = ALERT.runbookUrl ?? "";
-const PAGE = "# Crash loops\n\n## Diagnosis\n\n- Look at `kubectl logs` and https://wiki.example.com/a_b_c\n- token=hunter2 <!channel> *x*\n";
+const PAGE =
+  "# Crash loops\n\n## Diagnosis\n\n- Look at `kubectl logs` and https://wiki.example.com/a_b_c\n- token=hunter2 <!channel> *x*\n";
 
 /** Returns what people see in Slack. */
 function visible(host: Host, alert = ALERT): string {
@@ -33,27 +34,43 @@ test("a page is read once in an hour", () => {
   const start = new Date("2026-03-02T08:00:00Z");
   const after = (ms: number): Date => new Date(start.getTime() + ms);
   host.now(start).run(handler, ALERT);
-  host.delivery("d-2").now(after(59 * MINUTE)).run(handler, ALERT);
+  host
+    .delivery("d-2")
+    .now(after(59 * MINUTE))
+    .run(handler, ALERT);
   assert.equal(host.requests.length, 1);
-  host.delivery("d-3").now(after(HOUR + MINUTE)).run(handler, ALERT);
+  host
+    .delivery("d-3")
+    .now(after(HOUR + MINUTE))
+    .run(handler, ALERT);
   assert.equal(host.requests.length, 2);
   assert.deepEqual(host.requests[0]?.headers, [["accept", "text/markdown, text/html, text/plain"]]);
 });
 
 test("a page without the section says so, and is asked for again soon", () => {
   const host = new Host().httpGet(URL, 200, "# Later").now(new Date(0));
-  assert.deepEqual({ ...host.run(handler, ALERT).found.facts }, { "runbook.section": "none: the page has no section Diagnosis, Troubleshooting or Investigation" });
+  assert.deepEqual(
+    { ...host.run(handler, ALERT).found.facts },
+    { "runbook.section": "none: the page has no section Diagnosis, Troubleshooting or Investigation" },
+  );
   assert.equal(visible(host.delivery("d-2")), "");
-  host.delivery("d-3").now(new Date(6 * MINUTE)).httpGet(URL, 200, PAGE);
+  host
+    .delivery("d-3")
+    .now(new Date(6 * MINUTE))
+    .httpGet(URL, 200, PAGE);
   assert.equal(host.run(handler, ALERT).found.fact("runbook.section"), "Diagnosis");
 });
 
 test("why a page was not read is the step's failure", () => {
-  const failure = (reply: Reply): string => String(new Host().http("GET", URL, reply).run(handler, ALERT).enrichment.failure);
+  const failure = (reply: Reply): string =>
+    String(new Host().http("GET", URL, reply).run(handler, ALERT).enrichment.failure);
   assert.equal(failure(Reply.status(404, "no")), `PermanentError: GET ${URL}: answered 404: no`);
   assert.equal(failure(Reply.denied()), `PermanentError: GET ${URL}: not granted: not granted by the test`);
   assert.equal(failure(Reply.timeout()), `UnavailableError: GET ${URL}: timed out`);
-  assert.match(failure(Reply.status(301).header("location", "https://new.example.com")), /redirects to https:\/\/new.example.com/);
+  assert.match(
+    failure(Reply.status(301).header("location", "https://new.example.com")),
+    /redirects to https:\/\/new.example.com/,
+  );
 });
 
 test("an alert without a runbook, or one that has resolved, is left alone", () => {

@@ -9,9 +9,16 @@ import { digestOf, type Digest } from "../src/page.ts";
 
 const SECTIONS = ["Diagnosis", "Troubleshooting"];
 
-function digest(source: string, options: { type?: string; url?: string; sections?: string[]; charsMax?: number } = {}): Digest {
+function digest(
+  source: string,
+  options: { type?: string; url?: string; sections?: string[]; charsMax?: number } = {},
+): Digest {
   const page = { header: () => options.type, bytes: encodeUtf8(source) };
-  return digestOf(page, { url: options.url ?? "https://r.example/x", sections: options.sections ?? SECTIONS, charsMax: options.charsMax ?? 2_000 });
+  return digestOf(page, {
+    url: options.url ?? "https://r.example/x",
+    sections: options.sections ?? SECTIONS,
+    charsMax: options.charsMax ?? 2_000,
+  });
 }
 
 const HTML = readFileSync("test/pages/hugo.html", "utf8");
@@ -71,13 +78,22 @@ test("a long section is cut between words, and of a long page the beginning is r
 });
 
 test("a page that is not closed is read as far as it goes", () => {
-  assert.deepEqual(digest("<html><h2>Diagnosis</h2><p>a<script>b", { type: "text/html" }), { section: "Diagnosis", text: "a" });
-  assert.deepEqual(digest("<h2>Diagnosis</h2>&bogus; &#0; &#x110000; &lt;b&gt;<b", { type: "text/html" }), { section: "Diagnosis", text: "&bogus; &#0; &#x110000; <b><b" });
+  assert.deepEqual(digest("<html><h2>Diagnosis</h2><p>a<script>b", { type: "text/html" }), {
+    section: "Diagnosis",
+    text: "a",
+  });
+  assert.deepEqual(digest("<h2>Diagnosis</h2>&bogus; &#0; &#x110000; &lt;b&gt;<b", { type: "text/html" }), {
+    section: "Diagnosis",
+    text: "&bogus; &#0; &#x110000; <b><b",
+  });
 });
 
 test("the file itself is read where a page only shows it", () => {
   assert.equal(rawUrl("https://github.com/o/r/blob/main/docs/a.md"), "https://raw.githubusercontent.com/o/r/main/docs/a.md");
-  assert.equal(rawUrl("https://github.com/o/r/tree/master/runbook.md"), "https://raw.githubusercontent.com/o/r/master/runbook.md");
+  assert.equal(
+    rawUrl("https://github.com/o/r/tree/master/runbook.md"),
+    "https://raw.githubusercontent.com/o/r/master/runbook.md",
+  );
   assert.equal(rawUrl("https://git.example.com/o/g/r/-/blob/main/a.md"), "https://git.example.com/o/g/r/-/raw/main/a.md");
   for (const url of ["https://r.example/a.md", "https://github.com/o/r/wiki/Home"]) assert.equal(rawUrl(url), url);
 });

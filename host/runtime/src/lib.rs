@@ -29,7 +29,9 @@ pub use limits::quota::{LimitHit, LimitName, Limits};
 pub use limits::table::{LimitKey, Unit};
 pub use modules::cache::CacheError;
 pub use modules::catalog::{Pins, Terms};
-pub use modules::compiler::{COMPILE_COMMAND, Compiler, EXIT_DAMAGED, compile_module};
+pub use modules::compiler::{
+    COMPILE_COMMAND, COMPILE_FAST, Compiler, EXIT_DAMAGED, compile_module,
+};
 pub use modules::folder::{Folder, FolderError};
 pub use modules::load_error::LoadError;
 pub use modules::loader::Loader;
@@ -43,7 +45,7 @@ pub use outbound::egress::{
 };
 pub use outbound::proxy::{NoProxy, Proxy, ProxyAddress, ProxyUrlError};
 pub use runtime::{Options, Runtime, RuntimeError};
-pub use sandbox::engine::{EngineError, open_page_map};
+pub use sandbox::engine::{Effort, EngineError, open_page_map};
 pub use services::ServiceOptions;
 pub use slack::breaker::SlackBreaker;
 pub use slack::handle::PreviewSink;

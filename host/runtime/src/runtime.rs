@@ -64,7 +64,8 @@ impl Runtime {
         let linker = calls::linker(&sandbox).map_err(EngineError)?;
         egress::install_crypto();
         let bytes_max = options.bounds.cache_bytes_max;
-        let cache = Cache::open(options.cache_dir, &sandbox.engine, bytes_max)?;
+        let effort = options.compiler.effort();
+        let cache = Cache::open(options.cache_dir, &sandbox.engine, effort, bytes_max)?;
         let lasting = Lasting::default();
         let services = Services::new(options.services, lasting.clone())
             .map_err(|error| RuntimeError::Slack(error.into()))?;

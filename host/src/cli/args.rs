@@ -79,6 +79,9 @@ pub(super) struct CompileArgs {
     /// The processor time in seconds.
     #[arg(value_name = "SECONDS")]
     pub(super) seconds_max: u64,
+    /// Whether the time of compiling matters more than the speed of the code.
+    #[arg(long)]
+    pub(super) fast: bool,
 }
 
 /// The argument that names the configuration file.
@@ -148,9 +151,10 @@ pub(super) struct ServeArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct DevArgs {
-    /// The folder of handler projects; their modules are written there too.
-    #[arg(value_name = "DIR", default_value = "handlers")]
-    pub(super) dir: PathBuf,
+    /// A handler project, or a folder of them; their modules are written there too. By default the current folder if it is a
+    /// project, else `handlers`.
+    #[arg(value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
     #[command(flatten)]
     pub(super) file: FileArgs,
     #[command(flatten)]
@@ -171,12 +175,18 @@ pub(super) struct CheckArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct BuildArgs {
-    /// A handler project, or a folder of them.
-    #[arg(value_name = "DIR", default_value = "handlers")]
-    pub(super) dir: PathBuf,
+    /// A handler project, or a folder of them. By default the current folder if it is a project, else `handlers`.
+    #[arg(value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
     /// The folder for the modules; DIR itself if absent.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+    /// Fetch nothing: fail if a tool or a package is not here.
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

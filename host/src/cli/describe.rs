@@ -58,27 +58,6 @@ fn about_import(name: &str) -> &'static str {
     }
 }
 
-/// Returns the name, the alerts, the imports, the size and the digest, each on a line.
-pub(super) fn summary(module: &Inspection, paint: Paint) -> String {
-    let mut text = format!(
-        "{} {}: {}\n",
-        paint.bold(&one_line(module.name.as_str())),
-        one_line(&module.version),
-        one_line(&module.summary)
-    );
-    let imports: Vec<_> = module.imports.iter().map(|i| one_line(&i.name)).collect();
-    let rows = [
-        ("alerts", alerts(module)),
-        ("imports", or_nothing(&imports)),
-        ("size", size(module.bytes)),
-        ("sha256", one_line(&module.sha256)),
-    ];
-    for (name, value) in rows {
-        row(&mut text, name, &value, paint);
-    }
-    text
-}
-
 /// Returns everything: what it is, what it imports, its settings and the configuration for it.
 pub(super) fn whole(module: &Inspection, paint: Paint) -> String {
     let mut text = format!(

@@ -34,7 +34,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     (
         "build",
-        &["alert-manager build path/to/handler --out handlers"],
+        &[
+            "alert-manager build path/to/handler --out handlers",
+            "alert-manager build --offline --json",
+        ],
     ),
     (
         "inspect",
@@ -148,6 +151,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
     (
         "ALERT_MANAGER_WEBHOOK_TOKEN_FILE",
         "For send: a file with the bearer token of the server's webhook.authorization.",
+    ),
+    (
+        "ALERT_MANAGER_TOOLS",
+        "The folder for the tools that build handlers in Python and TypeScript (~/.cache/alert-manager/tools).",
     ),
     ("NO_COLOR", "If it is set, output has no colours."),
 ];

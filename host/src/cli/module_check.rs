@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use handler_build::Summary;
 
-use super::describe;
 use super::modules::{self, CacheUse};
-use crate::api::Inspection;
 use crate::runtime::{Folder, Loader, Origin};
 
 /// The sandbox in which modules are checked.
@@ -39,18 +38,25 @@ impl ModuleCheck {
         })
     }
 
-    /// Decides as a server would that serves the folder and finds the module as `file` in it. Returns what the module is.
+    /// Decides as a server would that serves the folder and finds the module as `file` in it.
     ///
     /// # Errors
     /// Why the module would be refused.
-    pub(super) fn check(&self, file: &str, module: &[u8]) -> Result<Inspection, String> {
+    pub(super) fn check(&self, file: &str, module: &[u8]) -> Result<Summary, String> {
         let origin = Origin::File {
             path: self.out.join(file),
         };
         // A folder that is not there yet has no other module.
         let others = Folder::candidates(&self.out, self.bytes_max).unwrap_or_default();
         let tried = self.loader.try_module(&origin, module.to_vec(), others);
-        let tried = self.threads.block_on(tried)?;
-        Ok(describe::of(&tried, module.len() as u64))
+        let module = self.threads.block_on(tried)?;
+        let description = module.description();
+        Ok(Summary {
+            handler: description.name.to_string(),
+            version: description.version.clone(),
+            alerts: description.alerts.clone(),
+            imports: module.imports().to_vec(),
+            sha256: module.sha256().to_owned(),
+        })
     }
 }

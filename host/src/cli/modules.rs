@@ -79,8 +79,9 @@ pub(super) fn read(path: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
 pub(super) enum CacheUse {
     /// Only if the cache exists, since a check must change nothing on the machine.
     IfThere,
-    /// The cache is created, for a server that is about to use it.
-    Make,
+    /// The cache is created for the server of `dev`, which is about to use it. Like that server's, its code is compiled in
+    /// little time.
+    Dev,
 }
 
 /// Compiles with the server's cache if this user may use it, otherwise with a temporary one.
@@ -90,11 +91,14 @@ pub(super) fn sandbox(
 ) -> anyhow::Result<(Arc<Runtime>, Option<tempfile::TempDir>)> {
     let compiler = serve::compiler()?;
     let options =
-        || app::runtime_options(config, [0; 32], Arc::new(|_: &str| ()), compiler.clone());
-    let shared = options();
+        |compiler| app::runtime_options(config, [0; 32], Arc::new(|_: &str| ()), compiler);
+    let shared = options(match cache {
+        CacheUse::IfThere => compiler.clone(),
+        CacheUse::Dev => compiler.clone().fast(),
+    });
     let is_there = shared.cache_dir.is_dir()
         && rustix::fs::access(&shared.cache_dir, rustix::fs::Access::WRITE_OK).is_ok();
-    if (is_there || cache == CacheUse::Make)
+    if (is_there || cache == CacheUse::Dev)
         && let Ok(runtime) = Runtime::new(shared)
     {
         return Ok((runtime, None));
@@ -102,7 +106,8 @@ pub(super) fn sandbox(
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let runtime = Runtime::new(Options {
         cache_dir: folder.path().join("cache"),
-        ..options()
+        // No alert runs this code.
+        ..options(compiler.fast())
     })?;
     Ok((runtime, Some(folder)))
 }

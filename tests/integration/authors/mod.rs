@@ -1,4 +1,5 @@
-//! What authors in other languages get: the SDKs' own checks, and their packages installed as an author installs them.
+//! What authors in other languages get: the SDKs' own checks, their packages installed as an author installs them, and builds.
 
+mod build;
 mod python;
 mod typescript;

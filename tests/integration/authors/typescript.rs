@@ -149,8 +149,40 @@ fn the_prefixes_of_secrets_are_those_of_the_rust_sdk() {
     handler_sdk::mock::assert_snapshot(file, &format!("{head}= [\n{rows}];\n"));
 }
 
+/// The code blocks of the guide: the mark in the comment above each, if any, its language and its text.
+fn blocks_of_the_guide() -> Vec<(Option<String>, String, String)> {
+    let guide = std::fs::read_to_string(workspace().join("docs/handlers-typescript.md")).unwrap();
+    let mut blocks = Vec::new();
+    let mut mark = None;
+    let mut lines = guide.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let text: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            blocks.push((mark.take(), language.to_owned(), text.join("\n") + "\n"));
+        } else {
+            let named = line
+                .strip_prefix("<!-- ")
+                .and_then(|rest| rest.strip_suffix(" -->"));
+            mark = named.map(str::to_owned);
+        }
+    }
+    blocks
+}
+
+/// Puts a piece of a handler's method into a file that compiles.
+fn method(piece: &str) -> String {
+    let names = "Block, Blocks, defineHandler, encode, human, Incident, Mrkdwn, Setting";
+    format!(
+        "import {{ {names} }} from \"handler-sdk\";\n\
+         void [Block, Blocks, encode, human, Incident, Mrkdwn, Setting];\n\
+         export default defineHandler({{ name: \"a\", version: \"1.0.0\", summary: \"A.\",\n\
+         act(cx, alert, found) {{\nvoid found;\n{piece}return {{}};\n}},\n}});\n"
+    )
+}
+
+/// A project like a reader of the guide has it, with the packed SDK: the guide's files and pieces, and one test more.
 #[test]
-fn the_packed_typescript_sdk_installs_and_tests_a_handler() {
+fn the_packed_typescript_sdk_installs_and_the_guides_handler_passes_its_test() {
     let Some(sdk) = built_sdk() else { return };
     let project = tempfile::tempdir().unwrap();
     let dir = project.path();
@@ -162,64 +194,55 @@ fn the_packed_typescript_sdk_installs_and_tests_a_handler() {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, content).unwrap();
     };
-    let versions = std::fs::read(sdk.join("package.json")).unwrap();
-    let versions: Value = serde_json::from_slice(&versions).unwrap();
-    let mut dependencies = versions["devDependencies"].clone();
-    dependencies["handler-sdk"] = format!("file:{}", tarball.trim()).into();
-    let manifest = serde_json::json!({
-        "name": "fresh", "version": "1.0.0", "private": true, "type": "module",
-        "alertManager": { "needs": ["slack"] },
-        "devDependencies": dependencies,
-    });
+    let mut pieces = 0;
+    for (mark, language, text) in blocks_of_the_guide() {
+        match (mark, language.as_str()) {
+            (Some(file), "json" | "ts") => write(&file, &text),
+            (None, "ts") => {
+                pieces += 1;
+                write(&format!("src/piece-{pieces}.ts"), &method(&text));
+            }
+            _ => {}
+        }
+    }
+    assert!(pieces > 4, "{pieces}");
+    let manifest = std::fs::read_to_string(dir.join("package.json")).unwrap();
+    let mut manifest: Value = serde_json::from_str(&manifest).unwrap();
+    let tools = std::fs::read_to_string(sdk.join("package.json")).unwrap();
+    let tools: Value = serde_json::from_str(&tools).unwrap();
+    for (tool, version) in tools["devDependencies"].as_object().unwrap() {
+        assert_eq!(
+            manifest["devDependencies"][tool], *version,
+            "{tool} in the guide"
+        );
+    }
+    manifest["devDependencies"]["handler-sdk"] = format!("file:{}", tarball.trim()).into();
     write("package.json", &manifest.to_string());
     write(
         "tsconfig.json",
         r#"{ "extends": "handler-sdk/tsconfig.handler.json",
              "compilerOptions": { "rootDir": ".", "outDir": "out", "types": ["node"] }, "include": ["src", "test"] }"#,
     );
-    write("src/handler.ts", HANDLER);
-    write("test/handler.test.ts", TEST);
+    write("test/needs.test.ts", NEEDS_TEST);
     node::npm(dir, &["install"]).unwrap_or_else(|e| panic!("{e:#}"));
-    let tsc = dir.join("node_modules/.bin/tsc");
-    node::run(Command::new(tsc).args(["-p", "."]).current_dir(dir))
-        .unwrap_or_else(|e| panic!("{e:#}"));
-    let mut tests = Command::new("node");
-    tests.args(["--test", "out/test/handler.test.js"]);
-    let said = node::run(tests.current_dir(dir)).unwrap_or_else(|e| panic!("{e:#}"));
+    let said = node::npm(dir, &["test"]).unwrap_or_else(|e| panic!("{e:#}"));
     assert_eq!(count_of_passed(&said), 2, "{said}");
 }
 
-const HANDLER: &str = r#"import { defineHandler } from "handler-sdk";
-
-export default defineHandler({
-  name: "fresh",
-  version: "1.0.0",
-  summary: "Says which disk fills up.",
-  alerts: ["DiskFull"],
-  act(cx, alert) {
-    const disk = alert.label("mountpoint") ?? "a disk";
-    if (alert.label("ask") !== undefined) cx.http.get("https://a.example");
-    cx.slack.post({ channel: "alerts", text: `${disk} fills up` });
-    return { disk };
-  },
-});
-"#;
-
-const TEST: &str = r#"import assert from "node:assert/strict";
+const NEEDS_TEST: &str = r#"import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Alert } from "handler-sdk";
+import { Alert, defineHandler } from "handler-sdk";
 import { Host } from "handler-sdk/mock";
-import handler from "../src/handler.ts";
 
-test("it says which disk fills up", () => {
-  const host = new Host();
-  const run = host.run(handler, Alert.of({ labels: { alertname: "DiskFull", mountpoint: "/var" } }));
-  assert.deepEqual(run.facts, { disk: "/var" });
-  assert.equal(host.posts[0]?.text, "/var fills up");
+const asks = defineHandler({
+  name: "asks",
+  version: "1.0.0",
+  summary: "Asks a server.",
+  act: (cx) => ({ body: cx.http.get("https://a.example").text() }),
 });
 
 test("an interface that package.json does not name is refused", () => {
-  const run = new Host().run(handler, Alert.of({ labels: { alertname: "DiskFull", ask: "yes" } }));
-  assert.match(run.failure.message, /cx.http is not in the project's needs; add it in package.json: "alertManager": \{ "needs": \["slack", "http"\] \}/);
+  const run = new Host().run(asks, Alert.of({ labels: { alertname: "A" } }));
+  assert.match(run.failure.message, /add it in package.json: "alertManager": \{ "needs": \["slack", "http"\] \}/);
 });
 "#;

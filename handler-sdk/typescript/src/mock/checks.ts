@@ -24,6 +24,7 @@ const HEADER_BYTES_MAX = 64 << 10;
 const EMOJI_BYTES_MAX = 100;
 
 /** Headers that describe the connection or the framing: only the host sets them. */
+// prettier-ignore
 const RESERVED_HEADERS = [
   "alt-used", "connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "te", "trailer",
   "transfer-encoding", "upgrade",
@@ -64,7 +65,6 @@ export function wrongHeaders(headers: readonly (readonly [string, string])[]): s
     if (RESERVED_HEADERS.includes(folded) || folded.startsWith("proxy-")) {
       return `headers: ${name} is the host's to set: leave it out`;
     }
-    // eslint-disable-next-line no-control-regex -- control characters are what it looks for
     if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(value)) {
       return `headers: the value of ${name} holds a line break or another character that no header carries`;
     }
@@ -74,7 +74,6 @@ export function wrongHeaders(headers: readonly (readonly [string, string])[]): s
 
 /** Returns what is wrong with the name of an emoji. */
 export function wrongEmoji(name: string): string | undefined {
-  // eslint-disable-next-line no-control-regex -- control characters are what it looks for
   const isBad = name === "" || utf8Length(name) > EMOJI_BYTES_MAX || /[:\u0000-\u001f\u007f-\u009f]/.test(name);
   return isBad ? "emoji: its name without colons, at most 100 bytes" : undefined;
 }

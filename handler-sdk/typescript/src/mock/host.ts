@@ -253,14 +253,18 @@ export class Host {
       const thread = post.thread === undefined ? "" : `, in the thread of ${number(post.thread)}`;
       return part(`== message ${index + 1} to ${post.channel}${thread}`, post.text, post.visible);
     });
-    const updates = this.updates.map((update) => part(`== message ${number(update.at)} becomes`, update.text, update.visible));
+    const updates = this.updates.map((update) =>
+      part(`== message ${number(update.at)} becomes`, update.text, update.visible),
+    );
     return [...posts, ...updates].join("\n");
   }
 
   #imports(step: StepName): Imports {
     const all = this.#state.imports(step);
     const missing = NEEDS.filter((need) => !this.#needs.includes(need));
-    return Object.fromEntries(Object.entries(all).filter(([name]) => !missing.some((need) => need === name))) as unknown as Imports;
+    return Object.fromEntries(
+      Object.entries(all).filter(([name]) => !missing.some((need) => need === name)),
+    ) as unknown as Imports;
   }
 
   #step<T>(
@@ -272,7 +276,7 @@ export class Host {
     const { deliveryId } = this.#state.call;
     const imports = this.#imports(step);
     this.#state.begin(step, [deliveryId, alert.incidentKey, alert.status].join(" "));
-    beginStep(imports.log, [deliveryId, alert.fingerprint, alert.status, step].join("\n"));
+    beginStep(imports.log, () => [deliveryId, alert.fingerprint, alert.status, step].join("\n"));
     const all = toWireEnrichment("found", this.#state.given.with(found));
     try {
       return body(imports, all, () => this.#state.clock(step));
@@ -288,7 +292,8 @@ export class Host {
 }
 
 /** What a step returned, or the failure that it threw. */
-export type Settled<T> = { readonly value: T; readonly failure?: undefined } | { readonly failure: Failure; readonly value?: undefined };
+export type Settled<T> =
+  { readonly value: T; readonly failure?: undefined } | { readonly failure: Failure; readonly value?: undefined };
 
 /** The results of a handler's two steps. */
 export class Run {

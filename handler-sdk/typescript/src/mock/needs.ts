@@ -14,7 +14,9 @@ export function declaredNeeds(): readonly Need[] | undefined {
   const files = node?.getBuiltinModule?.("node:fs");
   if (node === undefined || files === undefined) return undefined;
   try {
-    const json = JSON.parse(files.readFileSync(`${node.cwd()}/package.json`, "utf8")) as { alertManager?: { needs?: unknown } };
+    const json = JSON.parse(files.readFileSync(`${node.cwd()}/package.json`, "utf8")) as {
+      alertManager?: { needs?: unknown };
+    };
     const needs = json.alertManager?.needs;
     return Array.isArray(needs) ? NEEDS.filter((need) => needs.includes(need)) : undefined;
   } catch {

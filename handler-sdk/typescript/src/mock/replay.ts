@@ -36,7 +36,9 @@ export class Replay {
   /** Returns the recorded answer in an array; `undefined` if the call has to be made. */
   answer(name: string): [unknown] | undefined {
     const isReplaying = this.#record.some((entry, index) => entry.isEffect && this.#asked[index] !== true);
-    const place = isReplaying ? this.#record.findIndex((entry, index) => this.#asked[index] !== true && entry.name === name) : -1;
+    const place = isReplaying
+      ? this.#record.findIndex((entry, index) => this.#asked[index] !== true && entry.name === name)
+      : -1;
     if (place < 0) return undefined;
     this.#asked[place] = true;
     return [this.#record[place]?.answer];

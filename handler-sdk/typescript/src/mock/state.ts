@@ -9,7 +9,16 @@ import type { Imports, WireCall, WireMessage, WireOccurrence, WireRequest, WireR
 import { HOST_LIMITS, wrongEmoji, wrongHeaders, wrongKey, wrongRequest } from "./checks.ts";
 import { Replay, type Kept } from "./replay.ts";
 import type { Reply } from "./reply.ts";
-import { checkedBlocks, visibleOf, type LogLine, type Post, type Reaction, type Request, type Timer, type Update } from "./sent.ts";
+import {
+  checkedBlocks,
+  visibleOf,
+  type LogLine,
+  type Post,
+  type Reaction,
+  type Request,
+  type Timer,
+  type Update,
+} from "./sent.ts";
 
 /** The step that runs; Slack and timers are denied during `enrich`. */
 export type StepName = "enrich" | "act";
@@ -99,7 +108,8 @@ export class State {
         react: (at, emoji) => {
           this.#slack(step, `slack react ${at} ${emoji}`, () => this.#react(at, emoji));
         },
-        upload: (file) => this.#slack(step, `slack upload ${file.key ?? file.name} ${file.data.length}`, () => `mock-file:${file.name}`),
+        upload: (file) =>
+          this.#slack(step, `slack upload ${file.key ?? file.name} ${file.data.length}`, () => `mock-file:${file.name}`),
       },
       kv: {
         get: (key) => this.#kv(step, "get", key, undefined, () => [this.live(key), "read"]),
@@ -110,7 +120,8 @@ export class State {
             this.#put(key, value, ttl);
             return [true, "effect"];
           }),
-        increment: (key, by, ttl) => this.#kv(step, `increment ${by} ${ttl}`, key, undefined, () => [this.#add(key, by, ttl), "effect"]),
+        increment: (key, by, ttl) =>
+          this.#kv(step, `increment ${by} ${ttl}`, key, undefined, () => [this.#add(key, by, ttl), "effect"]),
         remove: (key) =>
           this.#kv(step, "remove", key, undefined, () => {
             const kept: Kept = this.live(key) === undefined ? "read" : "effect";
@@ -120,7 +131,10 @@ export class State {
       },
       history: {
         earlier: (same, within) =>
-          this.#recorded(step, `history ${JSON.stringify(same)} ${within}`, () => [{ count: this.past.length, occurrences: this.past.slice(0, 50) }, "read"]),
+          this.#recorded(step, `history ${JSON.stringify(same)} ${within}`, () => [
+            { count: this.past.length, occurrences: this.past.slice(0, 50) },
+            "read",
+          ]),
       },
       timer: {
         after: (key, delaySeconds, facts) =>
@@ -159,7 +173,8 @@ export class State {
   }
 
   #send(step: StepName, request: WireRequest): WireResponse {
-    if (!this.#count("http", HOST_LIMITS.httpCalls)) throw hostError("budget-exhausted", usedUp("http_calls", HOST_LIMITS.httpCalls));
+    if (!this.#count("http", HOST_LIMITS.httpCalls))
+      throw hostError("budget-exhausted", usedUp("http_calls", HOST_LIMITS.httpCalls));
     const { method, url, headers, body, credential, key } = request;
     const parts = [method, url, headers, body && decodeUtf8(body), credential];
     const name = key ? `http key ${key}` : `http ${JSON.stringify(parts)}`;
@@ -200,7 +215,8 @@ export class State {
   }
 
   #slack(step: StepName, name: string, live: () => string): string {
-    if (!this.#count("slack", HOST_LIMITS.slackCalls)) throw hostError("budget-exhausted", usedUp("slack_calls", HOST_LIMITS.slackCalls));
+    if (!this.#count("slack", HOST_LIMITS.slackCalls))
+      throw hostError("budget-exhausted", usedUp("slack_calls", HOST_LIMITS.slackCalls));
     if (step === "enrich") throw hostError("denied", "Slack is denied during `enrich`");
     return this.#recorded(step, name, () => [live(), "effect"]);
   }
@@ -276,7 +292,8 @@ export class State {
   }
 
   #kv<T>(step: StepName, verb: string, key: string, value: Uint8Array | undefined, live: () => [answer: T, kept: Kept]): T {
-    if (!this.#count("kv", HOST_LIMITS.kvCalls)) throw hostError("budget-exhausted", usedUp("kv_calls", HOST_LIMITS.kvCalls));
+    if (!this.#count("kv", HOST_LIMITS.kvCalls))
+      throw hostError("budget-exhausted", usedUp("kv_calls", HOST_LIMITS.kvCalls));
     if (utf8Length(key) > HOST_LIMITS.kvKeyBytes) throw hostError("too-large", HOST_LIMITS.kvKeyBytes);
     if ((value?.length ?? 0) > HOST_LIMITS.kvValueBytes) throw hostError("too-large", HOST_LIMITS.kvValueBytes);
     const name = `kv ${verb} ${JSON.stringify(key)} ${value === undefined ? "" : Array.from(value).join()}`;
@@ -301,9 +318,13 @@ export class State {
   /** Sets a value if the quota allows it. */
   #put(key: string, value: Uint8Array, ttlSeconds: number | null | undefined): void {
     const others = [...this.kv.keys()].filter((known) => known !== key && this.live(known) !== undefined);
-    const bytes = others.reduce((sum, known) => sum + utf8Length(known) + (this.live(known)?.length ?? 0), utf8Length(key) + value.length);
+    const bytes = others.reduce(
+      (sum, known) => sum + utf8Length(known) + (this.live(known)?.length ?? 0),
+      utf8Length(key) + value.length,
+    );
     if (others.length + 1 > HOST_LIMITS.kvKeys || bytes > HOST_LIMITS.kvBytes) throw hostError("quota-exceeded");
-    const endsAt = ttlSeconds === undefined || ttlSeconds === null ? undefined : new Date(this.now.getTime() + ttlSeconds * 1_000);
+    const endsAt =
+      ttlSeconds === undefined || ttlSeconds === null ? undefined : new Date(this.now.getTime() + ttlSeconds * 1_000);
     this.kv.set(key, { value, endsAt });
   }
 }

@@ -27,7 +27,10 @@ export class Storm {
   }
 
   /** Returns a storm of these alerts. `count` and `resolved` are of the whole storm; by default of these alerts, none resolved. */
-  static of(alerts: readonly Alert[], options: { id?: string; count?: number; resolved?: number; since?: Date } = {}): Storm {
+  static of(
+    alerts: readonly Alert[],
+    options: { id?: string; count?: number; resolved?: number; since?: Date } = {},
+  ): Storm {
     const id = options.id ?? "d-1";
     const values = new Map<string, Map<string, number>>();
     for (const [name, value] of alerts.flatMap((alert) => Object.entries(alert.labels))) {
@@ -51,7 +54,10 @@ export class Storm {
       "storm.resolved": String(options.resolved ?? 0),
       "storm.since": rfc3339(options.since ?? new Date(Number.isFinite(began) ? began : 0)),
       "storm.shared": shared.map(([name, value]) => `${name}=${value}`).join("\n"),
-      "storm.names": alerts.slice(0, NAMES_MAX).map((alert) => nameOf(alert, isShared)).join("\n"),
+      "storm.names": alerts
+        .slice(0, NAMES_MAX)
+        .map((alert) => nameOf(alert, isShared))
+        .join("\n"),
     };
     const blocks = rows.length === 0 ? [] : [Block.table(DIFFERS, ["label", "values", "most frequent"], rows)];
     return new Storm(new Found({ facts, blocks }));
@@ -60,7 +66,10 @@ export class Storm {
 
 function frequent(counts: ReadonlyMap<string, number>): string {
   const sorted = [...counts].sort(([a, left], [b, right]) => right - left || byBytes(a, b));
-  return sorted.slice(0, FREQUENT_MAX).map(([value, count]) => `${value} (${count})`).join(", ");
+  return sorted
+    .slice(0, FREQUENT_MAX)
+    .map(([value, count]) => `${value} (${count})`)
+    .join(", ");
 }
 
 /** Returns the name of an alert among others: its pod or node, or else the labels that differ; after its alertname, if that differs. */
@@ -68,7 +77,10 @@ function nameOf(alert: Alert, isShared: (name: string) => boolean): string {
   const { labels } = alert;
   const object = ["pod", "deployment", "node", "instance"].map((name) => labels[name]).find((value) => value !== undefined);
   const own = Object.entries(labels).filter(([name]) => name !== "alertname" && !isShared(name));
-  const others = own.slice(0, FREQUENT_MAX).map(([name, value]) => `${name}=${value}`).join(", ");
+  const others = own
+    .slice(0, FREQUENT_MAX)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(", ");
   const namespace = labels["namespace"];
   const shown = object === undefined ? others : namespace === undefined ? object : `${namespace}/${object}`;
   return isShared("alertname") ? shown : `${alert.name} ${shown}`.trim();

@@ -44,8 +44,12 @@ fn panic_in(stderr: &str) -> Option<String> {
         .take_while(|line| !line.starts_with("note:") && !line.starts_with("stack backtrace:"))
         .collect();
     let place = place.trim_end_matches(':');
+    let message = message.join(" ");
+    if let Some(thrown) = thrown_in(&message) {
+        return Some(thrown);
+    }
     Some(
-        format!("panicked at {place}: {}", message.join(" "))
+        format!("panicked at {place}: {message}")
             .trim_end()
             .to_owned(),
     )
@@ -68,6 +72,26 @@ fn exception_in(stderr: &str) -> Option<String> {
         }
     }
     None
+}
+
+/// Returns the message of a JavaScript error that a handler threw. Its engine panics with it: the place is one of its
+/// own, and the author's is in the message.
+fn thrown_in(panic: &str) -> Option<String> {
+    let (_, quoted) = panic.split_once("Exception { message: Some(\"")?;
+    let mut thrown = String::new();
+    let mut chars = quoted.chars();
+    loop {
+        match chars.next()? {
+            '"' => return Some(thrown),
+            '\\' => match chars.next()? {
+                'n' | 'r' | 't' => thrown.push(' '),
+                // `\u{…}` stands for a character that is invisible.
+                'u' => while chars.next()? != '}' {},
+                char => thrown.push(char),
+            },
+            char => thrown.push(char),
+        }
+    }
 }
 
 fn is_runtime(frame: &str) -> bool {
@@ -117,6 +141,19 @@ mod tests {
         ] {
             assert_eq!(exception_in(cut), None, "{cut}");
         }
+    }
+
+    #[test]
+    fn a_javascript_error_comes_first_without_the_place_of_its_engine() {
+        let stderr = "thread '<unnamed>' (1) panicked at crates/runtime/src/interpreter.rs:51:31:\nFailed to call 'act': Value(Exception(\nException { message: Some(\"TypeError: \\\"x\\\" is ü,\\n at \\u{202e}act (src/handler.ts:9:30)\"), stack: Some(\"at act (src/handler.ts:9:30)\") })\n)";
+        let report = report("it trapped: unreachable", stderr, "");
+        let first = report.lines().next();
+        assert_eq!(
+            first,
+            Some("TypeError: \"x\" is ü,  at act (src/handler.ts:9:30)")
+        );
+        let cut = stderr.split("9:30").next().unwrap_or_default();
+        assert!(super::report("it trapped", cut, "").starts_with("panicked at crates/"));
     }
 
     #[test]

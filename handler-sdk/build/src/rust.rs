@@ -1,14 +1,16 @@
 //! Builds Rust projects by running cargo.
 
 use std::env;
-use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use crate::project::RustProject;
 use crate::publish::publish;
-use crate::{Artifact, BuildError, Colour, Event, Options, Project, RUST_TARGET};
+use crate::{Artifact, BuildError, Colour, Event, Options, Project, RUST_TARGET, run};
+
+/// A project with what its manifest says of it.
+pub(crate) type Member<'a> = (&'a Project, &'a RustProject);
 
 /// The profile's name, and the name of its folder below cargo's target directory.
 const PROFILE: &str = "handler";
@@ -40,22 +42,19 @@ const FOREIGN_VARIABLES: [&str; 6] = [
     "RUSTC_WORKSPACE_WRAPPER",
 ];
 
-/// How much of the end of cargo's output is kept for an error.
-const OUTPUT_BYTES_MAX: usize = 64 * 1024;
-
 /// Builds the projects of each workspace together; the results are in the order of `projects`.
 pub(crate) fn build_all(
-    projects: &[Project],
+    projects: &[Member<'_>],
     options: &Options,
 ) -> Vec<Result<Artifact, BuildError>> {
     let mut results = Vec::new();
-    let mut workspaces: Vec<(PathBuf, Vec<(usize, &Project)>)> = Vec::new();
-    for (index, project) in projects.iter().enumerate() {
-        match workspace_root(project, options) {
+    let mut workspaces: Vec<(PathBuf, Vec<(usize, Member<'_>)>)> = Vec::new();
+    for (index, member) in projects.iter().copied().enumerate() {
+        match workspace_root(member.0, options) {
             Err(error) => results.push((index, Err(error))),
             Ok(root) => match workspaces.iter_mut().find(|(known, _)| *known == root) {
-                Some((_, members)) => members.push((index, project)),
-                None => workspaces.push((root, vec![(index, project)])),
+                Some((_, members)) => members.push((index, member)),
+                None => workspaces.push((root, vec![(index, member)])),
             },
         }
     }
@@ -70,21 +69,21 @@ pub(crate) fn build_all(
 /// with its project; what has been compiled is not compiled again.
 fn build_workspace(
     root: &Path,
-    members: &[(usize, &Project)],
+    members: &[(usize, Member<'_>)],
     options: &Options,
 ) -> Vec<(usize, Result<Artifact, BuildError>)> {
-    let projects: Vec<&Project> = members.iter().map(|(_, project)| *project).collect();
+    let projects: Vec<&Project> = members.iter().map(|(_, (project, _))| *project).collect();
     let together = ensure_target(root, options).and_then(|()| compile(root, &projects, options));
-    let result = |project: &Project| match &together {
-        Ok(()) => take_component(root, project, options),
+    let result = |member: Member<'_>| match &together {
+        Ok(()) => take_component(root, member, options),
         Err(BuildError::Compile { .. }) if projects.len() > 1 => {
-            compile(root, &[project], options).and_then(|()| take_component(root, project, options))
+            compile(root, &[member.0], options).and_then(|()| take_component(root, member, options))
         }
         Err(error) => Err(error.clone()),
     };
     members
         .iter()
-        .map(|(index, project)| (*index, result(project)))
+        .map(|(index, member)| (*index, result(*member)))
         .collect()
 }
 
@@ -92,10 +91,10 @@ fn build_workspace(
 fn workspace_root(project: &Project, options: &Options) -> Result<PathBuf, BuildError> {
     let mut command = cargo(&project.dir, options);
     command.args(["locate-project", "--workspace", "--message-format", "plain"]);
-    let (succeeded, output) = run_quietly(&mut command, &options.tools.cargo)?;
+    let output = run::quietly(&mut command)?;
     let manifest = PathBuf::from(output.stdout.trim());
     match manifest.parent() {
-        Some(root) if succeeded && manifest.is_absolute() => Ok(root.to_owned()),
+        Some(root) if output.succeeded && manifest.is_absolute() => Ok(root.to_owned()),
         _ => Err(BuildError::Compile {
             project: project.name.clone(),
             output: output.stderr,
@@ -142,13 +141,16 @@ fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), 
     if lockfile_covers(root, &names) {
         command.arg("--locked");
     }
-    let (succeeded, output) = run_loudly(&mut command, options)?;
-    if succeeded {
+    if options.is_offline {
+        command.arg("--offline");
+    }
+    let output = run::loudly(&mut command, options)?;
+    if output.succeeded {
         return Ok(());
     }
     Err(BuildError::Compile {
         project: names.join(", "),
-        output,
+        output: output.stderr,
     })
 }
 
@@ -170,22 +172,40 @@ fn cargo_home() -> Option<PathBuf> {
 
 fn take_component(
     root: &Path,
-    project: &Project,
+    (project, rust): Member<'_>,
     options: &Options,
 ) -> Result<Artifact, BuildError> {
-    let built = target_dir(root, options)
-        .join(RUST_TARGET)
-        .join(PROFILE)
-        .join(format!("{}.wasm", project.library_stem));
+    let built = output_dir(root, options).join(format!("{}.wasm", rust.library_stem));
     if !built.is_file() {
         return Err(BuildError::NoComponent {
             project: project.name.clone(),
             expected: built,
         });
     }
-    let artifact = publish(&project.name, &built, options)?;
-    (options.progress)(Event::Built(&artifact));
-    Ok(artifact)
+    publish(&project.name, &built, options)
+}
+
+/// Returns the source files that the last build compiled, of the project and of what it depends on by path. Empty if there
+/// was no build.
+pub(crate) fn compiled_sources((project, rust): Member<'_>, options: &Options) -> Vec<PathBuf> {
+    let Ok(root) = workspace_root(project, options) else {
+        return Vec::new();
+    };
+    let list = output_dir(&root, options).join(format!("{}.d", rust.library_stem));
+    let list = fs::read_to_string(list).unwrap_or_default();
+    // The form of make: a target, a colon, and its sources; a space within a path is escaped.
+    let Some((_, sources)) = list.lines().next().and_then(|line| line.split_once(": ")) else {
+        return Vec::new();
+    };
+    let escaped = sources.replace("\\ ", "\0");
+    escaped
+        .split_whitespace()
+        .map(|path| PathBuf::from(path.replace('\0', " ")))
+        .collect()
+}
+
+fn output_dir(root: &Path, options: &Options) -> PathBuf {
+    target_dir(root, options).join(RUST_TARGET).join(PROFILE)
 }
 
 /// Installs the target if it is missing. A toolchain file that lists it is not enough if rustup's automatic installation
@@ -196,21 +216,24 @@ fn ensure_target(dir: &Path, options: &Options) -> Result<(), BuildError> {
         return Ok(());
     }
     let shown = format!("rustup target add {RUST_TARGET}");
+    let missing = |why: String| BuildError::MissingTarget {
+        command: format!("cd {} && {shown}", dir.display()),
+        why,
+    };
+    if options.is_offline {
+        return Err(missing("not tried, because of --offline".to_owned()));
+    }
     (options.progress)(Event::InstallingTarget { command: &shown });
     let mut command = Command::new(&tools.rustup);
     command
         .current_dir(dir)
         .args(["target", "add", RUST_TARGET]);
-    let missing = |why: String| BuildError::MissingTarget {
-        command: format!("cd {} && {shown}", dir.display()),
-        why,
-    };
-    match run_quietly(&mut command, &tools.rustup) {
-        Ok((true, _)) if target_is_installed(dir, options)? => Ok(()),
-        Ok((true, _)) => Err(missing(
+    match run::quietly(&mut command) {
+        Ok(output) if !output.succeeded => Err(missing(output.stderr.trim().to_owned())),
+        Ok(_) if target_is_installed(dir, options)? => Ok(()),
+        Ok(_) => Err(missing(
             "rustup succeeded, but this rustc is not one of its toolchains".to_owned(),
         )),
-        Ok((false, output)) => Err(missing(output.stderr.trim().to_owned())),
         Err(error) => Err(missing(error.to_string())),
     }
 }
@@ -220,8 +243,8 @@ fn target_is_installed(dir: &Path, options: &Options) -> Result<bool, BuildError
     command
         .current_dir(dir)
         .args(["--print", "target-libdir", "--target", RUST_TARGET]);
-    let (succeeded, output) = run_quietly(&mut command, &options.tools.rustc)?;
-    Ok(succeeded && Path::new(output.stdout.trim()).is_dir())
+    let output = run::quietly(&mut command)?;
+    Ok(output.succeeded && Path::new(output.stdout.trim()).is_dir())
 }
 
 /// Returns whether a lockfile has all projects; if not, cargo must be allowed to update it.
@@ -247,74 +270,17 @@ fn target_dir(root: &Path, options: &Options) -> PathBuf {
 
 fn cargo(dir: &Path, options: &Options) -> Command {
     let mut command = Command::new(&options.tools.cargo);
-    command.current_dir(dir).stdin(Stdio::null());
+    command.current_dir(dir);
     for variable in FOREIGN_VARIABLES {
         command.env_remove(variable);
     }
     command
 }
 
-struct Output {
-    stdout: String,
-    stderr: String,
-}
-
-fn run_quietly(command: &mut Command, program: &OsStr) -> Result<(bool, Output), BuildError> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(tool_error(program))?;
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ok((
-        output.status.success(),
-        Output {
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        },
-    ))
-}
-
-/// Runs cargo and passes on each line immediately; returns whether it succeeded, and its output.
-fn run_loudly(command: &mut Command, options: &Options) -> Result<(bool, String), BuildError> {
-    let program = &options.tools.cargo;
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(tool_error(program))?;
-    let mut output = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        let mut lines = BufReader::new(stderr);
-        let mut line = Vec::new();
-        while lines
-            .read_until(b'\n', &mut line)
-            .map_err(tool_error(program))?
-            > 0
-        {
-            let text = String::from_utf8_lossy(&line);
-            (options.progress)(Event::Output(text.trim_end()));
-            output.push_str(&text);
-            line.clear();
-        }
-    }
-    let status = child.wait().map_err(tool_error(program))?;
-    let from = output.len().saturating_sub(OUTPUT_BYTES_MAX);
-    let from = (from..=output.len())
-        .find(|at| output.is_char_boundary(*at))
-        .unwrap_or(0);
-    Ok((status.success(), output[from..].trim_end().to_owned()))
-}
-
-fn tool_error(program: &OsStr) -> impl FnOnce(std::io::Error) -> BuildError {
-    let program = program.to_string_lossy().into_owned();
-    move |source| BuildError::Tool {
-        program,
-        source: std::sync::Arc::new(source),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]
