@@ -1,6 +1,6 @@
 //! The files of a new project, by language.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::rules::{self, Rule};
 
@@ -227,7 +227,7 @@ impl Project<'_> {
             "annotations": { "summary": self.summary() },
             "startsAt": "2026-03-02T07:31:57Z",
         });
-        format!("{:#}\n", Value::from(alert))
+        format!("{:#}\n", alert)
     }
 }
 
@@ -289,7 +289,7 @@ mod tests {
             .iter()
             .find(|(path, _)| *path == "alert.json")
             .unwrap();
-        let alert: Value = serde_json::from_str(json).unwrap();
+        let alert: serde_json::Value = serde_json::from_str(json).unwrap();
         let labels: Vec<_> = alert["labels"].as_object().unwrap().keys().collect();
         assert_eq!(
             labels,
