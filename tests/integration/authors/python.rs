@@ -15,7 +15,7 @@ const PACKAGES: [&str; 4] = [
 ];
 
 /// Returns the interpreter, or says what is skipped. Where there is a network for certain, nothing is.
-fn interpreter() -> Option<PathBuf> {
+pub(super) fn interpreter() -> Option<PathBuf> {
     match python::environment("python-sdk", &PACKAGES) {
         Ok(python) => Some(python),
         Err(error) if std::env::var_os("GITHUB_ACTIONS").is_some() => panic!("{error:#}"),
@@ -30,7 +30,7 @@ fn interpreter() -> Option<PathBuf> {
 
 /// Runs a command of an author in a folder, and fails with all that it printed.
 #[track_caller]
-fn run(python: &Path, dir: &Path, args: &[&str]) {
+pub(super) fn run(python: &Path, dir: &Path, args: &[&str]) {
     let mut command = Command::new(python);
     command.args(args).current_dir(dir);
     // Nothing is written into the sources, and nothing of whoever runs the tests is seen.
@@ -51,7 +51,7 @@ fn run(python: &Path, dir: &Path, args: &[&str]) {
     );
 }
 
-fn pytest(python: &Path, dir: &Path) {
+pub(super) fn pytest(python: &Path, dir: &Path) {
     run(
         python,
         dir,

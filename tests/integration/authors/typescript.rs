@@ -34,8 +34,14 @@ fn built_sdk() -> Option<PathBuf> {
     BUILT.get_or_init(build).clone()
 }
 
+/// Installs the dependencies of a project.
 #[track_caller]
-fn passes_its_tests(dir: &Path) {
+pub(super) fn installs(dir: &Path) {
+    node::npm(dir, &["install"]).unwrap_or_else(|e| panic!("{e:#}"));
+}
+
+#[track_caller]
+pub(super) fn passes_its_tests(dir: &Path) {
     let said = node::npm(dir, &["test"]).unwrap_or_else(|e| panic!("{e:#}"));
     assert!(count_of_passed(&said) > 0, "{said}");
 }
