@@ -8,6 +8,9 @@ use parking_lot::Mutex;
 
 use crate::modules::workspace;
 
+/// Tests of one program ask for the same packages at once.
+static MAKING: Mutex<()> = Mutex::new(());
+
 /// Folders that are made by tools and are not copied.
 const MADE: [&str; 4] = ["node_modules", "dist", "out", "target"];
 
@@ -17,11 +20,8 @@ const MADE: [&str; 4] = ["node_modules", "dist", "out", "target"];
 /// # Errors
 /// What is missing, and which package of Debian brings it; or what npm said.
 pub fn package(path: &str) -> anyhow::Result<PathBuf> {
-    // Tests of one program ask for the same packages at once.
-    static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock();
-    let dir = workspace().join("target/typescript").join(path);
-    copy(&workspace().join(path), &dir)?;
+    let dir = copied(path)?;
     let wanted = std::fs::read_to_string(dir.join("package.json"))?;
     let complete = dir.join("node_modules/complete");
     if std::fs::read_to_string(&complete).is_ok_and(|has| has == wanted) {
@@ -29,6 +29,22 @@ pub fn package(path: &str) -> anyhow::Result<PathBuf> {
     }
     npm(&dir, &["install"])?;
     std::fs::write(complete, wanted)?;
+    Ok(dir)
+}
+
+/// Copies a folder that packages read, such as tables of their tests, to the same place below `target/typescript/`, and returns
+/// the copy.
+///
+/// # Errors
+/// If a file cannot be copied.
+pub fn folder(path: &str) -> anyhow::Result<PathBuf> {
+    let _making = MAKING.lock();
+    copied(path)
+}
+
+fn copied(path: &str) -> anyhow::Result<PathBuf> {
+    let dir = workspace().join("target/typescript").join(path);
+    copy(&workspace().join(path), &dir)?;
     Ok(dir)
 }
 

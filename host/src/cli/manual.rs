@@ -33,6 +33,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "new",
+        &[
+            "alert-manager new disk-full --alert NodeFilesystemSpaceFillingUp",
+            "alert-manager new owner --lang python --alert '*'",
+        ],
+    ),
+    (
         "build",
         &[
             "alert-manager build path/to/handler --out handlers",
