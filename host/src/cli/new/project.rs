@@ -227,7 +227,7 @@ impl Project<'_> {
             "annotations": { "summary": self.summary() },
             "startsAt": "2026-03-02T07:31:57Z",
         });
-        format!("{:#}\n", alert)
+        format!("{alert:#}\n")
     }
 }
 
