@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::serve;
 use crate::app;
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, Secrets};
 use crate::description::Description;
 use crate::runtime::{ModuleInfo, Options, Registry, Runtime};
 
@@ -53,9 +53,12 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
 /// Returns the configuration, or the default one if it cannot be read, for a command that needs of it only the bounds of the
 /// sandbox and the cache that a server with this configuration has.
 pub(super) fn config_or_default(file: Option<&Path>) -> anyhow::Result<Config> {
-    let none = Overrides::default();
-    Config::load(file, &none, &|name| std::env::var(name).ok())
-        .or_else(|_| Config::load(None, &none, &|_| None))
+    let without_secrets = Overrides {
+        secrets: Secrets::LeftAlone,
+        ..Overrides::default()
+    };
+    Config::load(file, &without_secrets, &|name| std::env::var(name).ok())
+        .or_else(|_| Config::load(None, &without_secrets, &|_| None))
         .map_err(|problems| anyhow!("{problems}"))
 }
 

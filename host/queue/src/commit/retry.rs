@@ -175,7 +175,7 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(())
     }
 
-    /// Cancels a delivery that is not settled.
+    /// Cancels a delivery that is not settled, and the timers that it has set. Of a settled one, only these are cancelled.
     pub(super) fn cancel(&mut self, id: DeliveryId) -> Result<Result<(), CancelError>, StoreError> {
         if self.group.lease_ended.contains(&id) || self.is_moving(id) {
             let why = "its lease ended this very moment; try again".into();
@@ -192,10 +192,13 @@ impl<T: Txn> Work<'_, '_, T> {
             return Ok(Err(CancelError::Unavailable(why)));
         }
         if withdrawn == Withdrawn::Absent {
-            return Ok(Err(match self.row(id)? {
-                Some(_) => CancelError::Settled,
-                None => CancelError::NotFound,
-            }));
+            if self.row(id)?.is_none() {
+                return Ok(Err(CancelError::NotFound));
+            }
+            return Ok(match self.cancel_timers_of(id)? {
+                0 => Err(CancelError::Settled),
+                _ => Ok(()),
+            });
         }
         self.push_of(id, Change::Cancel { id, at: self.now });
         self.cancel_timers_of(id)?;

@@ -87,12 +87,14 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
     }
 
     /// Cancels the open timers of a delivery that a person has cancelled.
-    pub(super) fn cancel_timers_of(&mut self, set_by: DeliveryId) -> Result<(), StoreError> {
+    pub(super) fn cancel_timers_of(&mut self, set_by: DeliveryId) -> Result<usize, StoreError> {
         self.flush()?;
-        for id in self.txn.timers_of(set_by)? {
+        let open = self.txn.timers_of(set_by)?;
+        let count = open.len();
+        for id in open {
             self.push(Change::RemoveTimer(id));
             self.group.timers.push(TimerNews::Gone(id));
         }
-        Ok(())
+        Ok(count)
     }
 }

@@ -426,6 +426,7 @@ suite! {
         a_later_delivery_of_the_alert_cancels_it_and_other_handlers_have_their_own,
         open_timers_are_limited_by_count_and_by_bytes,
         timers_wait_for_each_other_and_not_for_the_alert_nor_it_for_them,
+        timers_on_other_routes_of_the_alert_do_not_wait,
         a_timer_outlives_the_delivery_that_has_set_it_and_what_became_of_it,
         what_a_person_cancels_has_its_timers_cancelled,
         a_timer_that_dies_is_a_dead_letter_that_a_person_can_send_again,

@@ -250,6 +250,22 @@ pub(super) async fn timers_wait_for_each_other_and_not_for_the_alert_nor_it_for_
     );
 }
 
+pub(super) async fn timers_on_other_routes_of_the_alert_do_not_wait<B: Bench>() {
+    let mut bench = Harness::<B>::new();
+    let mut both = firing("A");
+    both.plans.push(plan("other", &["pager"]));
+    assert!(matches!(bench.accept(both).await, Verdict::Accepted(two) if two.len() == 2));
+    for _ in 0..2 {
+        let leased = bench.lease().await;
+        bench.set_timer(&leased, "t", 60).await;
+        bench.settle(&leased, Next::Done);
+    }
+    bench.flush().await;
+    bench.advance(Duration::from_secs(60));
+    let (one, other) = (bench.lease().await, bench.lease().await);
+    assert_ne!(one.route, other.route);
+}
+
 pub(super) async fn a_timer_outlives_the_delivery_that_has_set_it_and_what_became_of_it<
     B: Bench,
 >() {
@@ -285,6 +301,12 @@ pub(super) async fn what_a_person_cancels_has_its_timers_cancelled<B: Bench>() {
     bench.advance(Duration::from_secs(60));
     bench.flush().await;
     assert_eq!(bench.leased().len(), 0);
+    // Of one that is settled, only the timers are left to cancel.
+    let settled = bench.accept_with_timer("B", 60).await;
+    assert_eq!(bench.queue.cancel(settled).await, Ok(()));
+    assert_eq!(bench.open_timers(settled).await, Vec::<String>::new());
+    assert_eq!(bench.state(settled).await, State::Done);
+    assert_eq!(bench.queue.cancel(settled).await, Err(CancelError::Settled));
 }
 
 pub(super) async fn a_timer_that_dies_is_a_dead_letter_that_a_person_can_send_again<B: Bench>() {

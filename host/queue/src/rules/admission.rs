@@ -102,7 +102,8 @@ impl<'m> Arrival<'m> {
             alert: Arc::new(alert),
             json: timer.alert.into(),
             sent: None,
-            other_routes: OtherRoutes::None,
+            // Those on other routes are other handlers', or of other occurrences.
+            other_routes: OtherRoutes::Any,
             timer: Some(OfTimer { due, progress }),
         };
         let plan = Plan {

@@ -244,7 +244,8 @@ fn found(host: &HostContext, key: &str, given: Labels) -> Result<String, Error> 
         .merged(&own.into_iter().collect());
     // A timer that sets another adds its facts to those of the first. What enrichments found does not count.
     let max = host.limits.facts_max;
-    if all.len() > max && all.len() > now.len() + 1 {
+    let with_key = now.len() + usize::from(now.get(KEY_FACT).is_none());
+    if all.len() > max && all.len() > with_key {
         return Err(Error::Invalid(format!(
             "{}: {} facts together with those of the delivery, at most {max}",
             LimitName::Facts,

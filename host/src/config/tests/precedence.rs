@@ -193,7 +193,8 @@ fn a_public_address_needs_authorization_of_both_endpoints() {
 
 #[test]
 fn secrets_that_are_left_alone_need_not_be_there() {
-    let text = "slack: { token_file: nowhere }
+    let text = "proxy_url_file: nowhere
+slack: { token_file: nowhere, proxy_url_file: nowhere }
 webhook: { authorization: { credentials_env: NO_SUCH }, hmac: { secret_file: nowhere } }
 credentials:
   github: { authorization: { credentials_file: nowhere }, origins: [\"https://api.example.com\"] }

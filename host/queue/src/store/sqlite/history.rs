@@ -28,6 +28,10 @@ const SHARE: u64 = 8;
 /// About how many bytes a row has, with its part of the index.
 const ROW_BYTES: u64 = 256;
 
+/// How many of the newest rows of an alertname one question reads at most: a longer read would hold up others, and no time limit of
+/// a step ends it.
+const ROWS_READ_MAX: u32 = 100_000;
+
 /// How often the rows are counted at most while the store is too large.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
 
@@ -90,6 +94,18 @@ pub(super) fn earlier(
     let Some(alert) = json.and_then(|json| serde_json::from_str::<Alert>(&json).ok()) else {
         return Ok(Past::default());
     };
+    like(conn, &alert, (&row.route, handler), asked, ROWS_READ_MAX)
+}
+
+/// Returns the earlier occurrences of alerts like `alert` on a route and on those that the handler served, among the newest
+/// `rows_max` rows of its name.
+fn like(
+    conn: &Connection,
+    alert: &Alert,
+    (route, handler): (&str, &HandlerName),
+    asked: &Earlier,
+    rows_max: u32,
+) -> rusqlite::Result<Past> {
     let own = alert.event();
     let own = (
         nanos(own.starts_at),
@@ -99,20 +115,23 @@ pub(super) fn earlier(
     let same: Vec<Same> = asked
         .same
         .iter()
-        .map(|name| Same::of(&alert, name))
+        .map(|name| Same::of(alert, name))
         .collect();
     let mut statement = conn.prepare_cached(
         "SELECT starts_at, fingerprint, occurrence, id, ends_at, died, labels
-         FROM history INDEXED BY history_alerts
-         WHERE alertname = ?1 AND starts_at >= ?2 AND (route = ?3 OR instr(handlers, ?4) > 0)
+         FROM (SELECT * FROM history INDEXED BY history_alerts
+               WHERE alertname = ?1 AND starts_at >= ?2
+               ORDER BY starts_at DESC, fingerprint DESC, occurrence DESC LIMIT ?5)
+         WHERE route = ?3 OR instr(handlers, ?4) > 0
          ORDER BY starts_at DESC, fingerprint DESC, occurrence DESC, id",
     )?;
     let handlers = format!(",{handler},");
     let mut found = statement.query(params![
         alert.name(),
         nanos(asked.since),
-        row.route,
-        handlers
+        route,
+        handlers,
+        rows_max,
     ])?;
     let (mut past, mut last) = (Past::default(), None);
     while let Some(columns) = found.next()? {
@@ -282,6 +301,25 @@ mod tests {
             begin(&conn, &began).unwrap();
         }
         (dir, conn)
+    }
+
+    #[test]
+    fn no_more_than_the_newest_rows_of_a_name_are_read() {
+        let (_dir, conn) = filled(10);
+        let asked = Earlier {
+            same: Vec::new(),
+            since: Timestamp::UNIX_EPOCH,
+        };
+        let on = ("route", &HandlerName::new("notify"));
+        let counted = |rows_max| like(&conn, &alert("A", 9), on, &asked, rows_max).unwrap();
+        assert_eq!(counted(100).count, 9, "its own does not count");
+        let few = counted(4);
+        let ids: Vec<_> = few
+            .occurrences
+            .iter()
+            .map(|one| one.delivery.as_raw())
+            .collect();
+        assert_eq!((few.count, ids), (3, vec![8, 7, 6]));
     }
 
     fn ids(conn: &Connection) -> Vec<i64> {
