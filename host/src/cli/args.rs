@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use super::new::Lang;
 use crate::config::Overrides;
 use crate::runtime::ENGINE;
 use crate::telemetry::log::{Format, Verbosity};
@@ -187,6 +186,17 @@ pub(super) struct BuildArgs {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// The language of a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Lang {
+    /// Rust.
+    Rust,
+    /// Python.
+    Python,
+    /// TypeScript.
+    Typescript,
 }
 
 #[derive(Debug, ClapArgs)]

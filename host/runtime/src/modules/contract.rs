@@ -27,11 +27,15 @@ pub(crate) struct Recognized {
 /// The first name that does not fit.
 pub(crate) fn recognize(engine: &Engine, component: &Component) -> Result<Recognized, LoadError> {
     let ty = component.component_type();
+    // First: what else a module for another world lacks follows from that.
+    for (name, _) in ty.imports(engine) {
+        check_package(name)?;
+    }
     let exports: Vec<_> = ty.exports(engine).map(|(name, _)| name).collect();
     let (contract, version) = contract_of(&exports, &known())?;
     let mut imports = Vec::new();
     for (name, item) in ty.imports(engine) {
-        let Some(interface) = check_import(name, contract)? else {
+        let Some(interface) = interface_of(name, contract)? else {
             continue;
         };
         if let ComponentItem::ComponentInstance(instance) = item.ty {
@@ -66,26 +70,32 @@ fn known() -> [(Contract, &'static str); Contract::ALL.len()] {
     Contract::ALL.map(|contract| (contract, contract.version()))
 }
 
-/// Returns the interface of an import from the contract, and `None` for a part of WASI that every handler may import.
-fn check_import(name: &str, contract: Contract) -> Result<Option<&'static Interface>, LoadError> {
+/// Accepts imports of the contract, of any version, and of the parts of WASI that every handler may import.
+fn check_package(name: &str) -> Result<(), LoadError> {
     match parse_name(name) {
-        Some((CONTRACT_PACKAGE, interface, version)) => {
-            series_of(name, version, &[(contract, contract.version())])?;
-            let known = INTERFACES.iter().find(|known| known.name == interface);
-            known.map(Some).ok_or_else(|| {
-                LoadError::OtherWorld(format!(
-                    "it imports {name}, which version {} of the contract does not have: \
-                     update this server, or build the handler for an older version",
-                    contract.version()
-                ))
-            })
-        }
-        Some((package, ..)) if package.starts_with("wasi:") => check_wasi(name).map(|()| None),
+        Some((CONTRACT_PACKAGE, ..)) => Ok(()),
+        Some((package, ..)) if package.starts_with("wasi:") => check_wasi(name),
         _ => Err(LoadError::OtherWorld(format!(
             "it imports {name}, which this server does not have. A handler imports the interfaces of \
              {CONTRACT_PACKAGE} alone: build it for the world `handler` of wit/handler.wit"
         ))),
     }
+}
+
+/// Returns the interface of an import from the contract, and `None` for a part of WASI.
+fn interface_of(name: &str, contract: Contract) -> Result<Option<&'static Interface>, LoadError> {
+    let Some((CONTRACT_PACKAGE, interface, version)) = parse_name(name) else {
+        return Ok(None);
+    };
+    series_of(name, version, &[(contract, contract.version())])?;
+    let known = INTERFACES.iter().find(|known| known.name == interface);
+    known.map(Some).ok_or_else(|| {
+        LoadError::OtherWorld(format!(
+            "it imports {name}, which version {} of the contract does not have: \
+             update this server, or build the handler for an older version",
+            contract.version()
+        ))
+    })
 }
 
 /// Checks that an interface has every function that a module imports: a newer version may have more.

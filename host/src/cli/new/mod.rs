@@ -11,12 +11,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::args::NewArgs;
+use super::args::{Lang, NewArgs};
 use super::paths::shell_word;
 use super::print::{self, Paint};
 use crate::alert::HandlerName;
 use place::Place;
-pub(super) use project::Lang;
 use project::{Kind, Project};
 
 /// The longest alertname, in bytes.

@@ -3,17 +3,7 @@
 use serde_json::{Map, json};
 
 use super::rules::{self, Rule};
-
-/// The language of a handler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Lang {
-    /// Rust.
-    Rust,
-    /// Python.
-    Python,
-    /// TypeScript.
-    Typescript,
-}
+use crate::cli::args::Lang;
 
 impl Lang {
     /// Returns the name for people.
