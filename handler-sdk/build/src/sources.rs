@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::project::Kind;
 use crate::{Options, Project, rust};
@@ -70,13 +71,28 @@ impl Snapshot {
         let theirs = later.files.iter().filter(|(path, _)| is_ours(path));
         self.files.iter().eq(theirs)
     }
+
+    /// Returns whether a file that is not below the folders of `earlier` was written at `moment` or after it. Until then nobody
+    /// looked there.
+    #[must_use]
+    pub fn has_news(&self, earlier: &Self, moment: SystemTime) -> bool {
+        let is_known = |path: &Path| {
+            earlier
+                .folders
+                .iter()
+                .any(|folder| path.starts_with(folder))
+        };
+        self.files.iter().any(|(path, state)| {
+            !is_known(path) && state.modified.is_none_or(|time| time >= moment)
+        })
+    }
 }
 
 /// What changes of a file when it is written, even if its content and its time stay the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     bytes: u64,
-    modified: Option<std::time::SystemTime>,
+    modified: Option<SystemTime>,
     #[cfg(unix)]
     inode: (u64, i64, i64),
 }
