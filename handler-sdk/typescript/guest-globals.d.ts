@@ -34,8 +34,8 @@ declare class TextDecoder {
 declare const fetch: NotInAHandler<"use cx.http.get(url), which returns the response at once">;
 declare const XMLHttpRequest: NotInAHandler<"use cx.http.get(url), which returns the response at once">;
 declare const WebSocket: NotInAHandler<"a handler has no connections of its own; use cx.http">;
-declare const setTimeout: NotInAHandler<"a handler cannot wait: throw RetryableError with afterMs, or use cx.timer.after(key, seconds)">;
-declare const setInterval: NotInAHandler<"a handler cannot wait: use cx.timer.after(key, seconds)">;
+declare const setTimeout: NotInAHandler<"a handler cannot wait: throw RetryableError with afterMs, or use cx.timer.after(key, milliseconds)">;
+declare const setInterval: NotInAHandler<"a handler cannot wait: use cx.timer.after(key, milliseconds)">;
 declare const setImmediate: NotInAHandler<"a handler is synchronous: call the function">;
 declare const crypto: NotInAHandler<"a handler has no cryptography: the host signs and adds credentials; Math.random() is seeded for each step">;
 declare const URL: NotInAHandler<"write the URL as text; encode(text) from handler-sdk percent-encodes a part of it">;

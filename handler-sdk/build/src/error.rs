@@ -62,6 +62,11 @@ pub enum BuildError {
         /// What to do.
         remedy: &'static str,
     },
+    /// The folders of a project have more than [`FILES_MAX`](crate::FILES_MAX) files.
+    TooManyFiles {
+        /// The folders.
+        folders: Vec<PathBuf>,
+    },
     /// The code does not compile, or cargo rejects the project.
     Compile {
         /// The project.
@@ -129,7 +134,12 @@ impl fmt::Display for BuildError {
         match self {
             Self::Tool { program, source } if source.kind() == io::ErrorKind::NotFound => write!(
                 f,
-                "`{program}` is not installed, or not in PATH; https://rustup.rs installs it"
+                "`{program}` is not installed, or not in PATH{}",
+                if is_of_rust(program) {
+                    "; https://rustup.rs installs it"
+                } else {
+                    ""
+                }
             ),
             Self::Tool { program, source } => write!(f, "`{program}` can't be started: {source}"),
             Self::MissingTarget { command, why } => write!(
@@ -168,6 +178,15 @@ impl fmt::Display for BuildError {
                 f,
                 "the tools for {language} handlers are not here, and fetching them failed: {why}\n{remedy}"
             ),
+            Self::TooManyFiles { folders } => {
+                let folders: Vec<String> = folders.iter().map(|folder| shown(folder)).collect();
+                write!(
+                    f,
+                    "more than {} files are below {}, and a build reads each: move what is no source out of there, or into a folder whose name begins with a dot",
+                    crate::FILES_MAX,
+                    folders.join(" and ")
+                )
+            }
             Self::Compile { project, output } => write!(f, "{project} does not build\n{output}"),
             Self::NoComponent { project, expected } => write!(
                 f,
@@ -202,11 +221,20 @@ impl std::error::Error for BuildError {
             | Self::SameName { .. }
             | Self::Prerequisite { .. }
             | Self::Fetch { .. }
+            | Self::TooManyFiles { .. }
             | Self::Compile { .. }
             | Self::NoComponent { .. }
             | Self::Refused { .. } => None,
         }
     }
+}
+
+/// Returns whether rustup installs a program, given by name or path.
+fn is_of_rust(program: &str) -> bool {
+    let name = Path::new(program).file_stem().unwrap_or_default();
+    ["cargo", "rustc", "rustup"]
+        .iter()
+        .any(|known| name == *known)
 }
 
 /// Returns a path as a person would type it: relative, if it is below the current folder.

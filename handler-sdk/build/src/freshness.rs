@@ -53,7 +53,13 @@ fn digest(folders: &[PathBuf], settings: &[&str]) -> Result<String, BuildError> 
     for setting in settings {
         add(setting.as_bytes());
     }
-    for file in walk(folders).files {
+    let sources = walk(folders);
+    if sources.is_cut {
+        return Err(BuildError::TooManyFiles {
+            folders: folders.to_vec(),
+        });
+    }
+    for file in sources.files {
         add(file.as_os_str().as_encoded_bytes());
         add(&fs::read(&file).map_err(BuildError::io("reading", &file))?);
     }

@@ -36,7 +36,7 @@ use std::thread;
 pub use error::BuildError;
 pub use language::Language;
 pub use project::{Found, Project, discover, is_project};
-pub use sources::{Snapshot, Walk, is_source_name, walk};
+pub use sources::{FILES_MAX, Snapshot, Walk, is_source_name, walk};
 
 use project::Kind;
 

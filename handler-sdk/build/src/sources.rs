@@ -1,44 +1,43 @@
 //! The files that a project is built from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::project::Kind;
 use crate::{Options, Project, rust};
 
 /// The most files of a project that are looked at.
-const FILES_MAX: usize = 20_000;
+pub const FILES_MAX: usize = 20_000;
 
-/// Folders that a build, a package manager or a test makes.
-const MADE: [&str; 9] = [
+/// Folders that a build, a package manager or an interpreter makes.
+const MADE: [&str; 5] = [
     "target",
     "node_modules",
     "__pycache__",
     "venv",
     "site-packages",
-    "dist",
-    "out",
-    "test",
-    "tests",
 ];
+
+/// Folders that tsc writes to, if they are beside a `tsconfig.json`.
+const MADE_BY_TSC: [&str; 2] = ["dist", "out"];
 
 /// The folder of the SDK that `new` writes: a source, though its name begins with a dot.
 const SDK: &str = ".sdk";
 
-/// Endings of files that are no source: components, compiled code, lockfiles, and what an editor keeps beside a file.
-const NO_SOURCE: [&str; 13] = [
+/// Files that no build reads: for people, written by cargo, or vim's trial of whether it may create files.
+const NO_SOURCES: [&str; 4] = ["README.md", "CHANGELOG.md", "Cargo.lock", "4913"];
+
+/// Endings of files that are no source: components, compiled code, tests, and what an editor keeps beside a file.
+const NO_SOURCE: [&str; 9] = [
     ".wasm",
     ".pyc",
-    ".lock",
     "~",
     ".swp",
     ".swx",
     ".tmp",
-    ".bak",
-    ".orig",
     "#",
-    ".md",
     ".test.ts",
     ".tsbuildinfo",
 ];
@@ -72,13 +71,28 @@ impl Snapshot {
         let theirs = later.files.iter().filter(|(path, _)| is_ours(path));
         self.files.iter().eq(theirs)
     }
+
+    /// Returns whether a file that is not below the folders of `earlier` was written at `moment` or after it. Until then nobody
+    /// looked there.
+    #[must_use]
+    pub fn has_news(&self, earlier: &Self, moment: SystemTime) -> bool {
+        let is_known = |path: &Path| {
+            earlier
+                .folders
+                .iter()
+                .any(|folder| path.starts_with(folder))
+        };
+        self.files.iter().any(|(path, state)| {
+            !is_known(path) && state.modified.is_none_or(|time| time >= moment)
+        })
+    }
 }
 
 /// What changes of a file when it is written, even if its content and its time stay the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     bytes: u64,
-    modified: Option<std::time::SystemTime>,
+    modified: Option<SystemTime>,
     #[cfg(unix)]
     inode: (u64, i64, i64),
 }
@@ -133,50 +147,87 @@ pub fn is_source_name(name: &str) -> bool {
     if name == SDK {
         return true;
     }
-    // vim creates files of this kind to find out whether it may.
-    let is_a_trial = name.bytes().all(|b| b.is_ascii_digit());
     let is_of_an_editor = name.starts_with('.') || name.starts_with('#') || name.contains("___jb_");
-    let is_no_source = NO_SOURCE.iter().any(|ending| name.ends_with(ending));
+    let is_no_source =
+        NO_SOURCES.contains(&name) || NO_SOURCE.iter().any(|ending| name.ends_with(ending));
     let is_test = name.starts_with("test_") && name.ends_with(".py") || name == "conftest.py";
-    !(is_a_trial || is_of_an_editor || is_no_source || is_test || MADE.contains(&name))
+    !(is_of_an_editor || is_no_source || is_test || MADE.contains(&name))
 }
 
 /// What there is below some folders, sorted.
 #[derive(Debug, Default)]
 pub struct Walk {
-    /// The source files.
+    /// The source files, at most [`FILES_MAX`].
     pub files: Vec<PathBuf>,
     /// The folders that may have some, the given ones among them.
     pub folders: Vec<PathBuf>,
+    /// Whether there are more files, which were left out.
+    pub is_cut: bool,
 }
 
-/// Returns the source files below the folders.
+/// Returns the source files below the folders. Links are followed; each folder is looked at once.
 #[must_use]
 pub fn walk(folders: &[PathBuf]) -> Walk {
     let mut walk = Walk::default();
     let mut open = folders.to_vec();
-    while let Some(folder) = open.pop() {
+    let mut links = Vec::new();
+    // A link may lead in a circle.
+    let mut seen = BTreeSet::new();
+    // Links come last, so that a folder that has its own place here is listed by that.
+    while let Some(folder) = open.pop().or_else(|| links.pop()) {
         // A folder that disappears meanwhile has no sources.
-        let Ok(entries) = fs::read_dir(&folder) else {
+        let (Ok(real), Ok(entries)) = (fs::canonicalize(&folder), fs::read_dir(&folder)) else {
             continue;
         };
+        if !seen.insert(real) {
+            continue;
+        }
+        let is_of_tsc = folder.join("tsconfig.json").is_file();
         for entry in entries.flatten() {
-            let name = entry.file_name();
-            if !is_source_name(&name.to_string_lossy()) {
+            let (name, path) = (entry.file_name(), entry.path());
+            let name = name.to_string_lossy();
+            if !is_source_name(&name) || is_of_tsc && MADE_BY_TSC.contains(&&*name) {
                 continue;
             }
-            // A link to a folder is not followed, since it may lead in a circle.
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => open.push(entry.path()),
-                Ok(_) if walk.files.len() < FILES_MAX => walk.files.push(entry.path()),
-                _ => {}
+            // A link that leads nowhere is no source.
+            let Ok(kind) = fs::metadata(&path) else {
+                continue;
+            };
+            if kind.is_dir() {
+                if !path.is_symlink() {
+                    open.push(path);
+                } else if !leads_to_output(&path, folders) {
+                    links.push(path);
+                }
+            } else if kind.is_file() {
+                // A pipe or a socket cannot be read like a file.
+                walk.files.push(path);
             }
         }
         walk.folders.push(folder);
+        if walk.files.len() > FILES_MAX {
+            walk.files.truncate(FILES_MAX);
+            walk.is_cut = true;
+            break;
+        }
     }
     walk.files.sort();
     walk.folders.sort();
     walk
+}
+
+/// Returns whether a link leads to what a build has made within the folders.
+fn leads_to_output(link: &Path, folders: &[PathBuf]) -> bool {
+    let Ok(real) = fs::canonicalize(link) else {
+        return false;
+    };
+    folders.iter().any(|folder| {
+        real.strip_prefix(folder).is_ok_and(|below| {
+            below
+                .iter()
+                .any(|part| !is_source_name(&part.to_string_lossy()))
+        })
+    })
 }
 
 /// Returns the folder of a package's sources, given one of them: `src` beside its `Cargo.toml`, which may have other
@@ -201,6 +252,8 @@ fn folder_of_package(source: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]
@@ -215,6 +268,11 @@ mod tests {
             "src",
             ".sdk",
             "table.json",
+            "runbook.md",
+            "2026",
+            "uv.lock",
+            "tests",
+            "out",
         ] {
             assert!(is_source_name(name), "{name}");
         }
@@ -241,5 +299,59 @@ mod tests {
         ] {
             assert!(!is_source_name(name), "{name}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_once_and_what_cannot_be_read_is_left_out() {
+        use std::os::unix::fs::symlink;
+        let root = std::env::temp_dir().join(format!("handler-build-links-{}", std::process::id()));
+        for folder in [
+            "project/src",
+            "project/target",
+            "project/out",
+            "shared/deep",
+        ] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        let root = fs::canonicalize(root).unwrap();
+        let project = root.join("project");
+        for file in [
+            "project/src/a.py",
+            "project/target/made.py",
+            "project/out/data.json",
+            "shared/deep/b.py",
+            "single.py",
+        ] {
+            fs::write(root.join(file), "").unwrap();
+        }
+        for (to, link) in [
+            (root.join("shared"), "linked"),
+            (project.clone(), "src/circle"),
+            (project.join("target"), "latest"),
+            (root.join("single.py"), "c.py"),
+            (root.join("nothing"), "broken.py"),
+        ] {
+            symlink(to, project.join(link)).unwrap();
+        }
+        let _socket = std::os::unix::net::UnixListener::bind(project.join("socket")).unwrap();
+        let below = |walk: Walk| -> Vec<String> {
+            let files = walk
+                .files
+                .iter()
+                .map(|file| file.strip_prefix(&project).unwrap());
+            files.map(|file| file.display().to_string()).collect()
+        };
+        assert_eq!(
+            below(walk(std::slice::from_ref(&project))),
+            ["c.py", "linked/deep/b.py", "out/data.json", "src/a.py"]
+        );
+        fs::write(project.join("tsconfig.json"), "{}").unwrap();
+        assert_eq!(
+            below(walk(std::slice::from_ref(&project))),
+            ["c.py", "linked/deep/b.py", "src/a.py", "tsconfig.json"],
+            "tsc writes to `out`"
+        );
+        fs::remove_dir_all(root).unwrap();
     }
 }

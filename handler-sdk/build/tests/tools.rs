@@ -10,9 +10,11 @@ use std::sync::Arc;
 use common::{Folder, recorded};
 use handler_build::{BuildError, Event, Options, Project, Tools, build, discover};
 
-/// Answers as python3 does, makes "environments", and is pip in them. Pip waits for the file `go` if there is one named
+/// Answers as python3 does if the working folder has no modules for it (-I), makes "environments", and is pip in them. Pip waits for the file `go` if there is one named
 /// `hold`, and fails if there is one named `offline`.
 const PYTHON: &str = r#"
+[ "$1" = -I ] || { echo "handler.py is taken for a module of Python's" >&2; exit 1; }
+shift
 case "$1 $2" in
   "-c "*) cat "$ROOT/python-version"; test ! -e "$ROOT/no-venv" ;;
   "-m venv") mkdir -p "$3/bin"; ln -sf "$ROOT/python3" "$3/bin/python" ;;
@@ -26,11 +28,25 @@ esac
 
 /// Answers as npm does; fails to install if there is a file named `offline`.
 const NPM: &str = r#"
-if [ "$1" != --version ] && [ -e "$ROOT/offline" ]; then echo "npm error code ENOTFOUND" >&2; exit 1; fi
+if [ "$1" = --version ]; then exit; fi
+echo "npm $*" >> "$ROOT/ran"
+if [ -e "$ROOT/offline" ]; then echo "npm error code ENOTFOUND" >&2; exit 1; fi
+for tool in typescript/bin/tsc esbuild/bin/esbuild componentize-qjs/bin/componentize-qjs; do
+  mkdir -p "node_modules/${tool%/*}"; touch "node_modules/$tool"
+done
 "#;
 
-/// Writes a file in the place of a component.
+/// Answers as node does. A part of esbuild is missing if there is a file named `broken`.
+const NODE: &str = r#"
+if [ "$1" = --version ]; then echo v20.1.0; exit; fi
+case "$1" in */esbuild)
+  if [ -e "$ROOT/broken" ]; then echo "Error: the package @esbuild/linux-x64 could not be found" >&2; exit 1; fi ;;
+esac
+"#;
+
+/// Writes a file in the place of a component. Does not run if there is a file named `broken`.
 const COMPONENTIZE: &str = r#"
+if [ "$1" = --help ]; then test ! -e "$ROOT/broken"; exit; fi
 echo componentize >> "$ROOT/ran"
 while [ "$1" != --output ]; do shift; done
 echo component > "$2"
@@ -49,7 +65,7 @@ impl Machine {
         let mut options = Options::new(folder.0.join("out"));
         options.tools = Tools {
             python: program("python3", PYTHON),
-            node: program("node", "echo v20.1.0"),
+            node: program("node", NODE),
             npm: program("npm", NPM),
             folder: Some(folder.0.join("tools")),
             ..Tools::default()
@@ -145,6 +161,10 @@ fn what_has_not_changed_is_not_built_again() {
     // Each of these is in the component.
     for (source, text) in [
         ("owner/table.json", "{}"),
+        ("owner/prompt.md", "# Owners"),
+        ("owner/2026/table.json", "{}"),
+        ("owner/out/table.json", "{}"),
+        ("owner/tests/table.json", "{}"),
         ("sdk/src/handler_sdk/__init__.py", "changed"),
         (
             "owner/pyproject.toml",
@@ -178,6 +198,93 @@ fn an_installation_that_was_cut_off_is_repeated() {
 }
 
 #[test]
+fn tools_whose_interpreter_is_gone_are_fetched_again() {
+    let machine = Machine::new();
+    machine.build("owner").unwrap();
+    let tools = machine
+        .folder
+        .0
+        .join("tools/python3.12-componentize-py-0.25.1");
+    let python = tools.join("bin/python");
+    fs::remove_file(&python).unwrap();
+    std::os::unix::fs::symlink("/no/such/python3", &python).unwrap();
+    machine.folder.write("owner/handler.py", "second\n");
+    machine.build("owner").unwrap();
+    assert_eq!(
+        machine.ran(),
+        ["pip", "componentize", "pip", "componentize"]
+    );
+}
+
+#[test]
+fn tools_that_do_not_run_are_an_error_and_are_fetched_again() {
+    let machine = Machine::new();
+    machine.folder.write("broken", "");
+    let error = machine.error("digest");
+    assert!(
+        error.contains("esbuild/bin/esbuild --help` does not run: Error: the package @esbuild/linux-x64 could not be found\nA setting of pip or npm"),
+        "{error}"
+    );
+    assert!(
+        machine
+            .error("owner")
+            .contains("componentize-py --help` does not run")
+    );
+    let before = machine.ran();
+    assert!(
+        before[0].contains("--include=optional"),
+        "esbuild's program is an optional package: {before:?}"
+    );
+    fs::remove_file(machine.folder.0.join("broken")).unwrap();
+    machine.build("owner").unwrap();
+    assert_eq!(machine.ran()[before.len()..], ["pip", "componentize"]);
+}
+
+#[test]
+fn tools_that_others_can_write_to_are_not_run() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let machine = Machine::new();
+    machine.build("owner").unwrap();
+    let set = |path: &str, mode| {
+        let path = machine.folder.0.join(path);
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    machine.folder.write("owner/handler.py", "second\n");
+    for (path, mode) in [
+        ("tools", 0o770),
+        ("tools", 0o702),
+        ("tools/python3.12-componentize-py-0.25.1", 0o775),
+    ] {
+        set(path, mode);
+        assert_eq!(
+            machine.error("owner"),
+            format!(
+                "Python handlers cannot be built here: the folder for its tools, /{path}, can be written to by others (mode {mode:o}), and the programs in it are run\nIf they have not changed it: chmod go-w /{path}\nIf they may have: remove it, and it is fetched again."
+            )
+        );
+        set(path, 0o700);
+    }
+    machine.build("owner").unwrap();
+}
+
+#[test]
+fn more_files_than_a_build_reads_are_an_error() {
+    let machine = Machine::new();
+    let data = machine.folder.0.join("owner/data");
+    fs::create_dir_all(&data).unwrap();
+    for number in 0..=handler_build::FILES_MAX {
+        fs::File::create(data.join(format!("{number}.txt"))).unwrap();
+    }
+    let error = machine.build("owner").unwrap_err().to_string();
+    assert!(
+        error.contains("more than 20000 files are below ") && error.contains("/owner"),
+        "{error}"
+    );
+    fs::remove_dir_all(data).unwrap();
+    machine.build("owner").unwrap();
+}
+
+#[test]
 fn of_two_builds_at_once_one_fetches_the_tools_and_the_other_waits() {
     let mut machine = Machine::new();
     machine.folder.write("hold", "");
@@ -201,7 +308,7 @@ fn of_two_builds_at_once_one_fetches_the_tools_and_the_other_waits() {
 fn a_registry_that_cannot_be_reached_is_an_error_that_says_what_to_do() {
     let machine = Machine::new();
     machine.folder.write("offline", "");
-    let remedy = "A network is needed once: the tools stay in the folder that ALERT_MANAGER_TOOLS names, ~/.cache/alert-manager/tools by default.\nA mirror of the registry is used if pip's or npm's own settings name one. Without a network, copy that folder from a machine of the same kind.";
+    let remedy = "A network is needed once: the tools stay in the folder that ALERT_MANAGER_TOOLS names, ~/.cache/alert-manager/tools by default.\nA mirror of the registry is used if pip's or npm's own settings name one. Without a network, copy that folder from a machine of the same kind, to the same path: what is in it names it.";
     assert_eq!(
         machine.error("owner"),
         format!(

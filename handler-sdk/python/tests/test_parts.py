@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from handler_sdk import Alert, Blocks, ErrorKind, HttpError, Mistake, Mrkdwn, Origin, Permanent, Retryable, Setting, Unavailable
-from handler_sdk import mask
+from handler_sdk import _check, mask
 from handler_sdk.check_needs import check_project, check_source
 from handler_sdk.durations import (
     DAY,
@@ -99,12 +101,39 @@ def test_a_bad_setting_says_which_and_why(setting: Setting[object], why: str) ->
     assert failed.value.message.endswith("; correct it in the handler's `config`")
 
 
+@pytest.mark.parametrize(
+    ("setting", "default", "why"),
+    [
+        (Setting.number("x", ""), math.nan, "`nan`: write a number"),
+        (Setting.number("x", ""), math.inf, "`inf`: write a number"),
+        (Setting.integer("x", ""), 1.5, "`1.5`: write a whole number"),
+        (Setting.url("x", ""), "a.example", "`a.example`: write an http or https URL"),
+        (Setting.origin("x", ""), "ftp://a", "`ftp://a`: write an http or https URL"),
+        (Setting.one_of("x", ["a", "b"], ""), "c", "`c`: write one of a, b"),
+    ],
+)
+def test_a_default_that_the_host_would_refuse_is_refused(setting: Setting[Any], default: object, why: str) -> None:
+    with pytest.raises(Mistake) as failed:
+        setting.default(default)
+    assert f"the default of the setting `x` is {why}" in str(failed.value)
+
+
+def test_numbers_are_those_that_the_host_takes() -> None:
+    setting = Setting.number("x", "")
+    assert [setting.read(text) for text in ("3", " -3.5 ", "1e3", ".5", "5.")] == [3, -3.5, 1000, 0.5, 5]
+    for text in ("1_000", "nan", "-inf", "1e999", "", "٣"):
+        with pytest.raises(ValueError, match="write a number"):
+            setting.read(text)
+
+
 def test_durations_are_for_people_and_for_configuration() -> None:
     for seconds, shown in [(0.35, "0s"), (41, "41s"), (723, "12m 3s"), (7_500, "2h 5m"), (86_400, "1d"), (-1, "0s")]:
         assert human(timedelta(seconds=seconds)) == shown
     for text in ("30s", "1h30m", "1d2h3m4s5ms", "500ms"):
         assert duration_text(parse_duration(text)) == text
     assert parse_duration("1w") == 7 * DAY
+    # The host gets whole ones, rounded up, from each SDK.
+    assert (_check.whole_seconds(timedelta(seconds=1.001)), _check.milliseconds(timedelta(microseconds=1))) == (2, 1)
     for text in ("", "5", "m", "1m1h", "-1s", "1.5h"):
         with pytest.raises(ValueError, match="write it as 30s"):
             parse_duration(text)

@@ -89,13 +89,17 @@ export function wholeNumber(field: string, value: unknown, least: number, most: 
   return value;
 }
 
-/** Returns a length of time in whole units, rounded up, or `undefined` if there is none. */
-export function optionalLength(field: string, value: unknown): number | undefined {
-  if (value === undefined || value === null) return undefined;
+/** Returns a length of time in whole units, rounded up. */
+export function length(field: string, value: unknown): number {
   if (typeof value !== "number" || Number.isNaN(value) || value < 0) {
     throw wrong(field, "a number of at least 0", value);
   }
   return Math.min(Math.ceil(value), U32_MAX);
+}
+
+/** Returns a length of time in whole units, rounded up, or `undefined` if there is none. */
+export function optionalLength(field: string, value: unknown): number | undefined {
+  return value === undefined || value === null ? undefined : length(field, value);
 }
 
 /** Returns bytes. Text is encoded as UTF-8 if `encode` is given. */

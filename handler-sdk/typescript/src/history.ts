@@ -75,7 +75,7 @@ export class History {
     if (!check.isPlainObject(query)) throw check.wrong("history.earlier", "an object { same, withinSeconds }", query);
     if (!Array.isArray(query.same)) throw check.wrong("history.earlier same", "an array of label names", query.same);
     const same = query.same.map((name: unknown, index) => check.text(`history.earlier same[${index}]`, name));
-    const within = check.wholeNumber("history.earlier withinSeconds", query.withinSeconds, 0, check.U32_MAX);
+    const within = check.length("history.earlier withinSeconds", query.withinSeconds);
     const past = hostCall("history", () => this.#history.earlier(same, within));
     return {
       count: past.count,

@@ -95,11 +95,17 @@ export class Kv {
     return attempt(() => this.#kv.setIfAbsent(name, bytes, ttl));
   }
 
-  /** Adds to a number and returns the sum; an absent key counts as 0. */
+  /**
+   * Adds to a number and returns the sum; an absent key counts as 0.
+   *
+   * @throws {PermanentError} if the sum is over 2^53 - 1: a `number` does not have its last digits. It is kept all the same.
+   */
   increment(key: string, by = 1, options: KeepOptions = {}): number {
     const [name, , ttl] = kept("kv.increment", key, "", options);
     const amount = check.wholeNumber("kv.increment by", by, -(2 ** 31), 2 ** 31 - 1);
-    return Number(attempt(() => this.#kv.increment(name, amount, ttl)));
+    const sum = attempt(() => this.#kv.increment(name, amount, ttl));
+    if (Number.isSafeInteger(Number(sum))) return Number(sum);
+    throw new PermanentError(`kv: \`${key}\` is now ${sum}, which a number of JavaScript cannot hold exactly`);
   }
 
   /** Removes the value. Removing an absent key is not an error. */

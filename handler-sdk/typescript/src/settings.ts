@@ -3,6 +3,7 @@
  * operator's `config` against it.
  */
 
+import { MisuseError } from "./check.ts";
 import { PermanentError } from "./failure.ts";
 import { isWebUrl } from "./alert.ts";
 import { parseDuration } from "./time.ts";
@@ -61,6 +62,7 @@ export class Setting<T> {
   ): Setting<never> {
     const given: unknown = options.default;
     const asWritten = typeof given === "object" ? JSON.stringify(given) : given === undefined ? undefined : String(given);
+    if (asWritten !== undefined) judgeDefault(name, asWritten, parse);
     const json: SettingJson = {
       name,
       type: kind,
@@ -96,6 +98,7 @@ export class Setting<T> {
   static integer<O extends SettingOptions<number>>(name: string, about: string, options?: O): Setting<ValueOf<O, number>> {
     return Setting.#make("integer", name, about, options ?? {}, (text) => {
       if (!/^[+-]?\d+$/.test(text.trim())) throw new Error("a whole number is expected");
+      if (!Number.isSafeInteger(Number(text))) throw new Error("a whole number from -(2^53 - 1) to 2^53 - 1 is expected");
       return Number(text);
     });
   }
@@ -212,7 +215,18 @@ export function badSetting(key: string, value: string, why: string): PermanentEr
   return new PermanentError(`the setting \`${key}\` is \`${shown}\`: ${why}; correct it in the handler's \`config\``);
 }
 
+/** Throws if a default is not of its setting's kind: the host would refuse the handler. */
+function judgeDefault(name: string, asWritten: string, parse: (text: string) => unknown): void {
+  try {
+    parse(asWritten);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new MisuseError(`the default of the setting \`${name}\` is \`${asWritten}\`: ${why}`);
+  }
+}
+
 function parseUrl(text: string): string {
-  if (!isWebUrl(text)) throw new Error("an http or https URL is expected");
+  // An empty value is one that is not set.
+  if (text !== "" && !isWebUrl(text)) throw new Error("an http or https URL is expected");
   return text;
 }

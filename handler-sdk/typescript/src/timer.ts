@@ -3,6 +3,7 @@
 import * as check from "./check.ts";
 import type { Facts } from "./enrichment.ts";
 import { hostCall } from "./history.ts";
+import { SECOND } from "./time.ts";
 import type { Imports } from "./wire.ts";
 
 /** Runs this handler's `act` again later. Needs no grant. Denied during `enrich`. */
@@ -16,18 +17,19 @@ export class Timer {
 
   /**
    * Runs `act` on this alert after the delay, with these facts and the fact `timer.key`. The same key replaces.
+   * The delay is in milliseconds, and rounded up to whole seconds.
    *
    * ```ts
-   * cx.timer.after("remind", 1_800, { asked: "twice" });
+   * cx.timer.after("remind", 30 * MINUTE, { asked: "twice" });
    * ```
    *
    * @throws {HostError} if the key, the delay (at most 30 days) or the facts are over their limit.
    */
-  after(key: string, delaySeconds: number, facts: Readonly<Facts> = {}): void {
+  after(key: string, delayMs: number, facts: Readonly<Facts> = {}): void {
     const name = check.text("timer.after key", key);
-    const delay = check.wholeNumber("timer.after delaySeconds", delaySeconds, 0, check.U32_MAX);
+    const delaySeconds = Math.ceil(check.length("timer.after delayMs", delayMs) / SECOND);
     const pairs = check.pairs("timer.after facts", facts);
-    hostCall("timer", () => this.#timer.after(name, delay, pairs));
+    hostCall("timer", () => this.#timer.after(name, delaySeconds, pairs));
   }
 
   /**

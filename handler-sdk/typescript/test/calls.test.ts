@@ -5,12 +5,15 @@ import { test } from "node:test";
 import {
   Alert,
   Blocks,
+  DAY,
   defineHandler,
   encode,
   HttpError,
   KvError,
+  MINUTE,
   PermanentError,
   RetryableError,
+  SECOND,
   SlackError,
   UnavailableError,
   type Failure,
@@ -208,6 +211,21 @@ test("the mock host is as strict as Slack", () => {
   assert.throws(() => slack.post({ channel: "alerts", text: "" }), /no message without text/);
 });
 
+test("a part of a second may be asked for", () => {
+  const { history } = new Host().cx();
+  assert.equal(history.earlier({ same: [], withinSeconds: 0.5 }).count, 0);
+});
+
+test("a sum that a number cannot hold is an error", () => {
+  const { kv } = new Host().cx();
+  kv.set("large", String(Number.MAX_SAFE_INTEGER - 1));
+  assert.equal(kv.increment("large"), Number.MAX_SAFE_INTEGER);
+  assert.throws(() => kv.increment("large"), {
+    name: "PermanentError",
+    message: "kv: `large` is now 9007199254740992, which a number of JavaScript cannot hold exactly",
+  });
+});
+
 test("values are kept as long as was asked", () => {
   const host = new Host().now(new Date(1_000_000));
   const { kv } = host.cx();
@@ -240,11 +258,15 @@ test("earlier alerts are found, and timers are set", () => {
   const { history, timer } = host.cx();
   const past = history.earlier({ same: ["pod"], withinSeconds: 3_600 });
   assert.deepEqual([past.count, past.occurrences[0]?.endsAt, past.occurrences[1]?.endsAt], [2, new Date(60_000), undefined]);
-  timer.after("remind", 1_800, { asked: "twice" });
+  timer.after("remind", 30 * MINUTE, { asked: "twice" });
   timer.after("other", 1);
   timer.cancel("other");
-  assert.deepEqual(host.timers, [{ key: "remind", delaySeconds: 1_800, facts: { asked: "twice" } }]);
-  assert.throws(() => timer.after("late", 31 * 86_400), /delay/);
+  timer.after("short", 1_001);
+  assert.deepEqual(host.timers, [
+    { key: "remind", delayMs: 30 * MINUTE, facts: { asked: "twice" } },
+    { key: "short", delayMs: 2 * SECOND, facts: {} },
+  ]);
+  assert.throws(() => timer.after("late", 31 * DAY), /delay: 2678400 s, at most 2592000/);
 });
 
 test("a retry is answered from the record up to the last effect", () => {

@@ -85,7 +85,7 @@ const CASES: readonly (readonly [body: string, said: string])[] = [
   ],
   [
     "act() { setTimeout(() => undefined, 1); return {}; },",
-    `This expression is not callable. Type 'NotInAHandler<"a handler cannot wait: throw RetryableError with afterMs, or use cx.timer.after(key, seconds)">' has no call signatures.`,
+    `This expression is not callable. Type 'NotInAHandler<"a handler cannot wait: throw RetryableError with afterMs, or use cx.timer.after(key, milliseconds)">' has no call signatures.`,
   ],
   [
     "act() { return { channel: process.env.CHANNEL }; },",

@@ -134,8 +134,28 @@ test("a setting is read by its declaration, as a value of its type", () => {
   assert.equal(cx.settingFor(url, "other"), undefined);
 });
 
+test("a default that the host would refuse is refused where it is declared", () => {
+  const text = "is expected";
+  const made: [declare: () => unknown, why: string][] = [
+    [() => Setting.integer("x", "x", { default: 1.5 }), `\`1.5\`: a whole number ${text}`],
+    [() => Setting.number("x", "x", { default: NaN }), `\`NaN\`: a number ${text}`],
+    [() => Setting.duration("x", "x", { default: "soon" }), `\`soon\`: a duration like \`30s\` or \`1h30m\` ${text}`],
+    [() => Setting.url("x", "x", { default: "a.example" }), `\`a.example\`: an http or https URL ${text}`],
+    [() => Setting.origin("x", "x", { default: "ftp://a" }), `\`ftp://a\`: an http or https URL ${text}`],
+  ];
+  for (const [declare, why] of made) {
+    assert.throws(declare, { name: "MisuseError", message: `the default of the setting \`x\` is ${why}` });
+  }
+});
+
 test("a bad setting says which and why", () => {
-  const cx = new Host().config("lines", "dozen").config("wait", "soon").config("logs", "loud").config("teams", "{}").cx();
+  const cx = new Host()
+    .config("lines", "dozen")
+    .config("large", "9007199254740993")
+    .config("wait", "soon")
+    .config("logs", "loud")
+    .config("teams", "{}")
+    .cx();
   const message = (setting: Setting<unknown>): string => {
     try {
       return String(cx.setting(setting));
@@ -147,6 +167,10 @@ test("a bad setting says which and why", () => {
   assert.equal(
     message(Setting.integer("lines", "x")),
     `PermanentError: the setting \`lines\` is \`dozen\`: a whole number is expected; ${end}`,
+  );
+  assert.equal(
+    message(Setting.integer("large", "x")),
+    `PermanentError: the setting \`large\` is \`9007199254740993\`: a whole number from -(2^53 - 1) to 2^53 - 1 is expected; ${end}`,
   );
   assert.equal(
     message(Setting.duration("wait", "x")),

@@ -4,6 +4,8 @@ import {
   Block,
   DAY,
   defineHandler,
+  encodeUtf8,
+  KvError,
   mask,
   MINUTE,
   SECOND,
@@ -25,8 +27,8 @@ const CREDENTIAL = Setting.credential("credential", "the credential for the page
 
 /** A page that has no such section is asked for again after so long, since somebody may be writing it. */
 const KEEP_WITHOUT_SECTION_MS = 5 * MINUTE;
-/** The longest key of kv, in characters that are ASCII in a URL; a longer one is not kept. */
-const KEY_CHARS_MAX = 500;
+/** The longest key of kv. A digest with a longer one is not kept. */
+const KEY_BYTES_MAX = 512;
 
 export default defineHandler({
   name: "runbook-digest",
@@ -45,7 +47,7 @@ export default defineHandler({
 
 /** Returns what an earlier alert has found at this address. */
 function kept(cx: Context, url: string): Digest | undefined {
-  const key = keyOf(url);
+  const key = keyOf(cx, url);
   return key === undefined ? undefined : cx.kv.getJson<Digest>(key);
 }
 
@@ -62,14 +64,26 @@ function read(cx: Context, url: string): Digest {
   const sections = cx.setting(SECTIONS).map(String);
   const digest = digestOf(response, { url, sections, charsMax: cx.setting(CHARS) });
   const keepMs = digest.section === undefined ? Math.min(KEEP_WITHOUT_SECTION_MS, cx.setting(KEEP)) : cx.setting(KEEP);
-  const key = keyOf(url);
-  if (key !== undefined) cx.kv.setJson(key, digest, { ttlSeconds: Math.min(keepMs, 30 * DAY) / SECOND });
+  keep(cx, url, digest, keepMs);
   return digest;
 }
 
-/** Returns the key of a page in kv. */
-function keyOf(url: string): string | undefined {
-  return url.length > KEY_CHARS_MAX ? undefined : `page ${url}`;
+/** Keeps a digest. If that fails, the page is read again at the next alert: this one is shown what was read. */
+function keep(cx: Context, url: string, digest: Digest, keepMs: number): void {
+  const key = keyOf(cx, url);
+  if (key === undefined) return;
+  try {
+    cx.kv.setJson(key, digest, { ttlSeconds: Math.min(keepMs, 30 * DAY) / SECOND });
+  } catch (error) {
+    if (!(error instanceof KvError)) throw error;
+    cx.log.warn("the digest of a runbook is not kept", { url: withoutFragment(url), error: error.message });
+  }
+}
+
+/** Returns the key of a digest in kv. It names the settings that a digest depends on, so that a change of them shows. */
+function keyOf(cx: Context, url: string): string | undefined {
+  const key = `page ${url} ${cx.setting(CHARS)} ${JSON.stringify(cx.setting(SECTIONS))}`;
+  return encodeUtf8(key).length > KEY_BYTES_MAX ? undefined : key;
 }
 
 /** Returns the section for programs and for people. */

@@ -101,3 +101,24 @@ test("an address that is too long for a key is read each time", () => {
   assert.equal(host.requests.length, 2);
   assert.deepEqual(host.keptKeys, []);
 });
+
+test("a digest that cannot be kept is shown all the same", () => {
+  const host = new Host().kv("full", new Uint8Array(16 << 20)).httpGet(URL, 200, PAGE);
+  const run = host.run(handler, ALERT);
+  assert.equal(run.found.fact("runbook.section"), "Diagnosis");
+  assert.deepEqual(host.keptKeys, ["full"]);
+  assert.deepEqual(
+    host.logs.map(({ level, message }) => [level, message]),
+    [["warn", "the digest of a runbook is not kept"]],
+  );
+});
+
+test("a setting that is changed shows at the next alert", () => {
+  const host = new Host().httpGet(URL, 200, PAGE);
+  host.run(handler, ALERT);
+  host.config("sections", '["Crash loops"]');
+  assert.equal(host.delivery("d-2").run(handler, ALERT).found.fact("runbook.section"), "Crash loops");
+  host.config("chars", "10");
+  host.delivery("d-3").run(handler, ALERT);
+  assert.equal(host.requests.length, 3);
+});

@@ -84,6 +84,9 @@ fn check_module(project: &Project, python: &PythonProject) -> Result<(), BuildEr
     Err(BuildError::manifest(&manifest(project), None, problem))
 }
 
+/// Runs the SDK's check; the first argument is the folder of the SDK.
+const CHECK_NEEDS: &str = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module('handler_sdk.check_needs', run_name='__main__')";
+
 /// Has the SDK look in the author's source for interfaces that are not in `needs`.
 fn check_needs(project: &Project, sdk: &Path, tools: &PythonTools) -> Result<(), BuildError> {
     if !sdk.join("handler_sdk/check_needs.py").is_file() {
@@ -92,9 +95,10 @@ fn check_needs(project: &Project, sdk: &Path, tools: &PythonTools) -> Result<(),
     let mut command = Command::new(&tools.python);
     command
         .current_dir(&project.dir)
-        .env("PYTHONPATH", sdk)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .args(["-m", "handler_sdk.check_needs", "."]);
+        // With -I, no module of the project is taken for one of Python's own.
+        .args(["-I", "-B", "-c", CHECK_NEEDS])
+        .arg(sdk)
+        .arg(".");
     let output = run::quietly(&mut command)?;
     if output.succeeded {
         return Ok(());

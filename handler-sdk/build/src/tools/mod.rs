@@ -18,7 +18,10 @@ use crate::{BuildError, Event, Language, Options};
 const FINISHED: &str = "finished";
 
 /// What to do if a registry cannot be reached.
-const NO_REGISTRY: &str = "A network is needed once: the tools stay in the folder that ALERT_MANAGER_TOOLS names, ~/.cache/alert-manager/tools by default.\nA mirror of the registry is used if pip's or npm's own settings name one. Without a network, copy that folder from a machine of the same kind.";
+const NO_REGISTRY: &str = "A network is needed once: the tools stay in the folder that ALERT_MANAGER_TOOLS names, ~/.cache/alert-manager/tools by default.\nA mirror of the registry is used if pip's or npm's own settings name one. Without a network, copy that folder from a machine of the same kind, to the same path: what is in it names it.";
+
+/// What to do if a tool was fetched and does not run.
+const NO_USE: &str = "A setting of pip or npm may leave a part of it out, or there is no build of it for this machine. Look at the output above and at `npm config ls` or `pip config list`, and build again: it is fetched anew.";
 
 /// The tools of one language, in one version.
 struct Toolset {
@@ -27,18 +30,32 @@ struct Toolset {
     folder: String,
     /// What is fetched, for people.
     content: String,
+    /// The files within the folder without which it is of no use.
+    needed: &'static [&'static str],
 }
 
-/// Returns the folder with a toolset. Installs it if it is missing, or if its installation was cut off; another process
-/// that installs it is waited for.
+impl Toolset {
+    /// Returns whether the folder has the toolset. An interpreter may be gone that a virtual environment links to.
+    fn is_in(&self, folder: &Path) -> bool {
+        folder.join(FINISHED).is_file()
+            && self.needed.iter().all(|file| folder.join(file).is_file())
+    }
+}
+
+/// Returns the folder with a toolset. Installs it if it is missing or incomplete, or if its installation was cut off; another
+/// process that installs it is waited for. `tools_of` returns a command for each of its tools.
 fn provide(
     toolset: &Toolset,
     options: &Options,
     install: impl FnOnce(&Path) -> Result<(), BuildError>,
+    tools_of: impl FnOnce(&Path) -> Vec<Command>,
 ) -> Result<PathBuf, BuildError> {
     let tools = folder_of_tools(options, toolset.language)?;
     let folder = tools.join(&toolset.folder);
-    if folder.join(FINISHED).is_file() {
+    for place in [&tools, &folder] {
+        check_private(place, toolset.language)?;
+    }
+    if toolset.is_in(&folder) {
         return Ok(folder);
     }
     if options.is_offline {
@@ -61,7 +78,7 @@ fn provide(
         }
         Err(TryLockError::Error(error)) => return Err(BuildError::io("locking", &lock)(error)),
     }
-    if folder.join(FINISHED).is_file() {
+    if toolset.is_in(&folder) {
         return Ok(folder);
     }
     (options.progress)(Event::FetchingTools {
@@ -72,10 +89,33 @@ fn provide(
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(BuildError::io("removing", &folder))?;
     }
+    make_private(&folder)?;
     install(&folder)?;
+    for mut tool in tools_of(&folder) {
+        check_runs(&mut tool, toolset.language)?;
+    }
     let finished = folder.join(FINISHED);
     fs::write(&finished, &toolset.content).map_err(BuildError::io("writing", finished))?;
     Ok(folder)
+}
+
+/// Runs a tool to find out whether it is complete and made for this machine.
+fn check_runs(tool: &mut Command, language: Language) -> Result<(), BuildError> {
+    let why = match run::quietly(tool.arg("--help")) {
+        Ok(output) if output.succeeded => return Ok(()),
+        Ok(output) => reason(&output),
+        Err(error) => error.to_string(),
+    };
+    let shown: Vec<_> = [tool.get_program()]
+        .into_iter()
+        .chain(tool.get_args())
+        .map(|part| part.to_string_lossy())
+        .collect();
+    Err(BuildError::Fetch {
+        language,
+        why: format!("`{}` does not run: {why}", shown.join(" ")),
+        remedy: NO_USE,
+    })
 }
 
 /// Runs a package manager; what it prints is passed on.
@@ -141,6 +181,46 @@ fn make_private(folder: &Path) -> Result<(), BuildError> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     let made = builder.create(folder);
     made.map_err(BuildError::io("making the folder", folder))
+}
+
+/// Checks that nobody else can write to a folder whose programs are run, if it exists.
+#[cfg(unix)]
+fn check_private(folder: &Path, language: Language) -> Result<(), BuildError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = match fs::metadata(folder) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(BuildError::io("looking at", folder)(error)),
+    };
+    let place = folder.display();
+    let mode = metadata.mode() & 0o7777;
+    let (problem, remedy) = if metadata.uid() != rustix::process::geteuid().as_raw() {
+        (
+            "belongs to another user".to_owned(),
+            "Set ALERT_MANAGER_TOOLS to a folder of yours.".to_owned(),
+        )
+    } else if mode & 0o022 != 0 {
+        (
+            format!("can be written to by others (mode {mode:o})"),
+            format!(
+                "If they have not changed it: chmod go-w {place}\nIf they may have: remove it, and it is fetched again."
+            ),
+        )
+    } else {
+        return Ok(());
+    };
+    Err(BuildError::Prerequisite {
+        language,
+        problem: format!(
+            "the folder for its tools, {place}, {problem}, and the programs in it are run"
+        ),
+        remedy,
+    })
+}
+
+#[cfg(not(unix))]
+fn check_private(_folder: &Path, _language: Language) -> Result<(), BuildError> {
+    Ok(())
 }
 
 /// Returns a version's numbers: `v20.20.2` or `3.11.7`.

@@ -21,10 +21,15 @@ const OLDEST: (u32, u32) = (18, 0);
 
 const REMEDY: &str = "On Debian and Ubuntu: apt install nodejs npm\nOn macOS: brew install node";
 
+/// The tools' scripts within their folder.
+const TSC: &str = "node_modules/typescript/bin/tsc";
+const ESBUILD: &str = "node_modules/esbuild/bin/esbuild";
+const COMPONENTIZE: &str = "node_modules/componentize-qjs/bin/componentize-qjs";
+
 /// Where the tools are.
 pub(crate) struct NodeTools {
     node: OsString,
-    modules: PathBuf,
+    folder: PathBuf,
     /// The tools and their versions.
     pub(crate) versions: String,
 }
@@ -33,22 +38,22 @@ impl NodeTools {
     /// Returns a command that runs a tool's script with Node.js.
     fn script(&self, path: &str) -> Command {
         let mut command = Command::new(&self.node);
-        command.arg(self.modules.join(path));
+        command.arg(self.folder.join(path));
         // An author's settings, such as a debugger's, are not meant for these programs.
         command.env_remove("NODE_OPTIONS");
         command
     }
 
     pub(crate) fn tsc(&self) -> Command {
-        self.script("typescript/bin/tsc")
+        self.script(TSC)
     }
 
     pub(crate) fn esbuild(&self) -> Command {
-        self.script("esbuild/bin/esbuild")
+        self.script(ESBUILD)
     }
 
     pub(crate) fn componentize(&self) -> Command {
-        self.script("componentize-qjs/bin/componentize-qjs")
+        self.script(COMPONENTIZE)
     }
 }
 
@@ -76,13 +81,23 @@ pub(crate) fn provide(options: &Options) -> Result<NodeTools, BuildError> {
         language: Language::TypeScript,
         folder: format!("node-{}", named("-").join("-")),
         content: versions.clone(),
+        needed: &[TSC, ESBUILD, COMPONENTIZE],
     };
-    let folder = super::provide(&toolset, options, |folder| install(folder, options))?;
-    Ok(NodeTools {
+    let tools = |folder: &Path| NodeTools {
         node: options.tools.node.clone(),
-        modules: folder.join("node_modules"),
-        versions,
-    })
+        folder: folder.to_owned(),
+        versions: versions.clone(),
+    };
+    let folder = super::provide(
+        &toolset,
+        options,
+        |folder| install(folder, options),
+        |folder| {
+            let tools = tools(folder);
+            vec![tools.tsc(), tools.esbuild(), tools.componentize()]
+        },
+    )?;
+    Ok(tools(&folder))
 }
 
 fn missing(problem: String) -> BuildError {
@@ -136,6 +151,8 @@ fn install(folder: &Path, options: &Options) -> Result<(), BuildError> {
     npm.current_dir(folder)
         // None of these packages needs a script of its own, and none is run.
         .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        // Programs for this machine are optional packages, which a setting of the author's may leave out.
+        .arg("--include=optional")
         .args(["--fetch-retries", "2", "--fetch-retry-mintimeout", "1000"]);
     super::fetch(Language::TypeScript, &mut npm, options)
 }

@@ -19,6 +19,10 @@ pub(crate) const EMBEDDED: &str = "3.14";
 const REMEDY: &str =
     "On Debian and Ubuntu: apt install python3 python3-venv\nOn macOS: brew install python";
 
+/// The interpreter and the tool within the virtual environment.
+const PYTHON: &str = "bin/python";
+const COMPONENTIZE: &str = "bin/componentize-py";
+
 /// Where the tools are.
 pub(crate) struct PythonTools {
     /// The interpreter of the virtual environment.
@@ -37,12 +41,17 @@ pub(crate) fn provide(options: &Options) -> Result<PythonTools, BuildError> {
         language: Language::Python,
         folder: format!("python{major}.{minor}-{}", version.replace("==", "-")),
         content: version.replace("==", " "),
+        needed: &[PYTHON, COMPONENTIZE],
     };
-    let folder = super::provide(&toolset, options, |folder| install(folder, options))?;
-    let bin = folder.join("bin");
+    let folder = super::provide(
+        &toolset,
+        options,
+        |folder| install(folder, options),
+        |folder| vec![Command::new(folder.join(COMPONENTIZE))],
+    )?;
     Ok(PythonTools {
-        python: bin.join("python"),
-        componentize: bin.join("componentize-py"),
+        python: folder.join(PYTHON),
+        componentize: folder.join(COMPONENTIZE),
         version,
     })
 }
@@ -65,7 +74,9 @@ fn missing(problem: String) -> BuildError {
 fn interpreter(options: &Options) -> Result<(u32, u32), BuildError> {
     let program = options.tools.python.to_string_lossy();
     let mut command = Command::new(&options.tools.python);
+    // Without -I, a module of the working folder would be taken for one of Python's own.
     command.args([
+        "-I",
         "-c",
         "import platform; print(platform.python_version()); import venv, ensurepip",
     ]);
@@ -100,14 +111,14 @@ fn interpreter(options: &Options) -> Result<(u32, u32), BuildError> {
 
 fn install(folder: &Path, options: &Options) -> Result<(), BuildError> {
     let mut venv = Command::new(&options.tools.python);
-    venv.args(["-m", "venv"]).arg(folder);
+    venv.args(["-I", "-m", "venv"]).arg(folder);
     let made = run::quietly(&mut venv)?;
     if !made.succeeded {
         return Err(missing(super::reason(&made)));
     }
     let requirements = folder.join("requirements.txt");
     fs::write(&requirements, REQUIREMENTS).map_err(BuildError::io("writing", &requirements))?;
-    let mut pip = pip(&folder.join("bin/python"));
+    let mut pip = pip(&folder.join(PYTHON));
     pip.args(["--require-hashes", "--no-deps", "--requirement"])
         .arg(&requirements);
     super::fetch(Language::Python, &mut pip, options)
@@ -117,7 +128,7 @@ fn install(folder: &Path, options: &Options) -> Result<(), BuildError> {
 pub(crate) fn pip(python: &Path) -> Command {
     let mut command = Command::new(python);
     command
-        .args(["-m", "pip", "install", "--only-binary", ":all:"])
+        .args(["-I", "-m", "pip", "install", "--only-binary", ":all:"])
         .args([
             "--no-input",
             "--disable-pip-version-check",
@@ -127,8 +138,6 @@ pub(crate) fn pip(python: &Path) -> Command {
         // Set for an environment of the author's, which is not this one.
         .env_remove("PIP_TARGET")
         .env_remove("PIP_PREFIX")
-        .env_remove("PIP_USER")
-        .env_remove("PYTHONPATH")
-        .env_remove("PYTHONHOME");
+        .env_remove("PIP_USER");
     command
 }

@@ -129,8 +129,13 @@ def duration(value: object, what: str) -> timedelta:
 
 
 def milliseconds(length: timedelta) -> int:
-    """Returns whole milliseconds, at most what the contract holds."""
-    return min(length // timedelta(milliseconds=1), U32_MAX)
+    """Returns whole milliseconds, rounded up, at most what the contract holds."""
+    return min(-(-length // timedelta(milliseconds=1)), U32_MAX)
+
+
+def whole_seconds(length: timedelta) -> int:
+    """Returns whole seconds, rounded up, at most what the contract holds."""
+    return min(-(-length // timedelta(seconds=1)), U32_MAX)
 
 
 def time_to_live(value: object, what: str) -> int | None:
@@ -141,5 +146,4 @@ def time_to_live(value: object, what: str) -> int | None:
         seconds = value.total_seconds() if isinstance(value, timedelta) else value
         if seconds < 0:
             raise mistake(f"{what} is {seconds:g} s: a time to live cannot be negative; None means for ever")
-    length = duration(value, what)
-    return max(1, min(-(-length // timedelta(seconds=1)), U32_MAX))
+    return max(1, whole_seconds(duration(value, what)))

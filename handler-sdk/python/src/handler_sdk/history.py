@@ -48,10 +48,10 @@ class History:
 
     def earlier(self, same: Iterable[str], within: timedelta | float) -> Past:
         """Returns earlier occurrences of alerts with this alert's name and the same values of the labels named in `same`,
-        on routes that this handler serves. `within` is a `timedelta`, or seconds.
+        on routes that this handler serves. `within` is a `timedelta`, or seconds; rounded up.
 
         Raises `HistoryError`: `INVALID` for too many labels or too long a time, `UNAVAILABLE`, `BUDGET_EXHAUSTED`.
         """
         labels = _check.texts(same, "`same` of `cx.history.earlier`")
         length = _check.duration(within, "`within` of `cx.history.earlier`")
-        return self._imports.history_earlier(labels, min(length // timedelta(seconds=1), _check.U32_MAX))
+        return self._imports.history_earlier(labels, _check.whole_seconds(length))

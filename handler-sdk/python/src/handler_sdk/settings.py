@@ -4,6 +4,7 @@ the operator's `config` against it."""
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -11,6 +12,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from handler_sdk import _check
+from handler_sdk.alert import web_url
 from handler_sdk.durations import duration_text, parse_duration
 
 T = TypeVar("T")
@@ -79,13 +81,13 @@ class Setting(Generic[T_co]):
     @staticmethod
     def url(name: str, about: str) -> Setting[str]:
         """Returns a setting with an http or https URL that is shown, not requested."""
-        return _setting("url", name, about, str)
+        return _setting("url", name, about, _url)
 
     @staticmethod
     def origin(name: str, about: str) -> Setting[str]:
         """Returns a setting with an http or https URL that the handler sends requests to: `check` verifies that it is
         granted."""
-        return _setting("url", name, about, str, refers_to="origin")
+        return _setting("url", name, about, _url, refers_to="origin")
 
     @staticmethod
     def list(name: str, about: str) -> Setting[list[Any]]:
@@ -177,16 +179,23 @@ def _written(value: object, what: str) -> str:
 
 
 def _integer(text: str) -> int:
-    if not re.fullmatch(r"[+-]?\d+", text.strip()):
+    if not re.fullmatch(r"[+-]?\d+", text.strip(), re.ASCII):
         raise ValueError("write a whole number")
     return int(text)
 
 
 def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("write a number") from None
+    # Python takes `1_000`, `nan` and `inf` too; the host does not.
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text.strip(), re.ASCII) or not math.isfinite(float(text)):
+        raise ValueError("write a number")
+    return float(text)
+
+
+def _url(text: str) -> str:
+    # An empty value is one that is not set.
+    if text and web_url(text) is None:
+        raise ValueError("write an http or https URL")
+    return text
 
 
 def _boolean(text: str) -> bool:

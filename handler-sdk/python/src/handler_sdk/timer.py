@@ -31,8 +31,7 @@ class Timer:
         name = _check.text(key, "the key of `cx.timer.after`")
         length = _check.duration(delay, "`delay` of `cx.timer.after`")
         given = _check.facts(facts or {}, "`cx.timer.after`")
-        seconds = min(-(-length // timedelta(seconds=1)), _check.U32_MAX)
-        self._imports.timer_after(name, seconds, sorted(given.items()))
+        self._imports.timer_after(name, _check.whole_seconds(length), sorted(given.items()))
 
     def cancel(self, key: str) -> None:
         """Removes a timer. No error if there is none.

@@ -73,7 +73,8 @@ export interface LogLine {
 /** A timer that a handler set. */
 export interface Timer {
   readonly key: string;
-  readonly delaySeconds: number;
+  /** The delay in milliseconds, as the host keeps it: whole seconds. */
+  readonly delayMs: number;
   readonly facts: Readonly<Record<string, string>>;
 }
 

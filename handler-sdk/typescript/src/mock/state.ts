@@ -5,6 +5,7 @@ import { Found } from "../enrichment.ts";
 import type { Method } from "../http.ts";
 import { decodeUtf8, encodeUtf8, utf8Length } from "../utf8.ts";
 import { recordOf } from "../alert.ts";
+import { SECOND } from "../time.ts";
 import type { Imports, WireCall, WireMessage, WireOccurrence, WireRequest, WireResponse } from "../wire.ts";
 import { HOST_LIMITS, wrongEmoji, wrongHeaders, wrongKey, wrongRequest } from "./checks.ts";
 import { Replay, type Kept } from "./replay.ts";
@@ -140,7 +141,7 @@ export class State {
         after: (key, delaySeconds, facts) =>
           this.#timer(step, `after ${key} ${delaySeconds} ${JSON.stringify(facts)}`, () => {
             if (delaySeconds > 30 * 86_400) throw hostError("invalid", `delay: ${delaySeconds} s, at most ${30 * 86_400}`);
-            this.timers.set(key, { key, delaySeconds, facts: { ...recordOf(facts) } });
+            this.timers.set(key, { key, delayMs: delaySeconds * SECOND, facts: { ...recordOf(facts) } });
           }),
         cancel: (key) => this.#timer(step, `cancel ${key}`, () => void this.timers.delete(key)),
       },
@@ -304,13 +305,13 @@ export class State {
     });
   }
 
-  #add(key: string, by: number, ttl: number | null | undefined): number {
+  #add(key: string, by: number, ttl: number | null | undefined): bigint {
     const given = this.live(key);
     const text = given === undefined ? "0" : decodeUtf8(given).trim();
     if (!/^-?\d+$/.test(text)) {
       throw hostError("unavailable", `the value of ${key} is not a number: remove it, or use another key`);
     }
-    const sum = Number(text) + by;
+    const sum = BigInt(text) + BigInt(by);
     this.#put(key, encodeUtf8(String(sum)), ttl);
     return sum;
   }

@@ -5,10 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use handler_build::{Options, Project, Snapshot, is_source_name, walk};
+use handler_build::{FILES_MAX, Options, Project, Snapshot, is_source_name, walk};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
+
+/// How much earlier than the clock's a file's time may be: some file systems count in units of two seconds.
+const FILE_TIME_UNIT: Duration = Duration::from_secs(2);
 
 /// What is known of the projects of a folder.
 pub(super) struct Changes {
@@ -17,7 +21,7 @@ pub(super) struct Changes {
     watched: BTreeSet<PathBuf>,
     /// What was built, by the project's folder.
     built: BTreeMap<PathBuf, Built>,
-    /// A warning that the operating system watches no more folders was logged.
+    /// A warning that not all can be watched was logged.
     has_warned: bool,
 }
 
@@ -28,6 +32,8 @@ struct Built {
     folders: Vec<PathBuf>,
     /// Its sources before the build.
     sources: Snapshot,
+    /// When the build began.
+    began: SystemTime,
 }
 
 impl Changes {
@@ -82,6 +88,7 @@ impl Changes {
         for project in projects {
             let folders = project.source_folders(options);
             let built = Built {
+                began: SystemTime::now(),
                 project: project.clone(),
                 sources: Snapshot::of(&folders),
                 folders,
@@ -90,7 +97,8 @@ impl Changes {
         }
     }
 
-    /// Adds the sources that a build has found out about. A project that has changed meanwhile stays as it was noted.
+    /// Adds the sources that a build has found out about. A project that has changed meanwhile stays as it was noted, and one
+    /// of whose new sources that is true is forgotten: both are built again.
     pub(super) fn end(&mut self, projects: &[Project], options: &Options) {
         for project in projects {
             let folders = project.source_folders(options);
@@ -98,7 +106,12 @@ impl Changes {
                 continue;
             };
             let sources = Snapshot::of(&folders);
-            if built.folders != folders && built.sources.is_unchanged_in(&sources) {
+            if built.folders == folders || !built.sources.is_unchanged_in(&sources) {
+                continue;
+            }
+            if sources.has_news(&built.sources, built.began - FILE_TIME_UNIT) {
+                self.built.remove(&project.dir);
+            } else {
                 (built.folders, built.sources) = (folders, sources);
             }
         }
@@ -116,7 +129,14 @@ impl Changes {
             let built = self.built.get(&project.dir);
             built.map_or_else(|| vec![project.dir.clone()], |built| built.folders.clone())
         });
-        wanted.extend(walk(&sources.collect::<Vec<_>>()).folders);
+        let walk = walk(&sources.collect::<Vec<_>>());
+        if walk.is_cut && !self.has_warned {
+            self.has_warned = true;
+            tracing::warn!(
+                "there are more than {FILES_MAX} files below the projects; changes of the rest are not noticed"
+            );
+        }
+        wanted.extend(walk.folders);
         let wanted: BTreeSet<PathBuf> = wanted.into_iter().collect();
         for gone in self.watched.difference(&wanted) {
             // A folder that was removed is not watched any more.
@@ -249,6 +269,31 @@ mod tests {
         assert_eq!(folder.names(), ["a"]);
         folder.build(|_| ());
         assert!(folder.names().is_empty());
+    }
+
+    #[test]
+    fn what_a_build_finds_out_about_is_built_again_if_it_was_saved_meanwhile() {
+        // Where the sources of the SDK are is known only after the first build, as with a dependency in Rust.
+        for (age, names) in [
+            (Duration::ZERO, &["a"][..]),
+            (Duration::from_secs(3_600), &[]),
+        ] {
+            let mut folder = Folder::new();
+            folder.project("a", "x");
+            fs::remove_dir_all(folder.dir.path().join("sdks")).unwrap();
+            folder.build(|folder| {
+                let path = "sdks/x/src/handler_sdk/__init__.py";
+                folder.write(path, "");
+                let file = fs::File::options()
+                    .write(true)
+                    .open(folder.dir.path().join(path))
+                    .unwrap();
+                file.set_modified(SystemTime::now() - age).unwrap();
+            });
+            assert_eq!(folder.names(), names, "saved {age:?} before");
+            folder.build(|_| ());
+            assert!(folder.names().is_empty());
+        }
     }
 
     #[test]
