@@ -241,5 +241,8 @@ fn is_of_rust(program: &str) -> bool {
 pub(crate) fn shown(path: &Path) -> String {
     let current = env::current_dir().and_then(std::fs::canonicalize).ok();
     let below = current.and_then(|current| path.strip_prefix(current).ok());
-    below.unwrap_or(path).display().to_string()
+    match below {
+        Some(below) if below.as_os_str().is_empty() => ".".to_owned(),
+        below => below.unwrap_or(path).display().to_string(),
+    }
 }

@@ -29,9 +29,15 @@ const SDK: &str = ".sdk";
 /// Files that no build reads: for people, written by cargo, or vim's trial of whether it may create files.
 const NO_SOURCES: [&str; 4] = ["README.md", "CHANGELOG.md", "Cargo.lock", "4913"];
 
-/// Endings of files that are no source: components, compiled code, tests, and what an editor keeps beside a file.
-const NO_SOURCE: [&str; 9] = [
+/// Endings of files that are no source: components, compiled code, tests, what an editor keeps beside a file, and the store of a
+/// server that was started in the project.
+const NO_SOURCE: [&str; 14] = [
     ".wasm",
+    ".db",
+    ".db-wal",
+    ".db-shm",
+    ".db.lock",
+    ".db.cache",
     ".pyc",
     "~",
     ".swp",
@@ -277,6 +283,9 @@ mod tests {
             assert!(is_source_name(name), "{name}");
         }
         for name in [
+            "alert-manager.db",
+            "alert-manager.db-wal",
+            "alert-manager.db.cache",
             "a.wasm",
             "target",
             "node_modules",

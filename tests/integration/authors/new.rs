@@ -181,7 +181,7 @@ fn within_the_repository_a_project_is_a_member_of_the_workspace() {
     for (path, text) in [
         ("wit/handler.wit", ""),
         ("handler-sdk/Cargo.toml", ""),
-        ("handlers/a/Cargo.toml", ""),
+        ("handlers/a/Cargo.toml", "[package]\nname = \"pager\"\n"),
         (
             "Cargo.toml",
             "[workspace]\nmembers = [\n    \"handler-sdk\",\n    \"handlers/a\",\n]\n",
@@ -205,6 +205,12 @@ fn within_the_repository_a_project_is_a_member_of_the_workspace() {
     assert!(
         project.contains("handler-sdk.workspace = true"),
         "{project}"
+    );
+    let taken = run(root, &["new", "pager", "--lang", "rust"]);
+    assert!(
+        taken.stderr.contains("the package in handlers/a"),
+        "{}",
+        taken.stderr
     );
     succeeds(root, &["new", "disk-slow", "--lang", "python"]);
     let project = fs::read_to_string(root.join("handlers/disk-slow/pyproject.toml")).unwrap();

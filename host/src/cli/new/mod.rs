@@ -71,6 +71,14 @@ pub(super) fn run(args: NewArgs) -> anyhow::Result<ExitCode> {
             .unwrap_or(default)
         }
     };
+    if lang == Lang::Rust
+        && let Some(taken) = place::package_named(&name)?
+    {
+        bail!(
+            "{name} is the name of the package in {}: choose another, as in {name}-alert",
+            taken.display()
+        );
+    }
     let place = Place::find(&name, lang, args.dir.as_deref(), args.sdk.as_deref())?;
     write(&place, &name, lang, &alert)?;
     show(&place, &name, lang, &alert);
@@ -128,11 +136,7 @@ fn show(place: &Place, name: &str, lang: Lang, alert: &str) {
         alert.to_owned()
     };
     let mut lines = vec![
-        format!(
-            "{} {dir} in {}, for {what}",
-            paint.bold("made"),
-            lang.name()
-        ),
+        format!("{dir} in {}, for {what}", lang.name()),
         format!(
             "  {:<14} the handler: it posts to the Slack channel alerts",
             lang.source()
@@ -182,7 +186,8 @@ fn show(place: &Place, name: &str, lang: Lang, alert: &str) {
     ] {
         lines.push(format!("  {command}"));
     }
-    print::line(&print::plain(&lines.join("\n")));
+    let text = print::plain(&lines.join("\n"));
+    print::line(&format!("{} {text}", paint.bold("made")));
 }
 
 /// Replaces the SDK below a project by the one that this program carries.

@@ -90,6 +90,27 @@ fn repository_of(dir: &Path) -> Option<PathBuf> {
     dir.ancestors().find(is_root).map(Path::to_owned)
 }
 
+/// Returns the folder of this repository's package with that name, if the working folder is in this repository: two of one name
+/// cannot be in one workspace.
+pub(super) fn package_named(name: &str) -> anyhow::Result<Option<PathBuf>> {
+    let here = std::env::current_dir().context("cannot find the working folder")?;
+    let Some(root) = repository_of(&here) else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
+    let members = text
+        .lines()
+        .skip_while(|line| !line.starts_with("members = ["));
+    let members = members.take_while(|line| !line.starts_with(']'));
+    let mut members = members.filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","));
+    let own = format!("name = \"{name}\"");
+    let is_taken = |member: &&str| {
+        let manifest = std::fs::read_to_string(root.join(member).join("Cargo.toml"));
+        manifest.is_ok_and(|text| text.lines().any(|line| line == own))
+    };
+    Ok(members.find(is_taken).map(PathBuf::from))
+}
+
 /// Finds the SDK of a language in the folder that the operator has named: the SDK itself, a folder of SDKs, or a clone.
 fn relative_sdk(lang: Lang, named: &Path, project: &Path) -> anyhow::Result<PathBuf> {
     let named = absolute(named)?;
