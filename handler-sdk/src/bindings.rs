@@ -273,7 +273,7 @@ pub mod alert_manager {
                     };
                     let ptr13 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "alert-manager:handler/http@0.1.0")]
+                    #[link(wasm_import_module = "alert-manager:handler/http@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "send"]
                         fn wit_import14(
@@ -616,6 +616,38 @@ pub mod alert_manager {
                 }
             }
             impl ::core::error::Error for Error {}
+            /// A reference to an uploaded file. It is opaque; an image block of `message.blocks` shows the file by
+            /// `"slack_file": {"id": FILE-REF}`.
+            pub type FileRef = _rt::String;
+            /// A file to show in a message.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct File {
+                /// The file's name, with its extension.
+                pub name: _rt::String,
+                /// Shown above the picture, and used as its alternative text.
+                pub title: _rt::String,
+                /// `image/png`, `image/jpeg` or `image/gif`.
+                pub media_type: _rt::String,
+                /// The content of the file.
+                pub data: _rt::Vec<u8>,
+                /// A name for the effect, unique within this step. Set it if the file can differ between attempts: a retry
+                /// then finds the recorded result by this name instead of by the digest of the file.
+                pub key: ::core::option::Option<_rt::String>,
+            }
+            impl ::core::fmt::Debug for File {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("File")
+                        .field("name", &self.name)
+                        .field("title", &self.title)
+                        .field("media-type", &self.media_type)
+                        .field("data", &self.data)
+                        .field("key", &self.key)
+                        .finish()
+                }
+            }
             #[allow(unused_unsafe, clippy::all)]
             /// Posts a message.
             #[allow(async_fn_in_trait)]
@@ -674,7 +706,7 @@ pub mod alert_manager {
                     };
                     let ptr9 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "alert-manager:handler/slack@0.1.0")]
+                    #[link(wasm_import_module = "alert-manager:handler/slack@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "post"]
                         fn wit_import10(
@@ -913,7 +945,7 @@ pub mod alert_manager {
                     };
                     let ptr10 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "alert-manager:handler/slack@0.1.0")]
+                    #[link(wasm_import_module = "alert-manager:handler/slack@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "update"]
                         fn wit_import11(
@@ -1118,7 +1150,7 @@ pub mod alert_manager {
                     let len1 = vec1.len();
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "alert-manager:handler/slack@0.1.0")]
+                    #[link(wasm_import_module = "alert-manager:handler/slack@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "react"]
                         fn wit_import3(
@@ -1246,6 +1278,221 @@ pub mod alert_manager {
                     result20
                 }
             }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Uploads a file without sharing it in a channel, and returns once Slack can show it. An effect.
+            #[allow(async_fn_in_trait)]
+            pub fn upload(file: &File) -> ::core::result::Result<FileRef, Error> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let File {
+                        name: name0,
+                        title: title0,
+                        media_type: media_type0,
+                        data: data0,
+                        key: key0,
+                    } = file;
+                    let vec1 = name0;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = title0;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let vec3 = media_type0;
+                    let ptr3 = vec3.as_ptr().cast::<u8>();
+                    let len3 = vec3.len();
+                    let vec4 = data0;
+                    let ptr4 = vec4.as_ptr().cast::<u8>();
+                    let len4 = vec4.len();
+                    let (result6_0, result6_1, result6_2) = match key0 {
+                        Some(e) => {
+                            let vec5 = e;
+                            let ptr5 = vec5.as_ptr().cast::<u8>();
+                            let len5 = vec5.len();
+                            (1i32, ptr5.cast_mut(), len5)
+                        }
+                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                    };
+                    let ptr7 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "alert-manager:handler/slack@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "upload"]
+                        fn wit_import8(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import8(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import8(
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2.cast_mut(),
+                        len2,
+                        ptr3.cast_mut(),
+                        len3,
+                        ptr4.cast_mut(),
+                        len4,
+                        result6_0,
+                        result6_1,
+                        result6_2,
+                        ptr7,
+                    );
+                    let l9 = i32::from(*ptr7.add(0).cast::<u8>());
+                    let result28 = match l9 {
+                        0 => {
+                            let e = {
+                                let l10 = *ptr7
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l11 = *ptr7
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len12 = l11;
+                                let bytes12 = _rt::Vec::from_raw_parts(
+                                    l10.cast(),
+                                    len12,
+                                    len12,
+                                );
+                                _rt::string_lift(bytes12)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l13 = i32::from(
+                                    *ptr7.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                let v27 = match l13 {
+                                    0 => {
+                                        let e27 = {
+                                            let l14 = *ptr7
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr7
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        Error::Denied(e27)
+                                    }
+                                    1 => {
+                                        let e27 = {
+                                            let l17 = *ptr7
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr7
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        Error::Invalid(e27)
+                                    }
+                                    2 => Error::NotFound,
+                                    3 => {
+                                        let e27 = {
+                                            let l20 = *ptr7
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i32>();
+                                            l20 as u32
+                                        };
+                                        Error::RateLimited(e27)
+                                    }
+                                    4 => {
+                                        let e27 = {
+                                            let l21 = *ptr7
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l22 = *ptr7
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len23 = l22;
+                                            let bytes23 = _rt::Vec::from_raw_parts(
+                                                l21.cast(),
+                                                len23,
+                                                len23,
+                                            );
+                                            _rt::string_lift(bytes23)
+                                        };
+                                        Error::Unavailable(e27)
+                                    }
+                                    5 => Error::Timeout,
+                                    n => {
+                                        debug_assert_eq!(n, 6, "invalid enum discriminant");
+                                        let e27 = {
+                                            let l24 = *ptr7
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l25 = *ptr7
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len26 = l25;
+                                            let bytes26 = _rt::Vec::from_raw_parts(
+                                                l24.cast(),
+                                                len26,
+                                                len26,
+                                            );
+                                            _rt::string_lift(bytes26)
+                                        };
+                                        Error::BudgetExhausted(e27)
+                                    }
+                                };
+                                v27
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result28
+                }
+            }
         }
         /// A small key-value store for each handler, kept between alerts.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
@@ -1319,7 +1566,7 @@ pub mod alert_manager {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "alert-manager:handler/kv@0.1.0")]
+                    #[link(wasm_import_module = "alert-manager:handler/kv@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "get"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1453,7 +1700,7 @@ pub mod alert_manager {
                     };
                     let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "alert-manager:handler/kv@0.1.0")]
+                    #[link(wasm_import_module = "alert-manager:handler/kv@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "set"]
                         fn wit_import4(
@@ -1588,7 +1835,7 @@ pub mod alert_manager {
                     };
                     let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "alert-manager:handler/kv@0.1.0")]
+                    #[link(wasm_import_module = "alert-manager:handler/kv@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "set-if-absent"]
                         fn wit_import4(
@@ -1724,7 +1971,7 @@ pub mod alert_manager {
                     };
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "alert-manager:handler/kv@0.1.0")]
+                    #[link(wasm_import_module = "alert-manager:handler/kv@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "increment"]
                         fn wit_import3(
@@ -1846,7 +2093,7 @@ pub mod alert_manager {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "alert-manager:handler/kv@0.1.0")]
+                    #[link(wasm_import_module = "alert-manager:handler/kv@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "remove"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1954,7 +2201,7 @@ pub mod alert_manager {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "alert-manager:handler/config@0.1.0")]
+                    #[link(wasm_import_module = "alert-manager:handler/config@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "get"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -2089,7 +2336,7 @@ pub mod alert_manager {
                         }
                     }
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "alert-manager:handler/log@0.1.0")]
+                    #[link(wasm_import_module = "alert-manager:handler/log@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "write"]
                         fn wit_import5(
@@ -2514,6 +2761,685 @@ pub mod alert_manager {
                 }
             }
             impl ::core::error::Error for Failure {}
+        }
+        /// What this server knows about earlier alerts. Needs no grant. Its calls are reads: they change nothing.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod history {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Timestamp = super::super::super::alert_manager::handler::types::Timestamp;
+            /// Why a call failed.
+            #[derive(Clone, Eq, PartialEq)]
+            pub enum Error {
+                /// Too many labels are named, a name is too long, or the time is longer than what is kept.
+                Invalid(_rt::String),
+                /// The store failed. Worth a retry.
+                Unavailable(_rt::String),
+                /// The limit of this step that is used up.
+                BudgetExhausted(_rt::String),
+            }
+            impl ::core::fmt::Debug for Error {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Error::Invalid(e) => {
+                            f.debug_tuple("Error::Invalid").field(e).finish()
+                        }
+                        Error::Unavailable(e) => {
+                            f.debug_tuple("Error::Unavailable").field(e).finish()
+                        }
+                        Error::BudgetExhausted(e) => {
+                            f.debug_tuple("Error::BudgetExhausted").field(e).finish()
+                        }
+                    }
+                }
+            }
+            impl ::core::fmt::Display for Error {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    write!(f, "{:?}", self)
+                }
+            }
+            impl ::core::error::Error for Error {}
+            /// One occurrence of an alert: from when it began to fire until it resolved.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Occurrence {
+                /// The id of its delivery, which may have been deleted since.
+                pub delivery_id: _rt::String,
+                /// When the alert began to fire.
+                pub starts_at: Timestamp,
+                /// When the alert resolved; absent while it fires.
+                pub ends_at: ::core::option::Option<Timestamp>,
+                /// The state of its delivery: `queued`, `running`, `retrying`, `done` or `dead`.
+                pub state: _rt::String,
+            }
+            impl ::core::fmt::Debug for Occurrence {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Occurrence")
+                        .field("delivery-id", &self.delivery_id)
+                        .field("starts-at", &self.starts_at)
+                        .field("ends-at", &self.ends_at)
+                        .field("state", &self.state)
+                        .finish()
+                }
+            }
+            /// The earlier occurrences that were found.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Past {
+                /// The number of occurrences in that time, without the one that this invocation is about.
+                pub count: u32,
+                /// The newest of them, newest first, at most 50.
+                pub occurrences: _rt::Vec<Occurrence>,
+            }
+            impl ::core::fmt::Debug for Past {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Past")
+                        .field("count", &self.count)
+                        .field("occurrences", &self.occurrences)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Returns the earlier occurrences of alerts that have the name of this alert and the same values of the labels named
+            /// in `same`, on routes that this handler serves, and that began to fire within the last `within-seconds`. They are
+            /// kept for 90 days.
+            #[allow(async_fn_in_trait)]
+            pub fn earlier(
+                same: &[_rt::String],
+                within_seconds: u32,
+            ) -> ::core::result::Result<Past, Error> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec1 = same;
+                    let len1 = vec1.len();
+                    let layout1 = _rt::alloc::Layout::from_size_align(
+                            vec1.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result1, _cleanup1) = ::handler_sdk::__private::wit_bindgen::rt::Cleanup::new(
+                        layout1,
+                    );
+                    for (i, e) in vec1.into_iter().enumerate() {
+                        let base = result1
+                            .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let vec0 = e;
+                            let ptr0 = vec0.as_ptr().cast::<u8>();
+                            let len0 = vec0.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len0;
+                            *base.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                        }
+                    }
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "alert-manager:handler/history@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "earlier"]
+                        fn wit_import3(_: *mut u8, _: usize, _: i32, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(result1, len1, _rt::as_i32(&within_seconds), ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result31 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                let l6 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l7 = *ptr2
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base19 = l6;
+                                let len19 = l7;
+                                let mut result19 = _rt::Vec::with_capacity(len19);
+                                for i in 0..len19 {
+                                    let base = base19
+                                        .add(i * (40 + 4 * ::core::mem::size_of::<*const u8>()));
+                                    let e19 = {
+                                        let l8 = *base.add(0).cast::<*mut u8>();
+                                        let l9 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len10 = l9;
+                                        let bytes10 = _rt::Vec::from_raw_parts(
+                                            l8.cast(),
+                                            len10,
+                                            len10,
+                                        );
+                                        let l11 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>();
+                                        let l12 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>();
+                                        let l13 = i32::from(
+                                            *base
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l16 = *base
+                                            .add(40 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l17 = *base
+                                            .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len18 = l17;
+                                        let bytes18 = _rt::Vec::from_raw_parts(
+                                            l16.cast(),
+                                            len18,
+                                            len18,
+                                        );
+                                        Occurrence {
+                                            delivery_id: _rt::string_lift(bytes10),
+                                            starts_at: super::super::super::alert_manager::handler::types::Timestamp {
+                                                seconds: l11,
+                                                nanoseconds: l12 as u32,
+                                            },
+                                            ends_at: match l13 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l14 = *base
+                                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>();
+                                                        let l15 = *base
+                                                            .add(32 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i32>();
+                                                        super::super::super::alert_manager::handler::types::Timestamp {
+                                                            seconds: l14,
+                                                            nanoseconds: l15 as u32,
+                                                        }
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            state: _rt::string_lift(bytes18),
+                                        }
+                                    };
+                                    result19.push(e19);
+                                }
+                                _rt::cabi_dealloc(
+                                    base19,
+                                    len19 * (40 + 4 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                );
+                                Past {
+                                    count: l5 as u32,
+                                    occurrences: result19,
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l20 = i32::from(
+                                    *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                let v30 = match l20 {
+                                    0 => {
+                                        let e30 = {
+                                            let l21 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l22 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len23 = l22;
+                                            let bytes23 = _rt::Vec::from_raw_parts(
+                                                l21.cast(),
+                                                len23,
+                                                len23,
+                                            );
+                                            _rt::string_lift(bytes23)
+                                        };
+                                        Error::Invalid(e30)
+                                    }
+                                    1 => {
+                                        let e30 = {
+                                            let l24 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l25 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len26 = l25;
+                                            let bytes26 = _rt::Vec::from_raw_parts(
+                                                l24.cast(),
+                                                len26,
+                                                len26,
+                                            );
+                                            _rt::string_lift(bytes26)
+                                        };
+                                        Error::Unavailable(e30)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e30 = {
+                                            let l27 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l28 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len29 = l28;
+                                            let bytes29 = _rt::Vec::from_raw_parts(
+                                                l27.cast(),
+                                                len29,
+                                                len29,
+                                            );
+                                            _rt::string_lift(bytes29)
+                                        };
+                                        Error::BudgetExhausted(e30)
+                                    }
+                                };
+                                v30
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result31
+                }
+            }
+        }
+        /// Calls this handler's `act` again later. Needs no grant. Denied during `enrich`.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod timer {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Labels = super::super::super::alert_manager::handler::types::Labels;
+            /// Why a call failed.
+            #[derive(Clone, Eq, PartialEq)]
+            pub enum Error {
+                /// The call was made during `enrich` or `describe`.
+                Denied(_rt::String),
+                /// The key, the delay or the facts are over their limit.
+                Invalid(_rt::String),
+                /// The store failed. Worth a retry.
+                Unavailable(_rt::String),
+                /// The limit of this step, or of this handler's timers for this alert, that is used up.
+                BudgetExhausted(_rt::String),
+            }
+            impl ::core::fmt::Debug for Error {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Error::Denied(e) => {
+                            f.debug_tuple("Error::Denied").field(e).finish()
+                        }
+                        Error::Invalid(e) => {
+                            f.debug_tuple("Error::Invalid").field(e).finish()
+                        }
+                        Error::Unavailable(e) => {
+                            f.debug_tuple("Error::Unavailable").field(e).finish()
+                        }
+                        Error::BudgetExhausted(e) => {
+                            f.debug_tuple("Error::BudgetExhausted").field(e).finish()
+                        }
+                    }
+                }
+            }
+            impl ::core::fmt::Display for Error {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    write!(f, "{:?}", self)
+                }
+            }
+            impl ::core::error::Error for Error {}
+            #[allow(unused_unsafe, clippy::all)]
+            /// Calls `act` of this handler for this alert after the delay, as a delivery of its own. `found` has what it has now,
+            /// these facts, and the fact `timer.key`. A timer with the same key is replaced. An effect.
+            #[allow(async_fn_in_trait)]
+            pub fn after(
+                key: &str,
+                delay_seconds: u32,
+                facts: &[(_rt::String, _rt::String)],
+            ) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec4 = facts;
+                    let len4 = vec4.len();
+                    let layout4 = _rt::alloc::Layout::from_size_align(
+                            vec4.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result4, _cleanup4) = ::handler_sdk::__private::wit_bindgen::rt::Cleanup::new(
+                        layout4,
+                    );
+                    for (i, e) in vec4.into_iter().enumerate() {
+                        let base = result4
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let (t1_0, t1_1) = e;
+                            let vec2 = t1_0;
+                            let ptr2 = vec2.as_ptr().cast::<u8>();
+                            let len2 = vec2.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len2;
+                            *base.add(0).cast::<*mut u8>() = ptr2.cast_mut();
+                            let vec3 = t1_1;
+                            let ptr3 = vec3.as_ptr().cast::<u8>();
+                            let len3 = vec3.len();
+                            *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len3;
+                            *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr3.cast_mut();
+                        }
+                    }
+                    let ptr5 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "alert-manager:handler/timer@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "after"]
+                        fn wit_import6(
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import6(
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import6(
+                        ptr0.cast_mut(),
+                        len0,
+                        _rt::as_i32(&delay_seconds),
+                        result4,
+                        len4,
+                        ptr5,
+                    );
+                    let l7 = i32::from(*ptr5.add(0).cast::<u8>());
+                    let result22 = match l7 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l8 = i32::from(
+                                    *ptr5.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                let v21 = match l8 {
+                                    0 => {
+                                        let e21 = {
+                                            let l9 = *ptr5
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr5
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        Error::Denied(e21)
+                                    }
+                                    1 => {
+                                        let e21 = {
+                                            let l12 = *ptr5
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *ptr5
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            _rt::string_lift(bytes14)
+                                        };
+                                        Error::Invalid(e21)
+                                    }
+                                    2 => {
+                                        let e21 = {
+                                            let l15 = *ptr5
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l16 = *ptr5
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len17 = l16;
+                                            let bytes17 = _rt::Vec::from_raw_parts(
+                                                l15.cast(),
+                                                len17,
+                                                len17,
+                                            );
+                                            _rt::string_lift(bytes17)
+                                        };
+                                        Error::Unavailable(e21)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 3, "invalid enum discriminant");
+                                        let e21 = {
+                                            let l18 = *ptr5
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l19 = *ptr5
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len20 = l19;
+                                            let bytes20 = _rt::Vec::from_raw_parts(
+                                                l18.cast(),
+                                                len20,
+                                                len20,
+                                            );
+                                            _rt::string_lift(bytes20)
+                                        };
+                                        Error::BudgetExhausted(e21)
+                                    }
+                                };
+                                v21
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result22
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Cancels the timer with this key. Cancelling a timer that does not exist is not an error. An effect.
+            #[allow(async_fn_in_trait)]
+            pub fn cancel(key: &str) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "alert-manager:handler/timer@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "cancel"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result18 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                let v17 = match l4 {
+                                    0 => {
+                                        let e17 = {
+                                            let l5 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            _rt::string_lift(bytes7)
+                                        };
+                                        Error::Denied(e17)
+                                    }
+                                    1 => {
+                                        let e17 = {
+                                            let l8 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        Error::Invalid(e17)
+                                    }
+                                    2 => {
+                                        let e17 = {
+                                            let l11 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        Error::Unavailable(e17)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 3, "invalid enum discriminant");
+                                        let e17 = {
+                                            let l14 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        Error::BudgetExhausted(e17)
+                                    }
+                                };
+                                v17
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result18
+                }
+            }
         }
     }
 }
@@ -5423,34 +6349,34 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_alert_manager_handler_hooks_0_1_0_cabi {
+                macro_rules! __export_alert_manager_handler_hooks_0_1_1_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "alert-manager:handler/hooks@0.1.0#describe")] unsafe extern "C"
+                        "alert-manager:handler/hooks@0.1.1#describe")] unsafe extern "C"
                         fn export_describe() -> * mut u8 { unsafe { $($path_to_types)*::
                         _export_describe_cabi::<$ty > () } } #[unsafe (export_name =
-                        "cabi_post_alert-manager:handler/hooks@0.1.0#describe")] unsafe
+                        "cabi_post_alert-manager:handler/hooks@0.1.1#describe")] unsafe
                         extern "C" fn _post_return_describe(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_describe::<$ty > (arg0) } }
                         #[unsafe (export_name =
-                        "alert-manager:handler/hooks@0.1.0#enrich")] unsafe extern "C" fn
+                        "alert-manager:handler/hooks@0.1.1#enrich")] unsafe extern "C" fn
                         export_enrich(arg0 : * mut u8,) -> * mut u8 { unsafe {
                         $($path_to_types)*:: _export_enrich_cabi::<$ty > (arg0) } }
                         #[unsafe (export_name =
-                        "cabi_post_alert-manager:handler/hooks@0.1.0#enrich")] unsafe
+                        "cabi_post_alert-manager:handler/hooks@0.1.1#enrich")] unsafe
                         extern "C" fn _post_return_enrich(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_enrich::<$ty > (arg0) } }
-                        #[unsafe (export_name = "alert-manager:handler/hooks@0.1.0#act")]
+                        #[unsafe (export_name = "alert-manager:handler/hooks@0.1.1#act")]
                         unsafe extern "C" fn export_act(arg0 : * mut u8,) -> * mut u8 {
                         unsafe { $($path_to_types)*:: _export_act_cabi::<$ty > (arg0) } }
                         #[unsafe (export_name =
-                        "cabi_post_alert-manager:handler/hooks@0.1.0#act")] unsafe extern
+                        "cabi_post_alert-manager:handler/hooks@0.1.1#act")] unsafe extern
                         "C" fn _post_return_act(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_act::<$ty > (arg0) } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_alert_manager_handler_hooks_0_1_0_cabi;
+                pub use __export_alert_manager_handler_hooks_0_1_1_cabi;
                 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                 struct _RetArea(
@@ -5596,16 +6522,16 @@ macro_rules! __export_handler_impl {
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::
-        exports::alert_manager::handler::hooks::__export_alert_manager_handler_hooks_0_1_0_cabi!($ty
+        exports::alert_manager::handler::hooks::__export_alert_manager_handler_hooks_0_1_1_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::alert_manager::handler::hooks);
         const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
         (link_section =
-        "component-type:wit-bindgen:0.61.1:alert-manager:handler@0.1.0:handler:imports and exports")]
+        "component-type:wit-bindgen:0.61.1:alert-manager:handler@0.1.1:handler:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2474] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3049] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xac\x12\x01A\x02\x01\
-A\x13\x01B\x11\x01m\x06\x03get\x04head\x04post\x03put\x05patch\x06delete\x04\0\x06\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xeb\x16\x01A\x02\x01\
+A\x18\x01B\x11\x01m\x06\x03get\x04head\x04post\x03put\x05patch\x06delete\x04\0\x06\
 method\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01k\x04\x01ks\x01ky\x01r\x07\x06method\
 \x01\x03urls\x07headers\x03\x04body\x05\x0acredential\x06\x03key\x06\x0atimeout-\
 ms\x07\x04\0\x07request\x03\0\x08\x01r\x03\x06status{\x07headers\x03\x04body\x04\
@@ -5613,54 +6539,67 @@ ms\x07\x04\0\x07request\x03\0\x08\x01r\x03\x06status{\x07headers\x03\x04body\x04
 \x0bunreachable\x01s\0\x07timeout\0\0\x09too-large\x01y\0\x10budget-exhausted\x01\
 s\0\x0bunavailable\x01s\0\x04\0\x05error\x03\0\x0c\x01j\x01\x0b\x01\x0d\x01@\x01\
 \x03req\x09\0\x0e\x04\0\x04send\x01\x0f\x03\0\x20alert-manager:handler/http@0.1.\
-0\x05\0\x01B\x10\x01s\x04\0\x0bmessage-ref\x03\0\0\x01ks\x01k\x01\x01r\x05\x07ch\
+1\x05\0\x01B\x18\x01s\x04\0\x0bmessage-ref\x03\0\0\x01ks\x01k\x01\x01r\x05\x07ch\
 annels\x04texts\x06blocks\x02\x06thread\x03\x03key\x02\x04\0\x07message\x03\0\x04\
 \x01q\x07\x06denied\x01s\0\x07invalid\x01s\0\x09not-found\0\0\x0crate-limited\x01\
 y\0\x0bunavailable\x01s\0\x07timeout\0\0\x10budget-exhausted\x01s\0\x04\0\x05err\
-or\x03\0\x06\x01j\x01\x01\x01\x07\x01@\x01\x03msg\x05\0\x08\x04\0\x04post\x01\x09\
-\x01@\x02\x02at\x01\x03msg\x05\0\x08\x04\0\x06update\x01\x0a\x01j\0\x01\x07\x01@\
-\x02\x02at\x01\x05emojis\0\x0b\x04\0\x05react\x01\x0c\x03\0!alert-manager:handle\
-r/slack@0.1.0\x05\x01\x01B\x13\x01q\x04\x09too-large\x01y\0\x0equota-exceeded\0\0\
-\x0bunavailable\x01s\0\x10budget-exhausted\x01s\0\x04\0\x05error\x03\0\0\x01p}\x01\
-k\x02\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\x04\x04\0\x03get\x01\x05\x01ky\x01\
-j\0\x01\x01\x01@\x03\x03keys\x05value\x02\x0bttl-seconds\x06\0\x07\x04\0\x03set\x01\
-\x08\x01j\x01\x7f\x01\x01\x01@\x03\x03keys\x05value\x02\x0bttl-seconds\x06\0\x09\
-\x04\0\x0dset-if-absent\x01\x0a\x01j\x01x\x01\x01\x01@\x03\x03keys\x02byz\x0bttl\
--seconds\x06\0\x0b\x04\0\x09increment\x01\x0c\x01@\x01\x03keys\0\x07\x04\0\x06re\
-move\x01\x0d\x03\0\x1ealert-manager:handler/kv@0.1.0\x05\x02\x01B\x03\x01ks\x01@\
-\x01\x03keys\0\0\x04\0\x03get\x01\x01\x03\0\"alert-manager:handler/config@0.1.0\x05\
-\x03\x01B\x06\x01m\x05\x05trace\x05debug\x04info\x04warn\x05error\x04\0\x05level\
-\x03\0\0\x01o\x02ss\x01p\x02\x01@\x03\x05level\x01\x07messages\x06fields\x03\x01\
-\0\x04\0\x05write\x01\x04\x03\0\x1falert-manager:handler/log@0.1.0\x05\x04\x01B'\
-\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x09timestamp\x03\0\0\x01o\x02ss\x01p\
-\x02\x04\0\x06labels\x03\0\x03\x01m\x02\x06firing\x08resolved\x04\0\x06status\x03\
-\0\x05\x01ks\x01r\x06\x06senders\x08receiver\x07\x09group-key\x07\x0cgroup-label\
-s\x04\x0cexternal-url\x07\x05extra\x04\x04\0\x06origin\x03\0\x08\x01k\x01\x01r\x0a\
-\x0bfingerprints\x04names\x06status\x06\x06labels\x04\x0bannotations\x04\x09star\
-ts-at\x01\x07ends-at\x0a\x0dgenerator-url\x07\x0breceived-at\x01\x06origin\x09\x04\
-\0\x05alert\x03\0\x0b\x01r\x04\x0bdelivery-ids\x07attempty\x0ctime-left-msy\x07d\
-ry-run\x7f\x04\0\x04call\x03\0\x0d\x01ps\x01p\x0f\x01r\x03\x05titles\x06header\x0f\
-\x04rows\x10\x04\0\x05table\x03\0\x11\x01r\x02\x05titles\x04texts\x04\0\x07excer\
-pt\x03\0\x13\x01r\x02\x05titles\x03urls\x04\0\x04link\x03\0\x15\x01p}\x01r\x03\x05\
-titles\x0amedia-types\x04data\x17\x04\0\x05image\x03\0\x18\x01r\x03\x04kinds\x08\
-fallbacks\x04datas\x04\0\x06custom\x03\0\x1a\x01p\x02\x01q\x07\x08markdown\x01s\0\
-\x06fields\x01\x1c\0\x05table\x01\x12\0\x07excerpt\x01\x14\0\x04link\x01\x16\0\x05\
-image\x01\x19\0\x06custom\x01\x1b\0\x04\0\x05block\x03\0\x1d\x01p\x1e\x01r\x02\x05\
-facts\x04\x06blocks\x1f\x04\0\x0aenrichment\x03\0\x20\x01ky\x01r\x02\x07messages\
-\x08after-ms\"\x04\0\x05retry\x03\0#\x01q\x03\x09retryable\x01$\0\x0bunavailable\
-\x01$\0\x09permanent\x01s\0\x04\0\x07failure\x03\0%\x03\0!alert-manager:handler/\
-types@0.1.0\x05\x05\x02\x03\0\x05\x05alert\x02\x03\0\x05\x04call\x02\x03\0\x05\x0a\
-enrichment\x02\x03\0\x05\x07failure\x02\x03\0\x05\x06labels\x01B\x15\x02\x03\x02\
-\x01\x06\x04\0\x05alert\x03\0\0\x02\x03\x02\x01\x07\x04\0\x04call\x03\0\x02\x02\x03\
-\x02\x01\x08\x04\0\x0aenrichment\x03\0\x04\x02\x03\x02\x01\x09\x04\0\x07failure\x03\
-\0\x06\x02\x03\x02\x01\x0a\x04\0\x06labels\x03\0\x08\x01ps\x01r\x05\x04names\x07\
-versions\x07summarys\x06alerts\x0a\x04more\x09\x04\0\x0bdescription\x03\0\x0b\x01\
-@\0\0\x0c\x04\0\x08describe\x01\x0d\x01j\x01\x05\x01\x07\x01@\x03\x04call\x03\x05\
-alert\x01\x06so-far\x05\0\x0e\x04\0\x06enrich\x01\x0f\x01j\x01\x09\x01\x07\x01@\x03\
-\x04call\x03\x05alert\x01\x05found\x05\0\x10\x04\0\x03act\x01\x11\x04\0!alert-ma\
-nager:handler/hooks@0.1.0\x05\x0b\x04\0#alert-manager:handler/handler@0.1.0\x04\0\
-\x0b\x0d\x01\0\x07handler\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit\
--component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+or\x03\0\x06\x01s\x04\0\x08file-ref\x03\0\x08\x01p}\x01r\x05\x04names\x05titles\x0a\
+media-types\x04data\x0a\x03key\x02\x04\0\x04file\x03\0\x0b\x01j\x01\x01\x01\x07\x01\
+@\x01\x03msg\x05\0\x0d\x04\0\x04post\x01\x0e\x01@\x02\x02at\x01\x03msg\x05\0\x0d\
+\x04\0\x06update\x01\x0f\x01j\0\x01\x07\x01@\x02\x02at\x01\x05emojis\0\x10\x04\0\
+\x05react\x01\x11\x01j\x01\x09\x01\x07\x01@\x01\x04file\x0c\0\x12\x04\0\x06uploa\
+d\x01\x13\x03\0!alert-manager:handler/slack@0.1.1\x05\x01\x01B\x13\x01q\x04\x09t\
+oo-large\x01y\0\x0equota-exceeded\0\0\x0bunavailable\x01s\0\x10budget-exhausted\x01\
+s\0\x04\0\x05error\x03\0\0\x01p}\x01k\x02\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\
+\x04\x04\0\x03get\x01\x05\x01ky\x01j\0\x01\x01\x01@\x03\x03keys\x05value\x02\x0b\
+ttl-seconds\x06\0\x07\x04\0\x03set\x01\x08\x01j\x01\x7f\x01\x01\x01@\x03\x03keys\
+\x05value\x02\x0bttl-seconds\x06\0\x09\x04\0\x0dset-if-absent\x01\x0a\x01j\x01x\x01\
+\x01\x01@\x03\x03keys\x02byz\x0bttl-seconds\x06\0\x0b\x04\0\x09increment\x01\x0c\
+\x01@\x01\x03keys\0\x07\x04\0\x06remove\x01\x0d\x03\0\x1ealert-manager:handler/k\
+v@0.1.1\x05\x02\x01B\x03\x01ks\x01@\x01\x03keys\0\0\x04\0\x03get\x01\x01\x03\0\"\
+alert-manager:handler/config@0.1.1\x05\x03\x01B\x06\x01m\x05\x05trace\x05debug\x04\
+info\x04warn\x05error\x04\0\x05level\x03\0\0\x01o\x02ss\x01p\x02\x01@\x03\x05lev\
+el\x01\x07messages\x06fields\x03\x01\0\x04\0\x05write\x01\x04\x03\0\x1falert-man\
+ager:handler/log@0.1.1\x05\x04\x01B'\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x09\
+timestamp\x03\0\0\x01o\x02ss\x01p\x02\x04\0\x06labels\x03\0\x03\x01m\x02\x06firi\
+ng\x08resolved\x04\0\x06status\x03\0\x05\x01ks\x01r\x06\x06senders\x08receiver\x07\
+\x09group-key\x07\x0cgroup-labels\x04\x0cexternal-url\x07\x05extra\x04\x04\0\x06\
+origin\x03\0\x08\x01k\x01\x01r\x0a\x0bfingerprints\x04names\x06status\x06\x06lab\
+els\x04\x0bannotations\x04\x09starts-at\x01\x07ends-at\x0a\x0dgenerator-url\x07\x0b\
+received-at\x01\x06origin\x09\x04\0\x05alert\x03\0\x0b\x01r\x04\x0bdelivery-ids\x07\
+attempty\x0ctime-left-msy\x07dry-run\x7f\x04\0\x04call\x03\0\x0d\x01ps\x01p\x0f\x01\
+r\x03\x05titles\x06header\x0f\x04rows\x10\x04\0\x05table\x03\0\x11\x01r\x02\x05t\
+itles\x04texts\x04\0\x07excerpt\x03\0\x13\x01r\x02\x05titles\x03urls\x04\0\x04li\
+nk\x03\0\x15\x01p}\x01r\x03\x05titles\x0amedia-types\x04data\x17\x04\0\x05image\x03\
+\0\x18\x01r\x03\x04kinds\x08fallbacks\x04datas\x04\0\x06custom\x03\0\x1a\x01p\x02\
+\x01q\x07\x08markdown\x01s\0\x06fields\x01\x1c\0\x05table\x01\x12\0\x07excerpt\x01\
+\x14\0\x04link\x01\x16\0\x05image\x01\x19\0\x06custom\x01\x1b\0\x04\0\x05block\x03\
+\0\x1d\x01p\x1e\x01r\x02\x05facts\x04\x06blocks\x1f\x04\0\x0aenrichment\x03\0\x20\
+\x01ky\x01r\x02\x07messages\x08after-ms\"\x04\0\x05retry\x03\0#\x01q\x03\x09retr\
+yable\x01$\0\x0bunavailable\x01$\0\x09permanent\x01s\0\x04\0\x07failure\x03\0%\x03\
+\0!alert-manager:handler/types@0.1.1\x05\x05\x02\x03\0\x05\x09timestamp\x01B\x0e\
+\x02\x03\x02\x01\x06\x04\0\x09timestamp\x03\0\0\x01q\x03\x07invalid\x01s\0\x0bun\
+available\x01s\0\x10budget-exhausted\x01s\0\x04\0\x05error\x03\0\x02\x01k\x01\x01\
+r\x04\x0bdelivery-ids\x09starts-at\x01\x07ends-at\x04\x05states\x04\0\x0aoccurre\
+nce\x03\0\x05\x01p\x06\x01r\x02\x05county\x0boccurrences\x07\x04\0\x04past\x03\0\
+\x08\x01ps\x01j\x01\x09\x01\x03\x01@\x02\x04same\x0a\x0ewithin-secondsy\0\x0b\x04\
+\0\x07earlier\x01\x0c\x03\0#alert-manager:handler/history@0.1.1\x05\x07\x02\x03\0\
+\x05\x06labels\x01B\x09\x02\x03\x02\x01\x08\x04\0\x06labels\x03\0\0\x01q\x04\x06\
+denied\x01s\0\x07invalid\x01s\0\x0bunavailable\x01s\0\x10budget-exhausted\x01s\0\
+\x04\0\x05error\x03\0\x02\x01j\0\x01\x03\x01@\x03\x03keys\x0ddelay-secondsy\x05f\
+acts\x01\0\x04\x04\0\x05after\x01\x05\x01@\x01\x03keys\0\x04\x04\0\x06cancel\x01\
+\x06\x03\0!alert-manager:handler/timer@0.1.1\x05\x09\x02\x03\0\x05\x05alert\x02\x03\
+\0\x05\x04call\x02\x03\0\x05\x0aenrichment\x02\x03\0\x05\x07failure\x01B\x15\x02\
+\x03\x02\x01\x0a\x04\0\x05alert\x03\0\0\x02\x03\x02\x01\x0b\x04\0\x04call\x03\0\x02\
+\x02\x03\x02\x01\x0c\x04\0\x0aenrichment\x03\0\x04\x02\x03\x02\x01\x0d\x04\0\x07\
+failure\x03\0\x06\x02\x03\x02\x01\x08\x04\0\x06labels\x03\0\x08\x01ps\x01r\x05\x04\
+names\x07versions\x07summarys\x06alerts\x0a\x04more\x09\x04\0\x0bdescription\x03\
+\0\x0b\x01@\0\0\x0c\x04\0\x08describe\x01\x0d\x01j\x01\x05\x01\x07\x01@\x03\x04c\
+all\x03\x05alert\x01\x06so-far\x05\0\x0e\x04\0\x06enrich\x01\x0f\x01j\x01\x09\x01\
+\x07\x01@\x03\x04call\x03\x05alert\x01\x05found\x05\0\x10\x04\0\x03act\x01\x11\x04\
+\0!alert-manager:handler/hooks@0.1.1\x05\x0e\x04\0#alert-manager:handler/handler\
+@0.1.1\x04\0\x0b\x0d\x01\0\x07handler\x03\0\0\0G\x09producers\x01\x0cprocessed-b\
+y\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -5669,13 +6608,13 @@ pub use __export_handler_impl as export_hooks;
 #[rustfmt::skip]
 #[cfg(target_arch = "wasm32")]
 #[unsafe(
-    link_section = "component-type:wit-bindgen:0.61.1:alert-manager:handler@0.1.0:handler-with-all-of-its-exports-removed:encoded world"
+    link_section = "component-type:wit-bindgen:0.61.1:alert-manager:handler@0.1.1:handler-with-all-of-its-exports-removed:encoded world"
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2192] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf2\x0f\x01A\x02\x01\
-A\x0c\x01B\x11\x01m\x06\x03get\x04head\x04post\x03put\x05patch\x06delete\x04\0\x06\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2778] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xbc\x14\x01A\x02\x01\
+A\x12\x01B\x11\x01m\x06\x03get\x04head\x04post\x03put\x05patch\x06delete\x04\0\x06\
 method\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01k\x04\x01ks\x01ky\x01r\x07\x06method\
 \x01\x03urls\x07headers\x03\x04body\x05\x0acredential\x06\x03key\x06\x0atimeout-\
 ms\x07\x04\0\x07request\x03\0\x08\x01r\x03\x06status{\x07headers\x03\x04body\x04\
@@ -5683,46 +6622,59 @@ ms\x07\x04\0\x07request\x03\0\x08\x01r\x03\x06status{\x07headers\x03\x04body\x04
 \x0bunreachable\x01s\0\x07timeout\0\0\x09too-large\x01y\0\x10budget-exhausted\x01\
 s\0\x0bunavailable\x01s\0\x04\0\x05error\x03\0\x0c\x01j\x01\x0b\x01\x0d\x01@\x01\
 \x03req\x09\0\x0e\x04\0\x04send\x01\x0f\x03\0\x20alert-manager:handler/http@0.1.\
-0\x05\0\x01B\x10\x01s\x04\0\x0bmessage-ref\x03\0\0\x01ks\x01k\x01\x01r\x05\x07ch\
+1\x05\0\x01B\x18\x01s\x04\0\x0bmessage-ref\x03\0\0\x01ks\x01k\x01\x01r\x05\x07ch\
 annels\x04texts\x06blocks\x02\x06thread\x03\x03key\x02\x04\0\x07message\x03\0\x04\
 \x01q\x07\x06denied\x01s\0\x07invalid\x01s\0\x09not-found\0\0\x0crate-limited\x01\
 y\0\x0bunavailable\x01s\0\x07timeout\0\0\x10budget-exhausted\x01s\0\x04\0\x05err\
-or\x03\0\x06\x01j\x01\x01\x01\x07\x01@\x01\x03msg\x05\0\x08\x04\0\x04post\x01\x09\
-\x01@\x02\x02at\x01\x03msg\x05\0\x08\x04\0\x06update\x01\x0a\x01j\0\x01\x07\x01@\
-\x02\x02at\x01\x05emojis\0\x0b\x04\0\x05react\x01\x0c\x03\0!alert-manager:handle\
-r/slack@0.1.0\x05\x01\x01B\x13\x01q\x04\x09too-large\x01y\0\x0equota-exceeded\0\0\
-\x0bunavailable\x01s\0\x10budget-exhausted\x01s\0\x04\0\x05error\x03\0\0\x01p}\x01\
-k\x02\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\x04\x04\0\x03get\x01\x05\x01ky\x01\
-j\0\x01\x01\x01@\x03\x03keys\x05value\x02\x0bttl-seconds\x06\0\x07\x04\0\x03set\x01\
-\x08\x01j\x01\x7f\x01\x01\x01@\x03\x03keys\x05value\x02\x0bttl-seconds\x06\0\x09\
-\x04\0\x0dset-if-absent\x01\x0a\x01j\x01x\x01\x01\x01@\x03\x03keys\x02byz\x0bttl\
--seconds\x06\0\x0b\x04\0\x09increment\x01\x0c\x01@\x01\x03keys\0\x07\x04\0\x06re\
-move\x01\x0d\x03\0\x1ealert-manager:handler/kv@0.1.0\x05\x02\x01B\x03\x01ks\x01@\
-\x01\x03keys\0\0\x04\0\x03get\x01\x01\x03\0\"alert-manager:handler/config@0.1.0\x05\
-\x03\x01B\x06\x01m\x05\x05trace\x05debug\x04info\x04warn\x05error\x04\0\x05level\
-\x03\0\0\x01o\x02ss\x01p\x02\x01@\x03\x05level\x01\x07messages\x06fields\x03\x01\
-\0\x04\0\x05write\x01\x04\x03\0\x1falert-manager:handler/log@0.1.0\x05\x04\x01B'\
-\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x09timestamp\x03\0\0\x01o\x02ss\x01p\
-\x02\x04\0\x06labels\x03\0\x03\x01m\x02\x06firing\x08resolved\x04\0\x06status\x03\
-\0\x05\x01ks\x01r\x06\x06senders\x08receiver\x07\x09group-key\x07\x0cgroup-label\
-s\x04\x0cexternal-url\x07\x05extra\x04\x04\0\x06origin\x03\0\x08\x01k\x01\x01r\x0a\
-\x0bfingerprints\x04names\x06status\x06\x06labels\x04\x0bannotations\x04\x09star\
-ts-at\x01\x07ends-at\x0a\x0dgenerator-url\x07\x0breceived-at\x01\x06origin\x09\x04\
-\0\x05alert\x03\0\x0b\x01r\x04\x0bdelivery-ids\x07attempty\x0ctime-left-msy\x07d\
-ry-run\x7f\x04\0\x04call\x03\0\x0d\x01ps\x01p\x0f\x01r\x03\x05titles\x06header\x0f\
-\x04rows\x10\x04\0\x05table\x03\0\x11\x01r\x02\x05titles\x04texts\x04\0\x07excer\
-pt\x03\0\x13\x01r\x02\x05titles\x03urls\x04\0\x04link\x03\0\x15\x01p}\x01r\x03\x05\
-titles\x0amedia-types\x04data\x17\x04\0\x05image\x03\0\x18\x01r\x03\x04kinds\x08\
-fallbacks\x04datas\x04\0\x06custom\x03\0\x1a\x01p\x02\x01q\x07\x08markdown\x01s\0\
-\x06fields\x01\x1c\0\x05table\x01\x12\0\x07excerpt\x01\x14\0\x04link\x01\x16\0\x05\
-image\x01\x19\0\x06custom\x01\x1b\0\x04\0\x05block\x03\0\x1d\x01p\x1e\x01r\x02\x05\
-facts\x04\x06blocks\x1f\x04\0\x0aenrichment\x03\0\x20\x01ky\x01r\x02\x07messages\
-\x08after-ms\"\x04\0\x05retry\x03\0#\x01q\x03\x09retryable\x01$\0\x0bunavailable\
-\x01$\0\x09permanent\x01s\0\x04\0\x07failure\x03\0%\x03\0!alert-manager:handler/\
-types@0.1.0\x05\x05\x04\0Calert-manager:handler/handler-with-all-of-its-exports-\
-removed@0.1.0\x04\0\x0b-\x01\0'handler-with-all-of-its-exports-removed\x03\0\0\0\
-G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindge\
-n-rust\x060.61.1";
+or\x03\0\x06\x01s\x04\0\x08file-ref\x03\0\x08\x01p}\x01r\x05\x04names\x05titles\x0a\
+media-types\x04data\x0a\x03key\x02\x04\0\x04file\x03\0\x0b\x01j\x01\x01\x01\x07\x01\
+@\x01\x03msg\x05\0\x0d\x04\0\x04post\x01\x0e\x01@\x02\x02at\x01\x03msg\x05\0\x0d\
+\x04\0\x06update\x01\x0f\x01j\0\x01\x07\x01@\x02\x02at\x01\x05emojis\0\x10\x04\0\
+\x05react\x01\x11\x01j\x01\x09\x01\x07\x01@\x01\x04file\x0c\0\x12\x04\0\x06uploa\
+d\x01\x13\x03\0!alert-manager:handler/slack@0.1.1\x05\x01\x01B\x13\x01q\x04\x09t\
+oo-large\x01y\0\x0equota-exceeded\0\0\x0bunavailable\x01s\0\x10budget-exhausted\x01\
+s\0\x04\0\x05error\x03\0\0\x01p}\x01k\x02\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\
+\x04\x04\0\x03get\x01\x05\x01ky\x01j\0\x01\x01\x01@\x03\x03keys\x05value\x02\x0b\
+ttl-seconds\x06\0\x07\x04\0\x03set\x01\x08\x01j\x01\x7f\x01\x01\x01@\x03\x03keys\
+\x05value\x02\x0bttl-seconds\x06\0\x09\x04\0\x0dset-if-absent\x01\x0a\x01j\x01x\x01\
+\x01\x01@\x03\x03keys\x02byz\x0bttl-seconds\x06\0\x0b\x04\0\x09increment\x01\x0c\
+\x01@\x01\x03keys\0\x07\x04\0\x06remove\x01\x0d\x03\0\x1ealert-manager:handler/k\
+v@0.1.1\x05\x02\x01B\x03\x01ks\x01@\x01\x03keys\0\0\x04\0\x03get\x01\x01\x03\0\"\
+alert-manager:handler/config@0.1.1\x05\x03\x01B\x06\x01m\x05\x05trace\x05debug\x04\
+info\x04warn\x05error\x04\0\x05level\x03\0\0\x01o\x02ss\x01p\x02\x01@\x03\x05lev\
+el\x01\x07messages\x06fields\x03\x01\0\x04\0\x05write\x01\x04\x03\0\x1falert-man\
+ager:handler/log@0.1.1\x05\x04\x01B'\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x09\
+timestamp\x03\0\0\x01o\x02ss\x01p\x02\x04\0\x06labels\x03\0\x03\x01m\x02\x06firi\
+ng\x08resolved\x04\0\x06status\x03\0\x05\x01ks\x01r\x06\x06senders\x08receiver\x07\
+\x09group-key\x07\x0cgroup-labels\x04\x0cexternal-url\x07\x05extra\x04\x04\0\x06\
+origin\x03\0\x08\x01k\x01\x01r\x0a\x0bfingerprints\x04names\x06status\x06\x06lab\
+els\x04\x0bannotations\x04\x09starts-at\x01\x07ends-at\x0a\x0dgenerator-url\x07\x0b\
+received-at\x01\x06origin\x09\x04\0\x05alert\x03\0\x0b\x01r\x04\x0bdelivery-ids\x07\
+attempty\x0ctime-left-msy\x07dry-run\x7f\x04\0\x04call\x03\0\x0d\x01ps\x01p\x0f\x01\
+r\x03\x05titles\x06header\x0f\x04rows\x10\x04\0\x05table\x03\0\x11\x01r\x02\x05t\
+itles\x04texts\x04\0\x07excerpt\x03\0\x13\x01r\x02\x05titles\x03urls\x04\0\x04li\
+nk\x03\0\x15\x01p}\x01r\x03\x05titles\x0amedia-types\x04data\x17\x04\0\x05image\x03\
+\0\x18\x01r\x03\x04kinds\x08fallbacks\x04datas\x04\0\x06custom\x03\0\x1a\x01p\x02\
+\x01q\x07\x08markdown\x01s\0\x06fields\x01\x1c\0\x05table\x01\x12\0\x07excerpt\x01\
+\x14\0\x04link\x01\x16\0\x05image\x01\x19\0\x06custom\x01\x1b\0\x04\0\x05block\x03\
+\0\x1d\x01p\x1e\x01r\x02\x05facts\x04\x06blocks\x1f\x04\0\x0aenrichment\x03\0\x20\
+\x01ky\x01r\x02\x07messages\x08after-ms\"\x04\0\x05retry\x03\0#\x01q\x03\x09retr\
+yable\x01$\0\x0bunavailable\x01$\0\x09permanent\x01s\0\x04\0\x07failure\x03\0%\x03\
+\0!alert-manager:handler/types@0.1.1\x05\x05\x02\x03\0\x05\x09timestamp\x01B\x0e\
+\x02\x03\x02\x01\x06\x04\0\x09timestamp\x03\0\0\x01q\x03\x07invalid\x01s\0\x0bun\
+available\x01s\0\x10budget-exhausted\x01s\0\x04\0\x05error\x03\0\x02\x01k\x01\x01\
+r\x04\x0bdelivery-ids\x09starts-at\x01\x07ends-at\x04\x05states\x04\0\x0aoccurre\
+nce\x03\0\x05\x01p\x06\x01r\x02\x05county\x0boccurrences\x07\x04\0\x04past\x03\0\
+\x08\x01ps\x01j\x01\x09\x01\x03\x01@\x02\x04same\x0a\x0ewithin-secondsy\0\x0b\x04\
+\0\x07earlier\x01\x0c\x03\0#alert-manager:handler/history@0.1.1\x05\x07\x02\x03\0\
+\x05\x06labels\x01B\x09\x02\x03\x02\x01\x08\x04\0\x06labels\x03\0\0\x01q\x04\x06\
+denied\x01s\0\x07invalid\x01s\0\x0bunavailable\x01s\0\x10budget-exhausted\x01s\0\
+\x04\0\x05error\x03\0\x02\x01j\0\x01\x03\x01@\x03\x03keys\x0ddelay-secondsy\x05f\
+acts\x01\0\x04\x04\0\x05after\x01\x05\x01@\x01\x03keys\0\x04\x04\0\x06cancel\x01\
+\x06\x03\0!alert-manager:handler/timer@0.1.1\x05\x09\x04\0Calert-manager:handler\
+/handler-with-all-of-its-exports-removed@0.1.1\x04\0\x0b-\x01\0'handler-with-all\
+-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-c\
+omponent\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

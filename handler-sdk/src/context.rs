@@ -7,16 +7,18 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::alert_manager::handler::types;
+use crate::history::History;
 use crate::http::Http;
 use crate::imports::Imports;
 use crate::kv::Kv;
 use crate::log::Log;
 use crate::slack::Slack;
+use crate::timer::Timer;
 use crate::{Failure, Setting, Timestamp};
 
 pub use types::Call;
 
-/// The context of an invocation: HTTP, Slack, the key-value store, settings and the log.
+/// The context of an invocation: HTTP, Slack, the key-value store, history, timers, settings and the log.
 ///
 /// A component imports only the parts that its code calls. A call that the operator has not granted returns `denied`.
 pub struct Cx {
@@ -47,6 +49,16 @@ impl Cx {
     /// Returns this handler's key-value store, which is kept between alerts.
     pub const fn kv(&self) -> Kv<'_> {
         Kv::new(&self.imports)
+    }
+
+    /// Returns what the server knows about earlier alerts.
+    pub const fn history(&self) -> History<'_> {
+        History::new(&self.imports)
+    }
+
+    /// Returns this handler's timers for this alert. Denied during `enrich`.
+    pub const fn timer(&self) -> Timer<'_> {
+        Timer::new(&self.imports)
     }
 
     /// Returns the log.

@@ -14,7 +14,7 @@ pub(crate) use guest::Imports;
 mod native {
     use std::fmt;
 
-    use crate::bindings::alert_manager::handler::{http, kv, log, slack};
+    use crate::bindings::alert_manager::handler::{history, http, kv, log, slack, timer};
 
     /// The host's functions.
     pub(crate) type Imports = Box<dyn HostFunctions>;
@@ -54,6 +54,21 @@ mod native {
 
         fn kv_remove(&self, key: &str) -> Result<(), kv::Error>;
 
+        fn history_earlier(
+            &self,
+            same: &[String],
+            within_seconds: u32,
+        ) -> Result<history::Past, history::Error>;
+
+        fn timer_after(
+            &self,
+            key: &str,
+            delay_seconds: u32,
+            facts: &[(String, String)],
+        ) -> Result<(), timer::Error>;
+
+        fn timer_cancel(&self, key: &str) -> Result<(), timer::Error>;
+
         fn config_get(&self, key: &str) -> Option<String>;
 
         fn log_write(&self, level: log::Level, message: &str, fields: &[(String, String)]);
@@ -64,7 +79,7 @@ mod native {
 
 #[cfg(target_family = "wasm")]
 mod guest {
-    use crate::bindings::alert_manager::handler::{config, http, kv, log, slack};
+    use crate::bindings::alert_manager::handler::{config, history, http, kv, log, slack, timer};
 
     /// The host's functions.
     #[derive(Debug, Clone, Copy)]
@@ -127,6 +142,27 @@ mod guest {
 
         pub(crate) fn kv_remove(&self, key: &str) -> Result<(), kv::Error> {
             kv::remove(key)
+        }
+
+        pub(crate) fn history_earlier(
+            &self,
+            same: &[String],
+            within_seconds: u32,
+        ) -> Result<history::Past, history::Error> {
+            history::earlier(same, within_seconds)
+        }
+
+        pub(crate) fn timer_after(
+            &self,
+            key: &str,
+            delay_seconds: u32,
+            facts: &[(String, String)],
+        ) -> Result<(), timer::Error> {
+            timer::after(key, delay_seconds, facts)
+        }
+
+        pub(crate) fn timer_cancel(&self, key: &str) -> Result<(), timer::Error> {
+            timer::cancel(key)
         }
 
         pub(crate) fn config_get(&self, key: &str) -> Option<String> {

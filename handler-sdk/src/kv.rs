@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Failure;
 use crate::imports::Imports;
+use crate::{Failure, time};
 
 pub use crate::bindings::alert_manager::handler::kv::Error;
 
@@ -129,12 +129,7 @@ impl<'a> Kv<'a> {
 }
 
 fn whole_seconds(time_to_live: Option<Duration>) -> Option<u32> {
-    time_to_live.map(|length| {
-        let seconds = length
-            .as_secs()
-            .saturating_add(u64::from(length.subsec_nanos() > 0));
-        u32::try_from(seconds).unwrap_or(u32::MAX).max(1)
-    })
+    time_to_live.map(|length| time::whole_seconds(length).max(1))
 }
 
 impl From<Error> for Failure {

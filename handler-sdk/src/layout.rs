@@ -18,7 +18,7 @@ mod words;
 use crate::slack::Mrkdwn;
 use crate::storm::Storm;
 use crate::subject::Subject;
-use crate::{Alert, Cx, Enrichment, Setting, Severity};
+use crate::{Alert, Block, Cx, Enrichment, Setting, Severity};
 use words::{NAME_CHARS_MAX, VALUE_CHARS_MAX, cut_words, split_words};
 
 pub use card::{BLOCKS_MAX, CHARS_MAX, Card, LINES_MAX, REPLIES_MAX};
@@ -353,18 +353,22 @@ impl<'a> Notice<'a> {
     }
 
     /// Returns what earlier handlers found out, on one line, without the host's own facts and those for which `is_said`
-    /// returns true, because another part of the message shows them.
+    /// returns true, because another part of the message shows them; and without URLs that a link in the enrichment shows.
     pub fn facts(&self, is_said: impl Fn(&str) -> bool) -> Mrkdwn {
         let is_hosts = |name: &str| {
             name.starts_with("enrich_failed.")
                 || name.starts_with("storm.")
                 || HOSTS_FACTS.contains(&name)
         };
+        let is_linked = |value: &str| {
+            let is_link = |block: &Block| matches!(block, Block::Link(link) if link.url == value);
+            self.found.blocks.iter().any(is_link)
+        };
         let facts = self
             .found
             .facts
             .iter()
-            .filter(|(name, _)| !is_hosts(name) && !is_said(name))
+            .filter(|(name, value)| !is_hosts(name) && !is_said(name) && !is_linked(value))
             .take(FACTS_MAX)
             .map(|(name, value)| {
                 Mrkdwn::new()

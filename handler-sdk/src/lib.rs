@@ -2,7 +2,7 @@
 //!
 //! A handler is a small WebAssembly component. [`Handler::enrich`] finds out what a person needs to know
 //! about an alert, and [`Handler::act`] responds to it. Both reach the outside only through the context, [`Cx`]:
-//! HTTP, Slack, a key-value store, settings and a log, each as far as the operator has granted it.
+//! HTTP, Slack, a key-value store, history, timers, settings and a log, each as far as the operator has granted it.
 //!
 //! # A handler
 //!
@@ -65,7 +65,7 @@
 //!
 //! # Errors
 //!
-//! `?` turns the errors of HTTP, Slack and kv into the matching [`Failure`]: transient errors are retried, a rate
+//! `?` turns the errors of HTTP, Slack, kv, history and timers into the matching [`Failure`]: transient errors are retried, a rate
 //! limit after its wait, and permanent errors are dead-lettered and reported to a person. A handler that needs another
 //! outcome matches on the error first.
 //!
@@ -79,6 +79,11 @@
 //!
 //! A handler that declares [`Description::storm_one`] runs once for many alerts of a storm, which [`Enrichment::storm`]
 //! describes.
+//!
+//! # Earlier alerts, and later ones
+//!
+//! [`Cx::history`] finds out how often the alert has fired before. [`Cx::timer`] calls `act` again later, for example to escalate
+//! what nobody has fixed.
 //!
 //! # What a component imports
 //!
@@ -94,6 +99,7 @@ pub mod context;
 pub mod enrichment;
 pub mod failure;
 pub mod handler;
+pub mod history;
 pub mod http;
 pub mod incident;
 pub mod kv;
@@ -108,6 +114,7 @@ pub mod slack;
 pub mod storm;
 pub mod subject;
 pub mod time;
+pub mod timer;
 
 /// The bindings that wit-bindgen generates from `wit/handler.wit`. They are checked in, so that building a handler does
 /// not require building the generator. A test compares them with the contract; `UPDATE_SNAPSHOTS=1` regenerates them.

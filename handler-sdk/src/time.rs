@@ -59,6 +59,23 @@ impl Timestamp {
         })
     }
 
+    /// Returns the moment this long before.
+    #[must_use]
+    pub fn minus(&self, length: Duration) -> Self {
+        let seconds = i64::try_from(length.as_secs()).unwrap_or(i64::MAX);
+        let whole = self.seconds.saturating_sub(seconds);
+        match self.nanoseconds.checked_sub(length.subsec_nanos()) {
+            Some(nanoseconds) => Self {
+                seconds: whole,
+                nanoseconds,
+            },
+            None => Self {
+                seconds: whole.saturating_sub(1),
+                nanoseconds: self.nanoseconds + 1_000_000_000 - length.subsec_nanos(),
+            },
+        }
+    }
+
     /// Returns the moment this long after.
     #[must_use]
     pub fn plus(&self, length: Duration) -> Self {
@@ -105,6 +122,14 @@ impl Timestamp {
     fn as_nanoseconds(&self) -> i128 {
         i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanoseconds)
     }
+}
+
+/// Returns whole seconds, rounded up.
+pub(crate) fn whole_seconds(length: Duration) -> u32 {
+    let seconds = length
+        .as_secs()
+        .saturating_add(u64::from(length.subsec_nanos() > 0));
+    u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
 impl PartialOrd for Timestamp {
@@ -258,6 +283,20 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    #[test]
+    fn moments_are_moved_back_and_forth() {
+        let at = Timestamp {
+            seconds: 10,
+            nanoseconds: 250_000_000,
+        };
+        for millis in [0, 250, 251, 1_000, 1_500] {
+            let length = Duration::from_millis(millis);
+            let before = at.minus(length);
+            assert!(before.nanoseconds < 1_000_000_000);
+            assert_eq!(before.plus(length), at, "{millis}");
+        }
+    }
 
     #[test]
     fn times_survive_a_round_trip() {

@@ -52,6 +52,8 @@ pub struct Finding {
     pub problem: Problem,
     /// Lines of configuration to add or to change, if any.
     pub lines: String,
+    /// True if the handler is not given these settings: they do not fit what its module declares.
+    pub is_misfit: bool,
 }
 
 impl fmt::Display for Finding {
@@ -85,6 +87,7 @@ impl From<Problem> for Finding {
             handler: None,
             problem,
             lines: String::new(),
+            is_misfit: false,
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod http;
 pub mod review;
 pub mod router;
 pub mod telemetry;
+mod trial;
 mod worker;
 
 pub use alert_manager_queue as queue;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::raw;
+use tests::raw;
 
 /// What a handler of the catalogue may use, if its case says nothing else.
 pub(crate) const LIMITS: &str = "cpu: 500ms, wall: 40s";

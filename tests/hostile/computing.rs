@@ -1,7 +1,7 @@
 //! Guests that never end, or end as no hook may: in `act`, in `enrich`, in `describe`, and before any of them.
 
 use super::case::{Case, core, describing, guest};
-use super::raw::Core;
+use tests::raw::Core;
 
 pub(crate) fn cases() -> Vec<Case> {
     [loops(), waits(), ends(), describes(), starts()]
@@ -60,7 +60,7 @@ fn loops() -> Vec<Case> {
         core(
             "loop-in-post-return",
             Core {
-                more: r#"(func (export "cabi_post_alert-manager:handler/hooks@0.1.0#act") (param i32)
+                more: r#"(func (export "cabi_post_alert-manager:handler/hooks@0.1.1#act") (param i32)
                     (loop $again (br $again)))"#,
                 ..Core::default()
             },
@@ -140,7 +140,7 @@ fn ends() -> Vec<Case> {
         core(
             "trap-in-post-return",
             Core {
-                more: r#"(func (export "cabi_post_alert-manager:handler/hooks@0.1.0#act") (param i32)
+                more: r#"(func (export "cabi_post_alert-manager:handler/hooks@0.1.1#act") (param i32)
                     unreachable)"#,
                 ..Core::default()
             },

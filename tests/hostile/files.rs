@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::case::{Case, component, file};
-use super::raw::{self, Core};
+use tests::raw::{self, Core};
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut all = bytes();

@@ -1,7 +1,7 @@
 //! Guests that make calls, log and return data without end.
 
 use super::case::{Case, core, describing, guest, script};
-use super::raw::Core;
+use tests::raw::Core;
 
 pub(crate) fn cases() -> Vec<Case> {
     [lines(), calls(), raw_calls()]
@@ -112,9 +112,9 @@ fn calls() -> Vec<Case> {
 
 /// Values that the SDK and a language's bindings would reject.
 fn raw_calls() -> Vec<Case> {
-    const LOG: &str = r#"(import "alert-manager:handler/log@0.1.0" "write"
+    const LOG: &str = r#"(import "alert-manager:handler/log@0.1.1" "write"
         (func $log (param i32 i32 i32 i32 i32)))"#;
-    const CONFIG: &str = r#"(import "alert-manager:handler/config@0.1.0" "get"
+    const CONFIG: &str = r#"(import "alert-manager:handler/config@0.1.1" "get"
         (func $get (param i32 i32 i32)))"#;
     let calls = |name, imports, act| {
         core(

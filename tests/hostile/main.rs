@@ -15,7 +15,6 @@ mod memory;
 mod neighbours;
 mod network;
 mod output;
-mod raw;
 mod watch;
 mod world;
 

@@ -1,7 +1,7 @@
 //! Guests that take as much as they can: memory, tables, instances, handles.
 
 use super::case::{Case, component, core, guest};
-use super::raw::{self, Core, Section};
+use tests::raw::{self, Core, Section};
 
 pub(crate) fn cases() -> Vec<Case> {
     [memories(), structures()].into_iter().flatten().collect()

@@ -1,7 +1,7 @@
 //! Guests that return values that a host must not accept, some of them in bytes that no language's bindings write.
 
 use super::case::{Case, End, component, core, guest};
-use super::raw::{self, Core};
+use tests::raw::{self, Core};
 
 pub(crate) fn cases() -> Vec<Case> {
     [returned(), failures(), raw_bytes()]

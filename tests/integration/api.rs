@@ -15,7 +15,7 @@ use tests::server::{Server, Setup, ids};
 /// Fields that need a crash, a failing disk or a story of half a megabyte: other tests cover them.
 ///
 /// A name that ends with a dot stands for all below it.
-const RARE: [&str; 26] = [
+const RARE: [&str; 32] = [
     "Attempt.after_crash",
     "Attempt.left_out",
     "Block.fields",
@@ -28,6 +28,8 @@ const RARE: [&str; 26] = [
     "Channels.token_refused.",
     "Delivery.coalesced_into",
     "Delivery.storm",
+    "Delivery.timer",
+    "Delivery.timer.",
     "Doubt.",
     "NamedCall.",
     "Retried.rest.",
@@ -35,6 +37,10 @@ const RARE: [&str; 26] = [
     "Story.members",
     "Story.members.",
     "Story.storm",
+    "Story.timer",
+    "Story.timer.",
+    "Story.timers",
+    "Story.timers.",
     "Step.begun",
     "Step.begun.",
     "Step.cut_off",

@@ -108,3 +108,30 @@ fn a_name_that_another_file_of_the_folder_has_is_refused() {
     let built = project.build(&module("kube-pod-crash-looping"));
     assert_eq!(built.code, Some(0), "{built:?}");
 }
+
+#[test]
+fn without_a_folder_the_project_in_the_current_one_is_built() {
+    let project = Project::new();
+    fs::write(
+        project.dir.path().join("source.wasm"),
+        module("slack-notify"),
+    )
+    .unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let mut build = command(&project.dir.path().join("one"), &["build"]);
+    build.env(
+        "PATH",
+        format!("{}:{path}", project.dir.path().join("bin").display()),
+    );
+    let built = finished(build.output().unwrap());
+    assert_eq!(built.code, Some(0), "{built:?}");
+    for part in ["one.wasm is slack-notify", "for *", "imports ", "sha256 "] {
+        assert!(built.stderr.contains(part), "{part} in {}", built.stderr);
+    }
+    // Elsewhere it is the folder `handlers`.
+    let missing = finished(command(project.dir.path(), &["build"]).output().unwrap());
+    assert!(
+        missing.stderr.contains("handlers: no such folder"),
+        "{missing:?}"
+    );
+}

@@ -45,6 +45,25 @@ async fn what_another_process_compiled_runs_here() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_compiled_in_little_time_runs_here_and_serves_nobody_else() {
+    let cache = tempfile::tempdir().unwrap();
+    let program = Compiler::Program(process::binary().to_owned());
+    let mut compiled = Vec::new();
+    for compiler in [program.clone().fast(), program] {
+        let harness = Harness::with(|options| {
+            options.compiler = compiler;
+            options.cache_dir = cache.path().join("cache");
+        });
+        assert_eq!(harness.probe("attempt").await.facts().await, ["1"]);
+        let files = std::fs::read_dir(cache.path().join("cache")).unwrap();
+        let paths = files.map(|entry| entry.unwrap().path());
+        let code = paths.filter(|path| path.extension().is_some_and(|e| e == "cwasm"));
+        compiled.push(code.count());
+    }
+    assert_eq!(compiled, [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_that_name() {
     let small = harness(Bounds {
         compile_memory_bytes_max: 64 << 20,

@@ -135,6 +135,19 @@ const SCENARIOS: &[(&str, With, &str)] = &[
     ("a message is posted once", TWICE, "post alerts hello\nreact last eyes\nfail-once\nupdate last x\npost alerts hello"),
     ("changes of kv that change nothing are reads", TWICE, "remove a\nset-if-absent b x\nset-if-absent b x\nclock\nfail-once\nclock"),
     ("replayed calls are counted", TWICE, "repeat 50 http POST /ok body=x\nfail-once\nhttp POST /ok body=x"),
+    // history
+    ("earlier occurrences are none where nothing came before", ONCE, "earlier 60\nearlier 60 namespace pod\nearlier 0 _"),
+    ("history answers in enrich", ENRICH, "earlier 60 pod"),
+    ("labels and times at their bounds and over them", ONCE, "earlier 7776000 a b c d e f g h i j k l m n o p\nearlier 60 a b c d e f g h i j k l m n o p q\nearlier 7776001\nearlier 60 @256\nearlier 60 @257"),
+    ("calls of history up to their limit and over it", ONCE, "repeat 21 earlier 60"),
+    // timer
+    ("a timer is set, set anew and cancelled", ONCE, "after k 60\nafter k 90 a=b\ncancel-timer k\ncancel-timer k\ncancel-timer none"),
+    ("timers are denied in enrich", ENRICH, "after k 60\ncancel-timer k"),
+    ("a timer's key at its bound and over it", ONCE, "after @256 60\nafter @257 60\nafter _ 60\ncancel-timer @257\ncancel-timer _"),
+    ("a timer's delay at its bounds and over them", ONCE, "after k 0\nafter k 2592000\nafter k 2592001"),
+    ("facts of a timer that are not taken", ONCE, "after k 60 timer.key=x\nafter k 60 storm.id=x\nafter k 60 _=x\nafter k 60 @257=x\nafter k 60 a=@8192\nafter k 60 a=@8193"),
+    ("calls of timer up to their limit and over it", ONCE, "repeat 101 cancel-timer k"),
+    ("a retry sets a timer no second time", TWICE, "after k 60\nearlier 60\nattempt\nafter l 60\nfail-once\nafter k 60"),
 ];
 
 /// Returns when an attempt begins.

@@ -1,9 +1,11 @@
 //! End-to-end tests of the server: real requests over HTTP, real handlers, fakes of the services that handlers use.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod again;
 mod alarms;
 mod api;
 mod architecture;
+mod authors;
 mod bad_input;
 mod bodies;
 mod building;
@@ -16,6 +18,7 @@ mod conformance;
 mod contract;
 mod dashboard;
 mod delivery;
+mod dev;
 mod doubts;
 mod drop_in;
 mod effects;
@@ -24,10 +27,13 @@ mod events;
 mod first_day;
 mod folder;
 mod fuzz;
+mod grants;
 mod holds;
+mod inspect;
 mod limits;
 mod logs;
 mod main_job;
+mod misfits;
 mod outcomes;
 mod outgoing;
 mod packaging;
@@ -45,4 +51,5 @@ mod settings;
 mod slack_sdk;
 mod standing;
 mod story;
+mod try_module;
 mod turns;

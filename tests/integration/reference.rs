@@ -6,11 +6,13 @@ use std::fs;
 use alert_manager::alert::{Priority, SEVERITY_WORDS};
 use alert_manager::cli::{self, ArgumentHelp};
 use alert_manager::config::{Described, Written, described, shown_amount};
+use alert_manager::description::Setting;
 use alert_manager::runtime::{Bounds, LimitKey, LimitName, Limits, Unit};
 use alert_manager::telemetry::{Label, METRICS};
 use handler_sdk::mock::assert_snapshot;
 use serde_json::Value;
-use tests::modules::workspace;
+use tests::harness::Harness;
+use tests::modules::{self, workspace};
 
 /// Checks the part of a page between `<!-- generated: NAME -->` and `<!-- end -->`.
 fn assert_current(page: &str, name: &str, generated: &str) {
@@ -256,6 +258,58 @@ fn the_page_about_limits_has_every_limit() {
         .collect();
     let text = table(["name", "what it limits"], &others);
     assert_current("limits.md", "others", &text);
+}
+
+/// Returns the settings that both bundled handlers have, and those of `kube-pod-crash-looping` alone.
+async fn settings() -> [Vec<Setting>; 2] {
+    let harness = Harness::new();
+    let mut declared = Vec::new();
+    for name in ["kube-pod-crash-looping", "slack-notify"] {
+        let module = harness.runtime.loader().load(modules::bytes(name)).await;
+        let module = module.unwrap();
+        declared.push(module.description().settings.clone().unwrap());
+    }
+    let (other, all) = (declared.pop().unwrap(), declared.pop().unwrap());
+    let (both, own): (Vec<_>, Vec<_>) = all.into_iter().partition(|s| other.contains(s));
+    assert_eq!(both.len(), other.len(), "slack-notify has no other");
+    [both, own]
+}
+
+fn setting(setting: &Setting) -> [String; 5] {
+    let values: Vec<_> = setting.values.iter().map(|value| code(value)).collect();
+    let kind = match values.is_empty() {
+        true => setting.kind.clone(),
+        false => values.join(", "),
+    };
+    let needs = match setting.refers_to.as_deref() {
+        Some("channel") => "`allow.slack` with that name",
+        Some("credential") => "`allow.credentials` with that name",
+        Some("origin") => "`allow.http` with that origin",
+        _ => "",
+    };
+    let default = match (&setting.default, setting.required) {
+        (_, true) => "required".to_owned(),
+        (Some(default), false) if default.is_ascii() => code(default),
+        (default, false) => default.clone().unwrap_or_default(),
+    };
+    [
+        code(&setting.name),
+        kind,
+        default,
+        setting.about.clone(),
+        needs.to_owned(),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_about_the_bundled_handlers_has_the_settings_that_they_declare() {
+    let columns = ["setting", "type", "default", "what it sets", "needs"];
+    let tables = settings().await.map(|settings| {
+        let rows: Vec<_> = settings.iter().map(setting).collect();
+        table(columns, &rows)
+    });
+    assert_current("handlers.md", "both", &tables[0]);
+    assert_current("handlers.md", "kube-pod-crash-looping", &tables[1]);
 }
 
 /// Returns a label with the values that it can have.

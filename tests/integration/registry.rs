@@ -56,7 +56,7 @@ impl Rig {
 
     async fn pin(&self, names: &[&str]) {
         let pins = names.iter().map(|name| (HandlerName::new(name), [0; 32]));
-        self.registry.set_pins(pins.collect()).await;
+        self.registry.set_terms(pins.collect::<Pins>()).await;
     }
 }
 

@@ -248,18 +248,18 @@ async fn what_is_no_handler_is_refused_in_words_for_its_author() {
     );
     let future = replaced(
         &whole,
-        b"alert-manager:handler/http@0.1.0",
+        b"alert-manager:handler/http@0.1.1",
         b"alert-manager:handler/http@0.2.0",
     );
     let future = load_error(&harness.runtime, &future).await.to_string();
     assert!(future.contains("newer version"), "{future}");
     let unknown = replaced(
         &whole,
-        b"alert-manager:handler/slack@0.1.0",
-        b"alert-manager:handler/shell@0.1.0",
+        b"alert-manager:handler/slack@0.1.1",
+        b"alert-manager:handler/shell@0.1.1",
     );
     let unknown = load_error(&harness.runtime, &unknown).await.to_string();
-    assert!(unknown.contains("handler/shell@0.1.0"), "{unknown}");
+    assert!(unknown.contains("handler/shell@0.1.1"), "{unknown}");
     let changed = replaced(&whole, b"time-left-ms", b"time-gone-ms");
     let changed = load_error(&harness.runtime, &changed).await.to_string();
     assert!(changed.contains("another wit/handler.wit"), "{changed}");
@@ -275,7 +275,10 @@ async fn a_module_knows_what_it_imports_and_is_the_same_from_the_cache() {
         .load(modules::bytes("probe"))
         .await
         .unwrap();
-    assert_eq!(first.imports(), ["config", "http", "kv", "log", "slack"]);
+    assert_eq!(
+        first.imports(),
+        ["config", "history", "http", "kv", "log", "slack", "timer"]
+    );
     assert_eq!(first.imports(), again.imports());
     assert_eq!(first.description(), again.description());
     assert_eq!(first.sha256(), again.sha256());

@@ -7,7 +7,7 @@ use std::path::Path;
 use regex::Regex;
 use tests::modules::workspace;
 
-/// Returns every setting that the Rust sources below a folder or file read, tests left out.
+/// Returns every setting that the sources below a folder or file read, tests left out.
 fn read_by(path: &Path, into: &mut BTreeSet<String>) {
     if path.is_dir() {
         for entry in fs::read_dir(path).unwrap() {
@@ -18,11 +18,12 @@ fn read_by(path: &Path, into: &mut BTreeSet<String>) {
         }
         return;
     }
-    if path.extension().is_none_or(|extension| extension != "rs") {
+    let is_source = |extension: &std::ffi::OsStr| extension == "rs" || extension == "ts";
+    if !path.extension().is_some_and(is_source) {
         return;
     }
     let read =
-        Regex::new(r#"(?:\.config(?:_or|_json)?|\bcredential|Setting::[a-z_]+)\(\s*&?(?:format!\()?"([a-z_.{}*]+)""#)
+        Regex::new(r#"(?:\.config(?:_or|_json)?|\bcredential|Setting(?:::|\.)[a-zA-Z_]+)\(\s*&?(?:format!\()?"([a-z_.{}*]+)""#)
             .unwrap();
     let emoji = Regex::new(r#""(emoji\.[a-z]+)""#).unwrap();
     let source = fs::read_to_string(path).unwrap();
@@ -61,4 +62,8 @@ fn every_setting_that_a_bundled_handler_reads_is_documented_and_no_other() {
         assert!(read.len() > 6, "{read:?}");
         assert_eq!(read, known, "{handler}");
     }
+    let mut read = BTreeSet::new();
+    read_by(&root.join("handlers/runbook-digest/src"), &mut read);
+    assert!(read.len() > 3, "{read:?}");
+    assert_eq!(read, documented("runbook-digest"));
 }

@@ -11,8 +11,8 @@ use alert_manager::alert::{
 };
 use alert_manager::gate::{GateAsk, Parked, Pass};
 use alert_manager::journal::{
-    BoxFuture, Doubts, Entry, KvChange, KvOutcome, KvQuota, KvWrite, Ledger, LedgerError, Note,
-    Recorded,
+    BoxFuture, Doubts, Earlier, Entry, KvChange, KvOutcome, KvQuota, KvWrite, Ledger, LedgerError,
+    Note, Past, Recorded, TimerChange, TimerQuota, TimerReply,
 };
 use alert_manager::policy::{Grants, HttpGrant};
 use alert_manager::runtime::{
@@ -97,6 +97,7 @@ impl Harness {
             credentials: BTreeMap::new(),
             message_ref_key: [7; 32],
             preview: Arc::new(move |text| shown.lock().push(text.to_owned())),
+            answers: None,
         };
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut options = Options {
@@ -349,6 +350,9 @@ pub struct MemoryLedger {
     now: Mutex<Timestamp>,
     broken: Mutex<Option<LedgerError>>,
     gates: Mutex<Gates>,
+    past: Mutex<Past>,
+    earlier: Mutex<Vec<Earlier>>,
+    timers: Mutex<BTreeMap<String, (u32, Enrichment)>>,
 }
 
 /// Gates that are all one: a call passes as long as there are tokens.
@@ -408,6 +412,23 @@ impl MemoryLedger {
         ends_at
             .is_none_or(|ends_at| now < ends_at)
             .then(|| value.clone())
+    }
+
+    /// Sets what is known of earlier occurrences.
+    pub fn set_past(&self, past: Past) {
+        *self.past.lock() = past;
+    }
+
+    /// Returns what was asked about earlier occurrences.
+    #[must_use]
+    pub fn earlier_asked(&self) -> Vec<Earlier> {
+        self.earlier.lock().clone()
+    }
+
+    /// Returns the timers that are set, by their keys, each with its delay in seconds and what is found then.
+    #[must_use]
+    pub fn timers(&self) -> BTreeMap<String, (u32, Enrichment)> {
+        self.timers.lock().clone()
     }
 
     /// Makes every write fail with `error`, or none.
@@ -498,6 +519,50 @@ impl Ledger for MemoryLedger {
                 entries.push(entry);
             }
             Ok(KvOutcome { reply, changed })
+        })
+    }
+
+    fn earlier(&self, asked: Earlier) -> BoxFuture<'_, Result<Past, LedgerError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.earlier.lock().push(asked);
+            Ok(self.past.lock().clone())
+        })
+    }
+
+    fn timer_change(
+        &self,
+        key: String,
+        change: TimerChange,
+        quota: TimerQuota,
+        before: Vec<Entry>,
+        entry: Entry,
+    ) -> BoxFuture<'_, Result<TimerReply, LedgerError>> {
+        Box::pin(async move {
+            self.check()?;
+            let mut timers = self.timers.lock();
+            match change {
+                TimerChange::Cancel if timers.remove(&key).is_none() => {
+                    return Ok(TimerReply::Absent);
+                }
+                TimerChange::Cancel => {}
+                TimerChange::Set { .. }
+                    if !timers.contains_key(&key) && timers.len() as u64 >= quota.open_max =>
+                {
+                    return Ok(TimerReply::TooMany);
+                }
+                TimerChange::Set {
+                    delay_seconds,
+                    found,
+                } => {
+                    let found = serde_json::from_str(&found).expect("an enrichment");
+                    timers.insert(key, (delay_seconds, found));
+                }
+            }
+            let mut entries = self.entries.lock();
+            entries.extend(before);
+            entries.push(entry);
+            Ok(TimerReply::Done)
         })
     }
 }

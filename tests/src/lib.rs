@@ -8,10 +8,12 @@ pub mod fakes;
 
 pub mod harness;
 pub mod modules;
+pub mod node;
 pub mod openapi;
 pub mod process;
 pub mod prometheus;
 pub mod python;
+pub mod raw;
 pub mod server;
 pub mod source;
 pub mod worst_day;

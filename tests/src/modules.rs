@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use handler_build::{Options, build_all, discover};
+use handler_build::{BuildError, Language, Options, Tools, build_all, discover};
 
 /// Returns the folder of the workspace.
 #[must_use]
@@ -13,7 +13,7 @@ pub fn workspace() -> &'static Path {
         .expect("this package is in a workspace")
 }
 
-/// Returns the component of a bundled handler or of a guest below `tests/handlers` and `tests/guests`.
+/// Returns the component of a bundled handler or of a guest below `tests/handlers` and `tests/guests`, written in Rust.
 ///
 /// # Panics
 /// If it does not build; the compiler's messages are in the panic.
@@ -24,7 +24,11 @@ pub fn path(name: &str) -> PathBuf {
         let out = workspace().join("target/test-modules");
         for folder in ["handlers", "tests/handlers", "tests/guests"] {
             let found = discover(&workspace().join(folder)).expect("the folder of projects");
-            for built in build_all(&found.projects, &Options::new(&out)) {
+            let projects = found.projects.into_iter();
+            let rust: Vec<_> = projects
+                .filter(|project| project.language() == Language::Rust)
+                .collect();
+            for built in build_all(&rust, &Options::new(&out)) {
                 if let Err(error) = built {
                     panic!("a handler does not build:\n{error}");
                 }
@@ -33,6 +37,49 @@ pub fn path(name: &str) -> PathBuf {
         out
     });
     dir.join(format!("{name}.wasm"))
+}
+
+/// Returns the folder of the tools that build Python and TypeScript, which all tests share. They are fetched once.
+#[must_use]
+pub fn tools() -> PathBuf {
+    workspace().join("target/tools")
+}
+
+/// Returns the component of the handler project in a folder, written in Python or TypeScript. `None` if its tools are not on
+/// this machine and cannot be fetched, which is said; where there is a network for certain, that is an error.
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn built_with_tools(project: &Path) -> Option<PathBuf> {
+    let mut options = Options::new(workspace().join("target/test-modules"));
+    options.tools = Tools {
+        folder: Some(tools()),
+        ..Tools::default()
+    };
+    let found = discover(project).expect("the folder of a project");
+    let [project] = &found.projects[..] else {
+        panic!("{}: {:?}", project.display(), found.unreadable)
+    };
+    match handler_build::build(project, &options) {
+        Ok(artifact) => Some(artifact.path),
+        Err(error) if are_missing(&error) => None,
+        Err(error) => panic!("a handler does not build:\n{error}"),
+    }
+}
+
+/// Returns whether a build failed only because its tools are missing and cannot be fetched; says so.
+///
+/// # Panics
+/// If there is a network for certain.
+#[must_use]
+pub fn are_missing(error: &BuildError) -> bool {
+    if !error.is_about_tools() {
+        return false;
+    }
+    assert!(std::env::var_os("GITHUB_ACTIONS").is_none(), "{error}");
+    crate::skipped(&format!("SKIPPED: {error}"));
+    true
 }
 
 /// Returns the bytes of [`path`].

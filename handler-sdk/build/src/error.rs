@@ -1,9 +1,12 @@
 //! The errors of a build; each text says what to do.
 
+use std::env;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::Language;
 
 /// Why a project could not be built.
 #[derive(Debug, Clone)]
@@ -22,6 +25,47 @@ pub enum BuildError {
         command: String,
         /// Why installing it failed.
         why: String,
+    },
+    /// A manifest is wrong.
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, if it is known.
+        line: Option<usize>,
+        /// What is wrong, and what to write.
+        problem: String,
+    },
+    /// Two projects have one name, and so one component.
+    SameName {
+        /// The name.
+        name: String,
+        /// The project that is built.
+        first: PathBuf,
+        /// The project that is not.
+        second: PathBuf,
+    },
+    /// This machine lacks a program that the tools of a language need.
+    Prerequisite {
+        /// The language.
+        language: Language,
+        /// What is missing.
+        problem: String,
+        /// The commands that bring it.
+        remedy: String,
+    },
+    /// The tools of a language are not here and could not be fetched.
+    Fetch {
+        /// The language.
+        language: Language,
+        /// The reason.
+        why: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The folders of a project have more than [`FILES_MAX`](crate::FILES_MAX) files.
+    TooManyFiles {
+        /// The folders.
+        folders: Vec<PathBuf>,
     },
     /// The code does not compile, or cargo rejects the project.
     Compile {
@@ -58,6 +102,20 @@ pub enum BuildError {
 }
 
 impl BuildError {
+    /// Returns whether the project cannot be built on this machine as it is, whatever its source: tools are missing.
+    #[must_use]
+    pub fn is_about_tools(&self) -> bool {
+        matches!(self, Self::Prerequisite { .. } | Self::Fetch { .. })
+    }
+
+    pub(crate) fn manifest(path: &Path, line: Option<usize>, problem: impl Into<String>) -> Self {
+        Self::Manifest {
+            path: path.to_owned(),
+            line,
+            problem: problem.into(),
+        }
+    }
+
     pub(crate) fn io(
         doing: &'static str,
         path: impl Into<PathBuf>,
@@ -76,13 +134,59 @@ impl fmt::Display for BuildError {
         match self {
             Self::Tool { program, source } if source.kind() == io::ErrorKind::NotFound => write!(
                 f,
-                "`{program}` is not installed, or not in PATH; https://rustup.rs installs it"
+                "`{program}` is not installed, or not in PATH{}",
+                if is_of_rust(program) {
+                    "; https://rustup.rs installs it"
+                } else {
+                    ""
+                }
             ),
             Self::Tool { program, source } => write!(f, "`{program}` can't be started: {source}"),
             Self::MissingTarget { command, why } => write!(
                 f,
                 "this Rust can't build WebAssembly components yet, and installing that failed: {why}\nrun by hand: {command}"
             ),
+            Self::Manifest {
+                path,
+                line: Some(line),
+                problem,
+            } => write!(f, "{}:{line}: {problem}", shown(path)),
+            Self::Manifest { path, problem, .. } => write!(f, "{}: {problem}", shown(path)),
+            Self::SameName {
+                name,
+                first,
+                second,
+            } => write!(
+                f,
+                "{}: its name, {name}, is that of {} too: give one of them another",
+                shown(second),
+                shown(first)
+            ),
+            Self::Prerequisite {
+                language,
+                problem,
+                remedy,
+            } => write!(
+                f,
+                "{language} handlers cannot be built here: {problem}\n{remedy}"
+            ),
+            Self::Fetch {
+                language,
+                why,
+                remedy,
+            } => write!(
+                f,
+                "the tools for {language} handlers are not here, and fetching them failed: {why}\n{remedy}"
+            ),
+            Self::TooManyFiles { folders } => {
+                let folders: Vec<String> = folders.iter().map(|folder| shown(folder)).collect();
+                write!(
+                    f,
+                    "more than {} files are below {}, and a build reads each: move what is no source out of there, or into a folder whose name begins with a dot",
+                    crate::FILES_MAX,
+                    folders.join(" and ")
+                )
+            }
             Self::Compile { project, output } => write!(f, "{project} does not build\n{output}"),
             Self::NoComponent { project, expected } => write!(
                 f,
@@ -113,9 +217,32 @@ impl std::error::Error for BuildError {
         match self {
             Self::Tool { source, .. } | Self::Io { source, .. } => Some(source.as_ref()),
             Self::MissingTarget { .. }
+            | Self::Manifest { .. }
+            | Self::SameName { .. }
+            | Self::Prerequisite { .. }
+            | Self::Fetch { .. }
+            | Self::TooManyFiles { .. }
             | Self::Compile { .. }
             | Self::NoComponent { .. }
             | Self::Refused { .. } => None,
         }
+    }
+}
+
+/// Returns whether rustup installs a program, given by name or path.
+fn is_of_rust(program: &str) -> bool {
+    let name = Path::new(program).file_stem().unwrap_or_default();
+    ["cargo", "rustc", "rustup"]
+        .iter()
+        .any(|known| name == *known)
+}
+
+/// Returns a path as a person would type it: relative, if it is below the current folder.
+pub(crate) fn shown(path: &Path) -> String {
+    let current = env::current_dir().and_then(std::fs::canonicalize).ok();
+    let below = current.and_then(|current| path.strip_prefix(current).ok());
+    match below {
+        Some(below) if below.as_os_str().is_empty() => ".".to_owned(),
+        below => below.unwrap_or(path).display().to_string(),
     }
 }

@@ -1,7 +1,5 @@
 //! Finds handler projects and builds them to WebAssembly components.
 //!
-//! It depends only on std, because it is compiled before everything else.
-//!
 //! ```no_run
 //! use handler_build::{Options, build_all, discover};
 //!
@@ -14,19 +12,33 @@
 //! ```
 #![warn(missing_docs)]
 
-mod cargo;
+mod contract;
 mod error;
-mod manifest;
+mod freshness;
+mod language;
 mod project;
 mod publish;
+mod python;
+mod run;
+mod rust;
+mod sources;
+mod tools;
+mod typescript;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 pub use error::BuildError;
-pub use project::{Found, Language, Project, discover};
+pub use language::Language;
+pub use project::{Found, Project, discover, is_project};
+pub use sources::{FILES_MAX, Snapshot, Walk, is_source_name, walk};
+
+use project::Kind;
 
 /// The compilation target of Rust handlers.
 pub const RUST_TARGET: &str = "wasm32-wasip2";
@@ -40,15 +52,55 @@ pub fn build(project: &Project, options: &Options) -> Result<Artifact, BuildErro
     results.remove(0)
 }
 
-/// Builds several projects, those of one workspace together; the results are in the order of `projects`.
+/// Builds several projects: first those in Rust, the ones of a workspace together, then the others, as many at a time as
+/// there are processors. The results are in the order of `projects`.
 ///
 /// A project that does not compile does not affect the components of the others.
 pub fn build_all(projects: &[Project], options: &Options) -> Vec<Result<Artifact, BuildError>> {
-    cargo::build_all(projects, options)
+    let (mut rust, mut others) = (Vec::new(), Vec::new());
+    for (index, project) in projects.iter().enumerate() {
+        match &project.kind {
+            Kind::Rust(kind) => rust.push((index, (project, kind))),
+            Kind::Python(_) | Kind::TypeScript(_) => others.push((index, project)),
+        }
+    }
+    let members: Vec<_> = rust.iter().map(|(_, member)| *member).collect();
+    let built = rust::build_all(&members, options);
+    let mut results: Vec<_> = rust.iter().map(|(index, _)| *index).zip(built).collect();
+    results.extend(build_others(&others, options));
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Builds projects that no build of another one has a part in.
+fn build_others(
+    projects: &[(usize, &Project)],
+    options: &Options,
+) -> Vec<(usize, Result<Artifact, BuildError>)> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some((index, project)) = projects.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let result = match &project.kind {
+                Kind::Rust(_) => continue,
+                Kind::Python(python) => python::build(project, python, options),
+                Kind::TypeScript(typescript) => typescript::build(project, typescript, options),
+            };
+            let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+            results.push((*index, result));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads.min(projects.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    results.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// See [`Options::check`].
-pub type Check = Arc<dyn Fn(&str, &[u8]) -> Result<(), String> + Send + Sync>;
+pub type Check = Arc<dyn Fn(&str, &[u8]) -> Result<Option<Summary>, String> + Send + Sync>;
 
 /// The settings of a build.
 #[derive(Clone)]
@@ -62,9 +114,11 @@ pub struct Options {
     pub colour: Colour,
     /// The programs to run.
     pub tools: Tools,
+    /// Nothing is fetched: neither tools nor packages.
+    pub is_offline: bool,
     /// Checks a component before it is published, given its file name; an error says why a server would reject it.
     pub check: Check,
-    /// Called with each event of the build.
+    /// Called with each event of the build, from any thread.
     pub progress: Arc<dyn Fn(Event<'_>) + Send + Sync>,
 }
 
@@ -76,7 +130,8 @@ impl Options {
             target_dir: None,
             colour: Colour::Never,
             tools: Tools::default(),
-            check: Arc::new(|_, _| Ok(())),
+            is_offline: false,
+            check: Arc::new(|_, _| Ok(None)),
             progress: Arc::new(|_| {}),
         }
     }
@@ -89,6 +144,7 @@ impl fmt::Debug for Options {
             .field("target_dir", &self.target_dir)
             .field("colour", &self.colour)
             .field("tools", &self.tools)
+            .field("is_offline", &self.is_offline)
             .finish_non_exhaustive()
     }
 }
@@ -111,6 +167,14 @@ pub struct Tools {
     pub rustc: OsString,
     /// Installs the target.
     pub rustup: OsString,
+    /// Runs the tools of Python, in a virtual environment that it makes.
+    pub python: OsString,
+    /// Runs the tools of TypeScript.
+    pub node: OsString,
+    /// Installs the tools of TypeScript.
+    pub npm: OsString,
+    /// The folder for fetched tools; by default the one that `ALERT_MANAGER_TOOLS` names, or else one in the user's cache.
+    pub folder: Option<PathBuf>,
 }
 
 impl Default for Tools {
@@ -119,6 +183,10 @@ impl Default for Tools {
             cargo: "cargo".into(),
             rustc: "rustc".into(),
             rustup: "rustup".into(),
+            python: "python3".into(),
+            node: "node".into(),
+            npm: "npm".into(),
+            folder: None,
         }
     }
 }
@@ -132,12 +200,26 @@ pub enum Event<'a> {
         /// The command, as a person would type it.
         command: &'a str,
     },
+    /// The tools of a language are missing; they are fetched now.
+    FetchingTools {
+        /// The language.
+        language: Language,
+        /// Their names and versions.
+        content: &'a str,
+        /// The folder that they are put into.
+        folder: &'a Path,
+    },
+    /// Another process fetches the tools of a language; this one waits for it.
+    WaitingForTools {
+        /// The language.
+        language: Language,
+    },
     /// A build of these projects begins.
     Building {
         /// Their names.
         projects: &'a [&'a str],
     },
-    /// A line of the compiler's output.
+    /// A line of a tool's output.
     Output(&'a str),
     /// A component was published.
     Built(&'a Artifact),
@@ -154,4 +236,21 @@ pub struct Artifact {
     pub bytes: u64,
     /// Whether it differs from the previous file.
     pub changed: bool,
+    /// What [`Options::check`] found out about it.
+    pub summary: Option<Summary>,
+}
+
+/// What a component is, as it describes itself and as it was examined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The handler's name.
+    pub handler: String,
+    /// The handler's version.
+    pub version: String,
+    /// The alertnames that it serves by default.
+    pub alerts: Vec<String>,
+    /// The interfaces of the contract that it imports.
+    pub imports: Vec<String>,
+    /// The component's SHA-256, in hexadecimal digits.
+    pub sha256: String,
 }

@@ -4,17 +4,18 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::{Artifact, BuildError, Options};
+use crate::{Artifact, BuildError, Event, Options};
 
 /// Copies `built` to `NAME.wasm` in `out_dir`. A reader sees the old file or the new one, never a part. A component that
 /// [`Options::check`] rejects replaces nothing. An identical file is left alone, so that a server does not load it again.
+/// Reports [`Event::Built`].
 pub(crate) fn publish(name: &str, built: &Path, options: &Options) -> Result<Artifact, BuildError> {
     let out_dir = &options.out_dir;
     let component = fs::read(built).map_err(BuildError::io("reading", built))?;
     fs::create_dir_all(out_dir).map_err(BuildError::io("making the folder", out_dir))?;
     let file = format!("{name}.wasm");
     let path = out_dir.join(&file);
-    (options.check)(&file, &component).map_err(|why| BuildError::Refused {
+    let summary = (options.check)(&file, &component).map_err(|why| BuildError::Refused {
         project: name.to_owned(),
         why,
         kept: path.is_file().then(|| path.clone()),
@@ -32,12 +33,15 @@ pub(crate) fn publish(name: &str, built: &Path, options: &Options) -> Result<Art
             return Err(BuildError::io("writing", path)(error));
         }
     }
-    Ok(Artifact {
+    let artifact = Artifact {
         name: name.to_owned(),
         path,
         bytes: component.len() as u64,
         changed,
-    })
+        summary,
+    };
+    (options.progress)(Event::Built(&artifact));
+    Ok(artifact)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {

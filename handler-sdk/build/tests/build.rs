@@ -1,36 +1,22 @@
 //! Discovery, and builds with the real cargo of projects without dependencies.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
 
-use handler_build::{BuildError, Event, Language, Options, build, build_all, discover};
+use common::{Folder, recorded};
+use handler_build::{BuildError, Language, Options, build, build_all, discover};
 
-/// A temporary folder, removed when dropped. (This crate depends only on std, and so do its tests.)
-struct Folder(PathBuf);
+/// Projects that are built with the real cargo.
+trait Projects {
+    fn project(&self, name: &str, code: &str);
+    fn workspace(&self, members: &[&str]);
+    fn options(&self) -> Options;
+}
 
-impl Folder {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "handler-build-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(fs::canonicalize(path).unwrap())
-    }
-
-    fn write(&self, path: &str, text: &str) -> PathBuf {
-        let path = self.0.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        path
-    }
-
+impl Projects for Folder {
     /// Writes a handler project whose code needs only core, so that it builds quickly.
     fn project(&self, name: &str, code: &str) {
         self.write(
@@ -54,35 +40,6 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // The system cleans up the temporary folder if this fails.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Options that record the events.
-fn recorded(options: Options) -> (Options, Arc<Mutex<Vec<String>>>) {
-    let events = Arc::new(Mutex::new(Vec::new()));
-    let log = Arc::clone(&events);
-    let progress = move |event: Event<'_>| match event {
-        Event::Building { projects } => log
-            .lock()
-            .unwrap()
-            .push(format!("building {}", projects.join(" "))),
-        Event::InstallingTarget { command } => log.lock().unwrap().push(command.to_owned()),
-        Event::Built(artifact) => log.lock().unwrap().push(format!("built {}", artifact.name)),
-        _ => {}
-    };
-    (
-        Options {
-            progress: Arc::new(progress),
-            ..options
-        },
-        events,
-    )
-}
-
 const EMPTY: &str = "";
 const BROKEN: &str = "pub fn broken() -> u8 { \"seven\" }\n";
 
@@ -94,7 +51,7 @@ fn a_project_is_found_at_its_own_folder() {
     let projects = discover(&folder.0.join("one")).unwrap().projects;
     assert_eq!(projects.len(), 1);
     assert_eq!(projects[0].name, "one");
-    assert_eq!(projects[0].language, Language::Rust);
+    assert_eq!(projects[0].language(), Language::Rust);
     assert_eq!(projects[0].dir, folder.0.join("one"));
 }
 
@@ -217,26 +174,12 @@ fn a_lockfile_that_does_not_know_a_new_project_may_grow() {
 mod target {
     use super::*;
 
-    /// Writes a script as a program. Another process writes it: if this one did, a child process started by a concurrent
-    /// test could hold it open, and Linux does not execute a file that is open for writing.
-    fn program(folder: &Folder, name: &str, script: &str) -> std::ffi::OsString {
-        let source = folder.write(&format!("{name}.sh"), &format!("#!/bin/sh\n{script}\n"));
-        let path = folder.0.join(name);
-        let install = std::process::Command::new("install")
-            .args(["-m", "755"])
-            .arg(source)
-            .arg(&path)
-            .status();
-        assert!(install.unwrap().success());
-        path.into()
-    }
-
     /// Options with a rustc that finds the target if the file `installed` exists.
     fn without_target(folder: &Folder, rustup: &str) -> Options {
         let mut options = folder.options();
         let installed = folder.0.join("installed");
-        options.tools.rustc = program(folder, "rustc", &format!("echo {}", installed.display()));
-        options.tools.rustup = program(folder, "rustup", rustup);
+        options.tools.rustc = folder.program("rustc", &format!("echo {}", installed.display()));
+        options.tools.rustup = folder.program("rustup", rustup);
         options
     }
 

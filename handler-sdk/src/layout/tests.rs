@@ -219,6 +219,8 @@ fn facts_that_are_said_elsewhere_are_left_out() {
         .with_fact("storm.count", 412)
         .with_fact("late.why", "it waited for a free slot")
         .with_fact("priority", "warning")
+        .with_fact("runbook_url", "https://r.example/a")
+        .with_block(Block::link("Runbook", "https://r.example/a"))
         .with_block(Block::markdown("x"));
     let (host, alert) = (Host::new(), Alert::new("A"));
     let cx = host.cx();

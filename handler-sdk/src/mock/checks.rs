@@ -5,6 +5,8 @@ use crate::bindings::alert_manager::handler::http;
 pub(super) const HTTP_CALLS_MAX: u32 = 50;
 pub(super) const SLACK_CALLS_MAX: u32 = 50;
 pub(super) const KV_CALLS_MAX: u32 = 1_000;
+pub(super) const HISTORY_CALLS_MAX: u32 = 20;
+pub(super) const TIMER_CALLS_MAX: u32 = 100;
 pub(super) const RESPONSE_BYTES_MAX: u32 = 8 << 20;
 pub(super) const LOG_LINES_MAX: u32 = 200;
 pub(super) const KV_KEY_BYTES_MAX: u32 = 512;
@@ -12,6 +14,19 @@ pub(super) const KV_VALUE_BYTES_MAX: u32 = 64 << 10;
 pub(super) const KV_KEYS_MAX: usize = 50_000;
 pub(super) const KV_BYTES_MAX: usize = 16 << 20;
 
+pub(super) const PAST_LISTED_MAX: usize = 50;
+pub(super) const TIMERS_OPEN_MAX: usize = 100;
+
+const HISTORY_LABELS_MAX: usize = 16;
+const HISTORY_LABEL_BYTES_MAX: usize = 256;
+const HISTORY_SECONDS_MAX: u32 = 90 * 24 * 60 * 60;
+const TIMER_KEY_BYTES_MAX: usize = 256;
+const TIMER_SECONDS_MAX: u32 = 30 * 24 * 60 * 60;
+const FACTS_MAX: usize = 256;
+const FACT_NAME_BYTES_MAX: usize = 256;
+const FACT_BYTES_MAX: usize = 8 << 10;
+/// What the names of the host's own facts begin with.
+const HOSTS_PREFIXES: [&str; 3] = ["enrich_failed.", "storm.", "timer."];
 const REQUEST_BYTES_MAX: usize = 4 << 20;
 const EFFECT_KEY_BYTES_MAX: usize = 256;
 const URL_BYTES_MAX: usize = 8 << 10;
@@ -44,6 +59,65 @@ pub(super) fn key(key: Option<&str>) -> Result<(), String> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Checks what `history.earlier` is asked for; returns what is wrong with it.
+pub(super) fn earlier(same: &[String], within_seconds: u32) -> Result<(), String> {
+    if same.len() > HISTORY_LABELS_MAX {
+        return Err(format!(
+            "same: {} labels, at most {HISTORY_LABELS_MAX}",
+            same.len()
+        ));
+    }
+    if same.iter().any(|name| name.len() > HISTORY_LABEL_BYTES_MAX) {
+        return Err(format!(
+            "same: a name of over {HISTORY_LABEL_BYTES_MAX} bytes"
+        ));
+    }
+    if within_seconds > HISTORY_SECONDS_MAX {
+        return Err(format!(
+            "within-seconds: {within_seconds} s, at most {HISTORY_SECONDS_MAX}"
+        ));
+    }
+    Ok(())
+}
+
+/// Checks a timer's key; returns what is wrong with it.
+pub(super) fn timer_key(key: &str) -> Result<(), String> {
+    match key.len() {
+        0 => Err("key: it is empty".to_owned()),
+        1..=TIMER_KEY_BYTES_MAX => Ok(()),
+        bytes => Err(format!("key: {bytes} bytes, at most {TIMER_KEY_BYTES_MAX}")),
+    }
+}
+
+/// Checks what a timer is set to; returns what is wrong with it.
+pub(super) fn timer(delay_seconds: u32, facts: &[(String, String)]) -> Result<(), String> {
+    if delay_seconds > TIMER_SECONDS_MAX {
+        return Err(format!(
+            "delay-seconds: {delay_seconds} s, at most {TIMER_SECONDS_MAX}"
+        ));
+    }
+    if facts.len() > FACTS_MAX {
+        return Err(format!("facts: {} facts, at most {FACTS_MAX}", facts.len()));
+    }
+    for (name, value) in facts {
+        if name.is_empty() || name.contains(char::is_control) {
+            return Err(format!("a fact without a valid name: {name:?}"));
+        }
+        if HOSTS_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+            return Err(format!("a fact {name:?}: such names are the host's"));
+        }
+        if name.len() > FACT_NAME_BYTES_MAX {
+            return Err(format!("fact_name_bytes: at most {FACT_NAME_BYTES_MAX}"));
+        }
+        if value.len() > FACT_BYTES_MAX {
+            return Err(format!(
+                "fact_bytes: the fact {name:?}, at most {FACT_BYTES_MAX}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Checks a request regardless of grants; returns what is wrong with it.

@@ -197,8 +197,8 @@ impl Host {
         alert: &Alert,
         so_far: &Enrichment,
     ) -> Result<Enrichment, Failure> {
-        self.begin(Step::Enrich, alert);
         let so_far = self.with_given(so_far);
+        self.begin(Step::Enrich, alert, &so_far);
         H::enrich(&self.cx_of(Step::Enrich), alert, &so_far)
     }
 
@@ -207,9 +207,9 @@ impl Host {
     /// # Errors
     /// The handler's failure.
     pub fn act<H: Handler>(&self, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
-        self.begin(Step::Act, alert);
-        self.state().met_hold = None;
         let found = self.with_given(found);
+        self.begin(Step::Act, alert, &found);
+        self.state().met_hold = None;
         let result = run_act::<H>(&self.cx_of(Step::Act), alert, &found);
         match self.state().met_hold.take() {
             Some(why) if result.is_err() => Err(Failure::unavailable(why)),
@@ -274,8 +274,9 @@ impl Host {
         all
     }
 
-    fn begin(&self, step: Step, alert: &Alert) {
+    pub(super) fn begin(&self, step: Step, alert: &Alert, found: &Enrichment) {
         let mut state = self.state();
+        state.about = (alert.clone(), found.clone());
         let event = format!(
             "{} {} {:?} {:?}",
             state.call.delivery_id, alert.fingerprint, alert.starts_at, alert.status
@@ -283,7 +284,7 @@ impl Host {
         state.begin(step, event);
     }
 
-    fn cx_of(&self, step: Step) -> Cx {
+    pub(super) fn cx_of(&self, step: Step) -> Cx {
         let imports = MockImports::new(Rc::clone(&self.state), step);
         Cx::new(self.state().call.clone(), Box::new(imports))
     }

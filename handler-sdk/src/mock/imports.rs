@@ -9,7 +9,7 @@ use super::replay::CallName;
 use super::sent::{LogLine, Post, Reaction, Request, Update, checked_blocks};
 use super::state::{State, Step};
 use crate::Timestamp;
-use crate::bindings::alert_manager::handler::{http, kv, log, slack};
+use crate::bindings::alert_manager::handler::{history, http, kv, log, slack, timer};
 use crate::imports::HostFunctions;
 use crate::slack::{MessageRef, limits};
 
@@ -118,6 +118,42 @@ impl MockImports {
             match done {
                 Ok((answer, kept)) => Done {
                     answer: Ok(answer),
+                    kept,
+                },
+                Err(error) => Done {
+                    answer: Err(error),
+                    kept: Kept::Nothing,
+                },
+            }
+        })
+    }
+}
+
+impl MockImports {
+    fn timer(
+        &self,
+        key: &str,
+        name: String,
+        live: impl FnOnce(&mut State) -> Result<Kept, timer::Error>,
+    ) -> Result<(), timer::Error> {
+        let max = checks::TIMER_CALLS_MAX;
+        if !self.state().counts.timer.take(max) {
+            return Err(timer::Error::BudgetExhausted(used_up("timer_calls", max)));
+        }
+        if self.step == Step::Enrich {
+            return Err(timer::Error::Denied(
+                "timers are denied during `enrich`".to_owned(),
+            ));
+        }
+        self.call(CallName::of("timer", None, name), |state| {
+            let done = checks::timer_key(key).map_err(timer::Error::Invalid);
+            let done = done.and_then(|()| match state.timer_errors.pop_front() {
+                Some(error) => Err(error),
+                None => live(state),
+            });
+            match done {
+                Ok(kept) => Done {
+                    answer: Ok(()),
                     kept,
                 },
                 Err(error) => Done {
@@ -285,6 +321,55 @@ impl HostFunctions for MockImports {
             };
             state.kv.remove(key);
             Ok(((), kept))
+        })
+    }
+
+    fn history_earlier(
+        &self,
+        same: &[String],
+        within_seconds: u32,
+    ) -> Result<history::Past, history::Error> {
+        let max = checks::HISTORY_CALLS_MAX;
+        if !self.state().counts.history.take(max) {
+            return Err(history::Error::BudgetExhausted(used_up(
+                "history_calls",
+                max,
+            )));
+        }
+        let name = CallName::of("history", None, format!("{same:?} {within_seconds}"));
+        self.call(name, |state| {
+            let answer = match checks::earlier(same, within_seconds) {
+                Err(why) => Err(history::Error::Invalid(why)),
+                Ok(()) => match state.history_errors.pop_front() {
+                    Some(error) => Err(error),
+                    None => Ok(state.earlier(same, within_seconds)),
+                },
+            };
+            let kept = Kept::Read;
+            Done { answer, kept }
+        })
+    }
+
+    fn timer_after(
+        &self,
+        key: &str,
+        delay_seconds: u32,
+        facts: &[(String, String)],
+    ) -> Result<(), timer::Error> {
+        let name = format!("after {key:?} {delay_seconds} {facts:?}");
+        self.timer(key, name, |state| {
+            checks::timer(delay_seconds, facts).map_err(timer::Error::Invalid)?;
+            state.set_timer(key, delay_seconds, facts)?;
+            Ok(Kept::Effect)
+        })
+    }
+
+    fn timer_cancel(&self, key: &str) -> Result<(), timer::Error> {
+        self.timer(key, format!("cancel {key:?}"), |state| {
+            Ok(match state.cancel_timer(key) {
+                true => Kept::Effect,
+                false => Kept::Read,
+            })
         })
     }
 

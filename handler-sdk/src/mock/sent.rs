@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::Timestamp;
 use crate::bindings::alert_manager::handler::{http, slack};
 use crate::http::{Method, method_name};
 use crate::log::Level;
@@ -99,6 +100,15 @@ pub struct Reaction {
     pub at: MessageRef,
     /// The emoji, without colons.
     pub emoji: String,
+}
+
+/// A timer that a handler has set, and that has not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenTimer {
+    /// Its key.
+    pub key: String,
+    /// When it is due.
+    pub due_at: Timestamp,
 }
 
 /// A line that a handler wrote to its log.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::checks;
 use super::replay::Replay;
 use super::reply::Reply;
-use super::sent::{LogLine, Post, Reaction, Request, Update};
+use super::sent::{LogLine, OpenTimer, Post, Reaction, Request, Update};
 use crate::bindings::alert_manager::handler::types::Call;
-use crate::bindings::alert_manager::handler::{http, kv, slack};
+use crate::bindings::alert_manager::handler::{history, http, kv, slack, timer};
 use crate::http::{Method, method_name};
-use crate::{Enrichment, Timestamp};
+use crate::{Alert, Enrichment, Timestamp};
 
 /// The step that runs; Slack is denied during `enrich`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +41,14 @@ pub(super) struct State {
     pub(super) reactions: Vec<Reaction>,
     pub(super) kv: BTreeMap<String, (Vec<u8>, Option<Timestamp>)>,
     pub(super) kv_errors: VecDeque<kv::Error>,
+    pub(super) past: Vec<Given>,
+    pub(super) history_errors: VecDeque<history::Error>,
+    pub(super) timers: Vec<Set>,
+    pub(super) timer_errors: VecDeque<timer::Error>,
+    /// How many timers have run.
+    pub(super) timers_run: u32,
+    /// What the current step is given.
+    pub(super) about: (Alert, Enrichment),
     pub(super) logs: Vec<LogLine>,
     /// What the host itself gives to each step, before what other handlers found.
     pub(super) given: Enrichment,
@@ -57,6 +65,8 @@ pub(super) struct Counts {
     pub(super) http: Count,
     pub(super) slack: Count,
     pub(super) kv: Count,
+    pub(super) history: Count,
+    pub(super) timer: Count,
     pub(super) log: Count,
 }
 
@@ -78,6 +88,22 @@ pub(super) struct Route {
     pub(super) method: Method,
     pub(super) url: String,
     pub(super) reply: Reply,
+}
+
+/// An occurrence that a test has given.
+#[derive(Debug, Clone)]
+pub(super) struct Given {
+    pub(super) alert: Alert,
+    pub(super) starts_at: Timestamp,
+    pub(super) ends_at: Option<Timestamp>,
+}
+
+/// A timer that is set.
+#[derive(Debug, Clone)]
+pub(super) struct Set {
+    pub(super) open: OpenTimer,
+    pub(super) alert: Alert,
+    pub(super) found: Enrichment,
 }
 
 impl Default for State {
@@ -105,6 +131,12 @@ impl Default for State {
             reactions: Vec::new(),
             kv: BTreeMap::new(),
             kv_errors: VecDeque::new(),
+            past: Vec::new(),
+            history_errors: VecDeque::new(),
+            timers: Vec::new(),
+            timer_errors: VecDeque::new(),
+            timers_run: 0,
+            about: (Alert::new("Test"), Enrichment::new()),
             logs: Vec::new(),
             given: Enrichment::new(),
             counts: Counts::default(),

@@ -59,25 +59,7 @@ impl Setting {
     /// Returns whether `key` matches this setting's name.
     #[must_use]
     pub fn is_named(&self, key: &str) -> bool {
-        let mut parts = self.name.split('*');
-        let first = parts.next().unwrap_or_default();
-        let Some(mut rest) = key.strip_prefix(first) else {
-            return false;
-        };
-        let mut parts = parts.peekable();
-        if parts.peek().is_none() {
-            return rest.is_empty();
-        }
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                return rest.ends_with(part);
-            }
-            match rest.find(part) {
-                Some(at) => rest = &rest[at + part.len()..],
-                None => return false,
-            }
-        }
-        false
+        is_like(key, &self.name)
     }
 
     /// Returns whether its value refers to something of this kind. The key `channel` always refers to a Slack channel.
@@ -94,6 +76,30 @@ impl Setting {
     pub fn is_pattern(&self) -> bool {
         self.name.contains('*')
     }
+}
+
+/// Returns whether `text` is `pattern`, in which each `*` stands for any text.
+#[must_use]
+pub fn is_like(text: &str, pattern: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    false
 }
 
 /// Reads a default: scalars as written, lists and mappings as JSON.

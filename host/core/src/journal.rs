@@ -4,8 +4,10 @@
 
 mod dependency;
 mod doubt;
+mod history;
 mod kv;
 mod replay;
+mod timer;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,8 +21,10 @@ use crate::gate::{GateAsk, Pass};
 pub use dependency::lines;
 pub use dependency::{Dependency, NotADependency};
 pub use doubt::{Begun, DOUBTS_MAX, Doubt, Doubts, NamedCall, Note, Suspect};
+pub use history::{Earlier, PAST_LISTED_MAX, Past, PastOccurrence};
 pub use kv::{KvChange, KvOutcome, KvQuota, KvReply, KvWrite};
 pub use replay::Replay;
+pub use timer::{TimerChange, TimerQuota, TimerReply};
 
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -31,15 +35,35 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub enum CallKind {
     /// `http.send`.
     Http,
-    /// `slack.post`, `slack.update`, `slack.react`.
+    /// `slack.post`, `slack.update`, `slack.react`, `slack.upload`.
     Slack,
     /// All functions of `kv`.
     Kv,
     /// `config.get`.
     Config,
+    /// `history.earlier`.
+    History,
+    /// `timer.after`, `timer.cancel`.
+    Timer,
 }
 
 impl CallKind {
+    /// Every interface whose calls are recorded.
+    pub const ALL: [Self; 6] = [
+        Self::Http,
+        Self::Slack,
+        Self::Kv,
+        Self::Config,
+        Self::History,
+        Self::Timer,
+    ];
+
+    /// Returns true if a change and its record are one transaction, so that no such change is ever in doubt.
+    #[must_use]
+    pub fn is_stored_with_record(self) -> bool {
+        matches!(self, Self::Kv | Self::Timer)
+    }
+
     /// Returns the interface's name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -48,6 +72,8 @@ impl CallKind {
             Self::Slack => "slack",
             Self::Kv => "kv",
             Self::Config => "config",
+            Self::History => "history",
+            Self::Timer => "timer",
         }
     }
 }
@@ -194,4 +220,19 @@ pub trait Ledger: Send + Sync {
         before: Vec<Entry>,
         entry: Entry,
     ) -> BoxFuture<'_, Result<KvOutcome, LedgerError>>;
+
+    /// Reads the earlier occurrences of alerts like that of the delivery, on its route and on the routes that the step's
+    /// handler served, without its own.
+    fn earlier(&self, asked: Earlier) -> BoxFuture<'_, Result<Past, LedgerError>>;
+
+    /// Changes the timer with this key that the step's handler has for the alert of the delivery, and appends `before` and the
+    /// change's own entry, like [`Self::kv_change`]: if nothing was changed, nothing is appended.
+    fn timer_change(
+        &self,
+        key: String,
+        change: TimerChange,
+        quota: TimerQuota,
+        before: Vec<Entry>,
+        entry: Entry,
+    ) -> BoxFuture<'_, Result<TimerReply, LedgerError>>;
 }

@@ -9,11 +9,12 @@ use tokio::sync::oneshot;
 use alert_manager_core::alert::HandlerName;
 use alert_manager_core::gate::{GateAsk, GateName, Pass};
 use alert_manager_core::journal::{
-    BoxFuture, CallKind, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError, Note,
+    BoxFuture, CallKind, Earlier, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError, Note,
+    Past, TimerChange, TimerQuota, TimerReply,
 };
 
 use super::Inner;
-use super::commit::inbox::{KvMessage, Urgent};
+use super::commit::inbox::{KvMessage, TimerMessage, Urgent};
 use super::model::{GATE_CLOSED_MS_MAX, Lease};
 
 /// The ledger of one step under one lease.
@@ -140,6 +141,42 @@ impl Ledger for StepLedger {
             .shared
             .inbox
             .push(Urgent::Kv(Box::new(message), reply));
+        Box::pin(async { answer.await.unwrap_or_else(|_| Err(closed())) })
+    }
+
+    fn earlier(&self, asked: Earlier) -> BoxFuture<'_, Result<Past, LedgerError>> {
+        let (id, handler) = (self.lease.id, self.handler.clone());
+        Box::pin(async move {
+            self.inner
+                .read(move |inner| inner.reader.earlier(id, &handler, &asked))
+                .await
+                .map_err(|e| LedgerError::Unavailable(e.0))
+        })
+    }
+
+    fn timer_change(
+        &self,
+        key: String,
+        change: TimerChange,
+        quota: TimerQuota,
+        before: Vec<Entry>,
+        entry: Entry,
+    ) -> BoxFuture<'_, Result<TimerReply, LedgerError>> {
+        let (reply, answer) = oneshot::channel();
+        let message = TimerMessage {
+            lease: self.lease,
+            step: self.step,
+            handler: self.handler.clone(),
+            key,
+            change,
+            quota,
+            before,
+            entry,
+        };
+        self.inner
+            .shared
+            .inbox
+            .push(Urgent::Timer(Box::new(message), reply));
         Box::pin(async { answer.await.unwrap_or_else(|_| Err(closed())) })
     }
 }

@@ -1,6 +1,7 @@
 //! Runs one hook of a module in a new store with every limit set, and reports how it ended.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,17 +60,17 @@ impl Runtime {
         let run = AssertUnwindSafe(Box::pin(run)).catch_unwind();
         let ended = tokio::select! {
             biased;
-            ended = run => ended.unwrap_or_else(|panic| Ended {
-                outcome: Err(StepFailure::Trap(format!(
+            ended = run => ended.unwrap_or_else(|panic| {
+                let why = format!(
                     "the server failed inside this invocation, which is a bug of the server: {}",
                     message_of(panic.as_ref())
-                ))),
-                usage: Usage::default(),
+                );
+                Ended::failed(StepFailure::Trap(why), Usage::default())
             }),
-            why = cut_off => Ended {
-                outcome: Err(StepFailure::Host(why)),
-                usage: Usage { wall: began.elapsed(), ..Usage::default() },
-            },
+            why = cut_off => {
+                let usage = Usage { wall: began.elapsed(), ..Usage::default() };
+                Ended::failed(StepFailure::Host(why), usage)
+            }
         };
         if let Err(StepFailure::Limit(hit)) = &ended.outcome {
             recorder.limit_hit(hit.limit);
@@ -102,6 +103,18 @@ fn message_of(panic: &(dyn Any + Send)) -> &str {
 struct Ended {
     outcome: Result<Output, StepFailure>,
     usage: Usage,
+    kv_held_back: BTreeMap<String, Option<Vec<u8>>>,
+}
+
+impl Ended {
+    /// Returns the end of an invocation without a result of its own.
+    fn failed(failure: StepFailure, usage: Usage) -> Self {
+        Self {
+            outcome: Err(failure),
+            usage,
+            kv_held_back: BTreeMap::new(),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -112,7 +125,11 @@ struct Usage {
 }
 
 fn report(ended: Ended, kept: FinishedRecording) -> Invoked {
-    let Ended { outcome, usage } = ended;
+    let Ended {
+        outcome,
+        usage,
+        kv_held_back,
+    } = ended;
     let mut trace = kept.trace;
     trace.cpu_us = micros(usage.cpu);
     trace.wall_us = micros(usage.wall);
@@ -127,6 +144,7 @@ fn report(ended: Ended, kept: FinishedRecording) -> Invoked {
         recorded: kept.recorded,
         has_effect: kept.has_effect,
         has_sent: kept.has_sent,
+        kv_held_back,
     }
 }
 
@@ -141,10 +159,7 @@ async fn run(
         Ok(permit) => permit,
         Err(error) => {
             recorder.limit_hit(LimitName::Invocations);
-            return Ended {
-                outcome: Err(StepFailure::Host(error.to_string())),
-                usage: Usage::default(),
-            };
+            return Ended::failed(StepFailure::Host(error.to_string()), Usage::default());
         }
     };
     let began = Instant::now();
@@ -191,6 +206,7 @@ async fn run(
             wall: began.elapsed(),
             memory_bytes: guest.memory.bytes_peak(),
         },
+        kv_held_back: host.kv_held_back.clone(),
     }
 }
 
@@ -265,7 +281,7 @@ fn state_for(
         services: runtime.services(),
         recorder,
         counts: Counts::default(),
-        kv_held_back: std::collections::BTreeMap::new(),
+        kv_held_back: BTreeMap::new(),
     };
     HookState { guest, host }
 }
@@ -289,6 +305,7 @@ fn note_diverged(host: &HostContext) {
             answered: Answered::Diverged,
             duration_us: 0,
             preview: None,
+            allow: None,
         };
         host.recorder.add_call(call, true);
     }

@@ -3,6 +3,8 @@
 
 mod bindings;
 mod calls;
+mod facts;
+mod grant_uses;
 mod hooks;
 mod invoke;
 mod limits;
@@ -20,13 +22,16 @@ mod wasmtime_words;
 
 use text::hex;
 
+pub use grant_uses::{GrantKind, GrantUse, GrantUses};
 pub use hooks::returned::checked_enrichment;
 pub use limits::bounds::Bounds;
 pub use limits::quota::{LimitHit, LimitName, Limits};
 pub use limits::table::{LimitKey, Unit};
 pub use modules::cache::CacheError;
-pub use modules::catalog::Pins;
-pub use modules::compiler::{COMPILE_COMMAND, Compiler, EXIT_DAMAGED, compile_module};
+pub use modules::catalog::{Pins, Terms};
+pub use modules::compiler::{
+    COMPILE_COMMAND, COMPILE_FAST, Compiler, EXIT_DAMAGED, compile_module,
+};
 pub use modules::folder::{Folder, FolderError};
 pub use modules::load_error::LoadError;
 pub use modules::loader::Loader;
@@ -35,10 +40,12 @@ pub use modules::registry::Registry;
 pub use modules::serving::{ModuleInfo, Served, Serving};
 pub use modules::source::{Candidate, Content, ModuleSource, Origin, SourceEvent};
 pub use outbound::credential::{Credential, CredentialKind};
-pub use outbound::egress::{HttpClient, Roots, Route, SendError, install_crypto, without_url};
+pub use outbound::egress::{
+    HttpAnswer, HttpAnswers, HttpClient, Roots, Route, SendError, install_crypto, without_url,
+};
 pub use outbound::proxy::{NoProxy, Proxy, ProxyAddress, ProxyUrlError};
 pub use runtime::{Options, Runtime, RuntimeError};
-pub use sandbox::engine::{EngineError, open_page_map};
+pub use sandbox::engine::{Effort, EngineError, open_page_map};
 pub use services::ServiceOptions;
 pub use slack::breaker::SlackBreaker;
 pub use slack::handle::PreviewSink;

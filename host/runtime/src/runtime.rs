@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::calls;
+use crate::grant_uses::GrantUses;
 use crate::limits;
 use crate::limits::bounds::Bounds;
 use crate::modules::cache::{Cache, CacheError};
@@ -63,7 +64,8 @@ impl Runtime {
         let linker = calls::linker(&sandbox).map_err(EngineError)?;
         egress::install_crypto();
         let bytes_max = options.bounds.cache_bytes_max;
-        let cache = Cache::open(options.cache_dir, &sandbox.engine, bytes_max)?;
+        let effort = options.compiler.effort();
+        let cache = Cache::open(options.cache_dir, &sandbox.engine, effort, bytes_max)?;
         let lasting = Lasting::default();
         let services = Services::new(options.services, lasting.clone())
             .map_err(|error| RuntimeError::Slack(error.into()))?;
@@ -91,6 +93,12 @@ impl Runtime {
     #[must_use]
     pub fn slack_breaker(&self) -> &Arc<SlackBreaker> {
         &self.lasting.slack_breaker
+    }
+
+    /// Returns when grants were used, over all reloads.
+    #[must_use]
+    pub fn grant_uses(&self) -> &Arc<GrantUses> {
+        &self.lasting.grant_uses
     }
 
     /// Returns the current services.

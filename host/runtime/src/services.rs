@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::grant_uses::GrantUses;
 use crate::outbound::breakers::Breakers;
 use crate::outbound::credential::Credential;
-use crate::outbound::egress::ClientError;
+use crate::outbound::egress::{ClientError, HttpAnswers, HttpClient};
 use crate::outbound::proxy::Proxy;
 use crate::slack::SlackApi;
 use crate::slack::breaker::SlackBreaker;
@@ -28,6 +29,8 @@ pub struct ServiceOptions {
     pub message_ref_key: [u8; 32],
     /// Called with each message that is shown instead of posted.
     pub preview: PreviewSink,
+    /// What answers the requests of handlers if none may leave this process, as when a handler is tried.
+    pub answers: Option<Arc<dyn HttpAnswers>>,
 }
 
 /// The state that survives a reload.
@@ -35,14 +38,18 @@ pub struct ServiceOptions {
 pub(super) struct Lasting {
     pub(super) slack_breaker: Arc<SlackBreaker>,
     pub(super) breakers: Arc<Breakers>,
+    pub(super) grant_uses: Arc<GrantUses>,
 }
 
 /// The services that one invocation uses.
 pub(super) struct Services {
     pub(super) slack: Slack,
     pub(super) breakers: Arc<Breakers>,
+    pub(super) grant_uses: Arc<GrantUses>,
     pub(super) proxy: Option<Arc<Proxy>>,
     pub(super) credentials: BTreeMap<String, Arc<Credential>>,
+    /// The client of every request, if none may leave this process.
+    pub(super) answered: Option<HttpClient>,
 }
 
 impl Services {
@@ -59,8 +66,10 @@ impl Services {
                 preview: options.preview,
             },
             breakers: lasting.breakers,
+            grant_uses: lasting.grant_uses,
             proxy: options.proxy,
             credentials: options.credentials,
+            answered: options.answers.map(HttpClient::answered).transpose()?,
         })
     }
 }

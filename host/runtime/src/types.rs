@@ -71,6 +71,8 @@ pub struct Invoked {
     pub has_effect: bool,
     /// True if it sent a call that changes something, whatever came of it.
     pub has_sent: bool,
+    /// The changes of the key-value store that a dry run held back: the value of each key, or `None` if it was removed.
+    pub kv_held_back: BTreeMap<String, Option<Vec<u8>>>,
 }
 
 impl Invoked {
@@ -87,6 +89,7 @@ impl Invoked {
             recorded: RecordUse::default(),
             has_effect: false,
             has_sent: false,
+            kv_held_back: BTreeMap::new(),
         }
     }
 }

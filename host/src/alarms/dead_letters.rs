@@ -229,6 +229,7 @@ mod tests {
 
     fn dead() -> Delivery {
         Delivery {
+            timer: None,
             id: DeliveryId::from_raw(7),
             fingerprint: String::new(),
             alertname: "Down".into(),

@@ -42,6 +42,9 @@ pub struct Delivery {
     /// The storm that it belongs to: the first delivery that stood for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storm: Option<DeliveryId>,
+    /// The timer that it was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer: Option<queue::DueTimer>,
 }
 
 /// What a server of an earlier version does not say.
@@ -75,6 +78,7 @@ impl From<queue::Delivery> for Delivery {
             last_error: delivery.last_error,
             coalesced_into: delivery.coalesced_into,
             storm: delivery.storm,
+            timer: delivery.timer,
         }
     }
 }

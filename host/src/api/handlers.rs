@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{ByPriority, Lenient};
 use crate::alert::{HandlerName, StepKind, Timestamp};
 use crate::description::Setting;
-use crate::runtime::{ModuleState, SlackHold};
+use crate::runtime::{GrantKind, ModuleState, SlackHold};
 
 /// The files of the handlers' folder, including refused ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub struct Handler {
     pub missing_grants: Option<String>,
     /// The settings that the module declares; null if it declares none.
     pub settings: Option<Vec<Setting>>,
+    /// True if the settings in use are those of an earlier configuration, since the current ones do not fit the module.
+    #[serde(default)]
+    pub keeps_settings: bool,
     /// Problems of its configuration, as `check` prints them.
     #[serde(default)]
     pub problems: Vec<String>,
@@ -85,6 +88,27 @@ pub struct Grants {
     pub slack: BTreeSet<String>,
     /// The names of credentials.
     pub credentials: BTreeSet<String>,
+    /// Each of these, and when it was used.
+    #[serde(default)]
+    pub uses: Vec<GrantUse>,
+    /// Since when uses are counted: the start of the server.
+    #[serde(default)]
+    pub uses_since: Option<Timestamp>,
+}
+
+/// A grant, and when it was used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantUse {
+    /// What it lets the handler use.
+    pub kind: Lenient<GrantKind>,
+    /// The grant, as in `http`, `slack` or `credentials`.
+    pub grant: String,
+    /// The number of calls that used it.
+    pub calls: u64,
+    /// When the first of them was made; null if there was none.
+    pub first_used: Option<Timestamp>,
+    /// When the last of them was made; null if there was none.
+    pub last_used: Option<Timestamp>,
 }
 
 /// A limit.

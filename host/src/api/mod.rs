@@ -1,5 +1,5 @@
 //! The types of the HTTP API's JSON: the endpoints, which are in [`crate::http`], serialize them; the command line and the tests
-//! deserialize them.
+//! deserialize them. What the command line prints as JSON by itself has its types here too.
 //!
 //! A client may be older than its server: it ignores unknown fields, and keeps values of an unknown kind as they are
 //! ([`Lenient`]).
@@ -7,7 +7,9 @@
 mod channels;
 mod deliveries;
 mod handlers;
+mod module;
 mod story;
+mod trial;
 mod webhook;
 
 use serde::{Deserialize, Serialize};
@@ -17,11 +19,13 @@ pub use channels::{ByPriority, Channel, Channels, Gate, Refused};
 pub use deliveries::{
     Cancelled, Deliveries, Delivery, Left, LeftCount, Rest, RestReason, Retried, SentAgain,
 };
-pub use handlers::{Counts, Grants, Handler, Handlers, Held, Limit, Paused};
+pub use handlers::{Counts, GrantUse, Grants, Handler, Handlers, Held, Limit, Paused};
+pub use module::{Import, Inspection};
 pub use story::{
     Attempt, AttemptOutcome, Call, JournalEntry, LogLine, Source, Step, StepOutcome, StepTry,
     Story, Trace, Waiting,
 };
+pub use trial::{Kept, Trial, TrialOutcome, TrialRun, Unanswered, Used};
 pub use webhook::{Accepted, Counted, Rejected, Taken};
 
 /// An error response.

@@ -43,6 +43,9 @@ pub struct Story {
     /// The deliveries that it runs, or ran, in the place of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<queue::Members>,
+    /// The timers that it has set and that are not due yet, the next one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timers: Vec<queue::OpenTimer>,
 }
 
 /// What a delivery waits for.
@@ -352,9 +355,12 @@ pub struct Call {
     pub answered: Lenient<Answered>,
     /// Its duration, in microseconds.
     pub duration_us: u64,
-    /// The Slack message, if it was shown instead of posted.
+    /// The Slack message, if it was shown instead of posted, or the URL and body of a request that was not sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Value>,
+    /// The lines of configuration that would allow it, if it was denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<String>,
 }
 
 impl From<runtime::Call> for Call {
@@ -366,6 +372,7 @@ impl From<runtime::Call> for Call {
             answered: call.answered.into(),
             duration_us: call.duration_us,
             preview: call.preview,
+            allow: call.allow,
         }
     }
 }

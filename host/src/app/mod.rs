@@ -3,6 +3,7 @@
 
 mod options;
 mod report;
+mod settings;
 mod state;
 
 use std::future::Future;
@@ -28,7 +29,7 @@ use crate::worker::{GuestThreads, Phase, Prober, Worker};
 use state::{Source, State};
 
 pub use crate::http::server::TlsError;
-pub use options::{module_sources, pins, runtime_options};
+pub use options::{module_sources, pins, runtime_options, service_options};
 pub use state::Handle;
 
 /// How long running deliveries may take to finish at a shutdown: less than Kubernetes' grace period of 30 s.
@@ -114,10 +115,11 @@ impl App {
         ))?;
         let guests = GuestThreads::start().map_err(StartError::Threads)?;
         let sources = options::module_sources(&config)?;
-        let pinned = options::pins(&config);
+        let config = Arc::new(config);
+        let terms = settings::terms(&config);
         // A module's `describe` is guest code too.
         let registry =
-            guests.enter(|| Registry::open(Arc::clone(runtime.loader()), sources, pinned));
+            guests.enter(|| Registry::open(Arc::clone(runtime.loader()), sources, terms));
         let ping_client = PingClient::new()?;
         let bound = Arc::new(Bound {
             listen: config.listen,
@@ -286,6 +288,7 @@ impl App {
             registry: Arc::clone(&state.registry),
             slack_breaker: Arc::clone(state.runtime.slack_breaker()),
             breakers: Arc::clone(&state.breakers),
+            grant_uses: Arc::clone(state.runtime.grant_uses()),
             heartbeats: Arc::clone(&state.heartbeats),
             metrics: Arc::clone(&state.metrics),
             settings: Arc::clone(&settings.api),

@@ -59,17 +59,15 @@ fn cache_dir(config: &Config) -> PathBuf {
 }
 
 /// Returns the settings of the runtime that a reload changes.
-pub(super) fn service_options(
-    config: &Config,
-    ref_key: [u8; 32],
-    preview: PreviewSink,
-) -> ServiceOptions {
+#[must_use]
+pub fn service_options(config: &Config, ref_key: [u8; 32], preview: PreviewSink) -> ServiceOptions {
     ServiceOptions {
         slack: config.slack.clone(),
         proxy: config.proxy.clone(),
         credentials: config.credentials.clone(),
         message_ref_key: ref_key,
         preview,
+        answers: None,
     }
 }
 

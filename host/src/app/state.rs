@@ -6,6 +6,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::settings::{self, LastGood};
 use super::{ConfigSource, options, report};
 use crate::alarms::{Heartbeats, Notifier, Ways};
 use crate::alert::HandlerName;
@@ -87,6 +88,7 @@ pub(super) struct State {
     pub(super) heartbeats: Arc<Heartbeats>,
     pub(super) notifier: Arc<Notifier>,
     pub(super) findings: Arc<Latest>,
+    last_good: LastGood,
     /// The configuration at the start, which is still in use for keys that take effect only after a restart.
     pub(super) started_with: Arc<Config>,
     source: Source,
@@ -104,14 +106,13 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(
-        config: Config,
+        started_with: Arc<Config>,
         source: Source,
         queue: Queue,
         runtime: Arc<Runtime>,
         registry: Arc<Registry>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let started_with = Arc::new(config);
         let notifier = Notifier::new(queue.clone(), Arc::clone(runtime.slack_breaker()));
         let state = Self {
             config: config::Current::new(Arc::clone(&started_with)),
@@ -124,6 +125,7 @@ impl State {
             heartbeats: Arc::default(),
             notifier: Arc::new(notifier),
             findings: Arc::default(),
+            last_good: LastGood::default(),
             started_with,
             source,
             reloads: watch::Sender::new(()),
@@ -170,8 +172,8 @@ impl State {
         self.findings.forget_online();
         self.expect_heartbeats();
         self.reloads.send_replace(());
-        let pins = options::pins(&self.config.whole.load());
-        self.registry.set_pins(pins).await;
+        let terms = settings::terms(&self.config.whole.load_full());
+        self.registry.set_terms(terms).await;
         // The response is sent once all loaded modules are routed.
         self.rebuild();
         self.metrics.reloaded(Ok(()));
@@ -219,7 +221,9 @@ impl State {
             return Err(not_reloaded("it cannot be used", &error));
         }
         let changes = Changes::between(&self.started_with, &self.config.whole.load(), &config);
-        self.config.replace(config);
+        let modules = self.registry.serving().descriptions();
+        let handlers = self.last_good.in_use(&config, &modules);
+        self.config.replace(config, handlers);
         Ok(changes)
     }
 
@@ -235,6 +239,8 @@ impl State {
         let config = self.config.whole.load();
         let serving = self.registry.serving();
         let (modules, descriptions) = (serving.listed(), serving.descriptions());
+        let handlers = self.last_good.in_use(&config, &descriptions);
+        self.config.handlers.store(Arc::new(handlers));
         let router = Router::with_described(config.routes.clone(), &descriptions)
             .with_settings(config.router.clone());
         let ways = Ways::new(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::config::Overrides;
 use crate::runtime::ENGINE;
@@ -33,8 +33,14 @@ pub(super) enum Command {
     Dev(DevArgs),
     /// Validate the configuration and every module; print all problems at once.
     Check(CheckArgs),
+    /// Make a handler project that builds and passes its own test.
+    New(NewArgs),
     /// Build one handler project, or every one below DIR, to .wasm.
     Build(BuildArgs),
+    /// Show what a module is, imports and needs, with the configuration to paste.
+    Inspect(InspectArgs),
+    /// Run a module for one alert in the real sandbox, with nothing going out, and show what it would have done.
+    Test(TestArgs),
     /// Show which routes match an alert, and why.
     Routes(RoutesArgs),
     /// Write a complete, commented configuration for the modules of a folder.
@@ -72,6 +78,9 @@ pub(super) struct CompileArgs {
     /// The processor time in seconds.
     #[arg(value_name = "SECONDS")]
     pub(super) seconds_max: u64,
+    /// Whether the time of compiling matters more than the speed of the code.
+    #[arg(long)]
+    pub(super) fast: bool,
 }
 
 /// The argument that names the configuration file.
@@ -126,6 +135,7 @@ impl WebArgs {
             listen: self.listen.clone(),
             external_url: self.external_url.clone(),
             handlers_dir: handlers,
+            ..Overrides::default()
         }
     }
 }
@@ -140,9 +150,10 @@ pub(super) struct ServeArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct DevArgs {
-    /// The folder of handler projects; their modules are written there too.
-    #[arg(value_name = "DIR", default_value = "handlers")]
-    pub(super) dir: PathBuf,
+    /// A handler project, or a folder of them; their modules are written there too. By default the current folder if it is a
+    /// project, else `handlers`.
+    #[arg(value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
     #[command(flatten)]
     pub(super) file: FileArgs,
     #[command(flatten)]
@@ -163,12 +174,88 @@ pub(super) struct CheckArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct BuildArgs {
-    /// A handler project, or a folder of them.
-    #[arg(value_name = "DIR", default_value = "handlers")]
-    pub(super) dir: PathBuf,
+    /// A handler project, or a folder of them. By default the current folder if it is a project, else `handlers`.
+    #[arg(value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
     /// The folder for the modules; DIR itself if absent.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+    /// Fetch nothing: fail if a tool or a package is not here.
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The language of a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Lang {
+    /// Rust.
+    Rust,
+    /// Python.
+    Python,
+    /// TypeScript.
+    Typescript,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct NewArgs {
+    /// The handler's name in kebab-case; the folder and the module are called so. On a terminal, what is left out is asked for.
+    #[arg(value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// The language; Rust if absent.
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    pub(super) lang: Option<Lang>,
+    /// The alertname that it answers, `*` for any; made from the name if absent.
+    #[arg(long, value_name = "ALERTNAME")]
+    pub(super) alert: Option<String>,
+    /// The folder to make the project in; by default `handlers` within this repository, else the working folder.
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+    /// The SDK to use, such as a clone of this repository; by default a copy of the one that this program carries.
+    #[arg(long, value_name = "DIR")]
+    pub(super) sdk: Option<PathBuf>,
+    /// Replace the SDK of the project DIR by the one that this program carries, and do nothing else.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["name", "lang", "alert", "dir", "sdk"])]
+    pub(super) update_sdk: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct InspectArgs {
+    /// The module, a .wasm file. Only its `describe` runs, and every call that it makes is denied.
+    #[arg(value_name = "MODULE")]
+    pub(super) module: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct TestArgs {
+    /// The module, a .wasm file.
+    #[arg(value_name = "MODULE")]
+    pub(super) module: PathBuf,
+    /// A file with an alert, or with any body that the webhook accepts; `-` is standard input.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(super) alert: PathBuf,
+    /// Which alert of a body with several, counted from 0.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) index: usize,
+    /// After a firing alert, also run it as resolved, with what was kept.
+    #[arg(long)]
+    pub(super) resolve: bool,
+    /// A file with rules that answer HTTP requests, in YAML or JSON; without it, none is answered.
+    #[arg(long = "http", value_name = "FILE")]
+    pub(super) http: Option<PathBuf>,
+    /// A fact that an earlier handler of the route found, as NAME=VALUE; may be repeated.
+    #[arg(long = "fact", value_name = "NAME=VALUE", value_parser = parse_label)]
+    pub(super) facts: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(super) file: FileArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -6,25 +6,38 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use handler_build::{Artifact, BuildError, Colour, Event, Found, Options, Project};
+use handler_build::{Artifact, BuildError, Colour, Event, Found, Options, Project, Summary};
+use serde_json::{Value, json};
 
 use super::args::BuildArgs;
 use super::module_check::ModuleCheck;
 use super::modules::CacheUse;
 use super::print::{self, Paint};
 
+/// The digits of a digest that are shown: as many as in the server's log.
+const DIGEST_DIGITS: usize = 12;
+
 /// Builds the projects of a folder.
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
-    let found = projects(&args.dir)?;
+    let dir = folder(args.dir.as_deref());
+    let found = projects(dir)?;
     if found.projects.is_empty() && found.unreadable.is_empty() {
         bail!(
-            "{}: no handler project found. A handler project has a Cargo.toml with crate-type = [\"cdylib\"] below [lib]",
-            args.dir.display()
+            "{}: no handler project found. A handler project has a Cargo.toml with crate-type = [\"cdylib\"] below [lib] (Rust), a pyproject.toml with [tool.alert-manager] (Python), or a package.json with \"alertManager\" (TypeScript)",
+            dir.display()
         );
     }
-    let out = args.out.as_deref().unwrap_or(&args.dir);
+    report_unreadable(&found);
+    let out = args.out.as_deref().unwrap_or(dir);
     let module_check = ModuleCheck::new(None, out, CacheUse::IfThere)?;
-    let results = build(&found.projects, out, module_check);
+    let options = Options {
+        is_offline: args.offline,
+        ..options(out, module_check)
+    };
+    let results = build(&found.projects, &options, ToolsMissing::Fails);
+    if args.json {
+        print::json(&as_json(&found, &results));
+    }
     let all = found.unreadable.is_empty() && results.iter().all(Result::is_ok);
     Ok(if all {
         ExitCode::SUCCESS
@@ -33,7 +46,17 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Returns the handler projects of a folder, which must exist, and prints an error for each that cannot be read.
+/// Returns the folder that is meant if none, or this one, is named.
+pub(super) fn folder(named: Option<&Path>) -> &Path {
+    let current = Path::new(".");
+    match named {
+        Some(named) => named,
+        None if handler_build::is_project(current) => current,
+        None => Path::new("handlers"),
+    }
+}
+
+/// Returns the handler projects of a folder, which must exist.
 pub(super) fn projects(dir: &Path) -> anyhow::Result<Found> {
     if !dir.is_dir() {
         bail!(
@@ -41,33 +64,58 @@ pub(super) fn projects(dir: &Path) -> anyhow::Result<Found> {
             dir.display()
         );
     }
-    let found = handler_build::discover(dir)
-        .with_context(|| format!("cannot look for handler projects in {}", dir.display()))?;
+    handler_build::discover(dir)
+        .with_context(|| format!("cannot look for handler projects in {}", dir.display()))
+}
+
+/// Prints an error for each project that cannot be read.
+pub(super) fn report_unreadable(found: &Found) {
     for error in &found.unreadable {
         print::note(&format!("{} {error}", Paint::for_stderr().red("error:")));
     }
-    Ok(found)
 }
 
-/// Builds projects into `out` and prints the events. If a project fails, or a server would refuse the module, the error is
-/// printed, the previous module is kept, and the other projects are built.
-pub(super) fn build(
-    projects: &[Project],
-    out: &Path,
-    module_check: ModuleCheck,
-) -> Vec<Result<Artifact, BuildError>> {
+/// Returns options that build into `out`, print what happens, and refuse a module that a server would refuse.
+pub(super) fn options(out: &Path, module_check: ModuleCheck) -> Options {
     let paint = Paint::for_stderr();
-    let started = Instant::now();
     let mut options = Options::new(out);
     if paint.is_on() {
         options.colour = Colour::Always;
     }
     options.progress = Arc::new(move |event| report(event, paint));
-    options.check = Arc::new(move |file, module| module_check.check(file, module));
-    let results = handler_build::build_all(projects, &options);
-    let errors = results.iter().filter_map(|result| result.as_ref().err());
+    options.check = Arc::new(move |file, module| module_check.check(file, module).map(Some));
+    options
+}
+
+/// What it means for a project that the tools of its language are not on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ToolsMissing {
+    /// It cannot be built, which is an error.
+    Fails,
+    /// It is left out, with a line that says how to get them.
+    Skips,
+}
+
+/// Builds projects. If one fails, its error is printed, the previous module is kept, and the other projects are built.
+pub(super) fn build(
+    projects: &[Project],
+    options: &Options,
+    tools_missing: ToolsMissing,
+) -> Vec<Result<Artifact, BuildError>> {
+    let paint = Paint::for_stderr();
+    let started = Instant::now();
+    let results = handler_build::build_all(projects, options);
     let mut reported: Vec<String> = Vec::new();
-    for error in errors.map(ToString::to_string) {
+    let mut skipped = 0;
+    for (project, result) in projects.iter().zip(&results) {
+        let Err(error) = result else { continue };
+        if error.is_about_tools() && tools_missing == ToolsMissing::Skips {
+            skipped += 1;
+            let (name, why) = (&project.name, on_one_line(error));
+            print::note(&format!("{} {name}: {why}", paint.yellow("skipped")));
+            continue;
+        }
+        let error = error.to_string();
         // A missing tool fails every project with the same error.
         if !reported.contains(&error) {
             print::note(&format!("{} {error}", paint.red("error:")));
@@ -78,10 +126,17 @@ pub(super) fn build(
     print::note(&format!(
         "{} {built} of {} in {:.1} s",
         paint.green("built"),
-        projects.len(),
+        projects.len() - skipped,
         started.elapsed().as_secs_f64()
     ));
     results
+}
+
+/// Returns an error without line breaks, and without the space in which each begins.
+fn on_one_line(error: &BuildError) -> String {
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.join("; ")
 }
 
 fn report(event: Event<'_>, paint: Paint) {
@@ -90,6 +145,17 @@ fn report(event: Event<'_>, paint: Paint) {
             "{} {command}   (once: it lets Rust build for WebAssembly)",
             paint.bold("running")
         )),
+        Event::FetchingTools {
+            content, folder, ..
+        } => print::note(&format!(
+            "{} {content} into {}   (once)",
+            paint.bold("fetching"),
+            folder.display()
+        )),
+        Event::WaitingForTools { language } => print::note(&format!(
+            "{} for another build, which fetches the tools for {language}",
+            paint.bold("waiting")
+        )),
         Event::Building { projects } => {
             print::note(&format!(
                 "{} {}",
@@ -97,13 +163,67 @@ fn report(event: Event<'_>, paint: Paint) {
                 projects.join(", ")
             ));
         }
-        // The compiler's progress is shown only on a terminal; if it fails, its output is in the error.
+        // The progress of a compiler or a package manager is shown only on a terminal; if it fails, its output is in the error.
         Event::Output(line) if paint.is_on() => print::note(&paint.dim(line)),
-        Event::Built(artifact) if artifact.changed => print::note(&format!(
-            "  {} ({} KiB)",
-            artifact.path.display(),
-            artifact.bytes.div_ceil(1024)
-        )),
+        Event::Built(artifact) => print::note(&format!("  {}", described(artifact))),
         _ => {}
     }
+}
+
+/// Returns what was built, in one line.
+fn described(artifact: &Artifact) -> String {
+    let path = artifact.path.display();
+    let size = format!("{} KiB", artifact.bytes.div_ceil(1024));
+    let Some(summary) = &artifact.summary else {
+        return format!("{path} ({size})");
+    };
+    let digest = &summary.sha256.get(..DIGEST_DIGITS).unwrap_or_default();
+    if !artifact.changed {
+        return format!("{path} unchanged (sha256 {digest})");
+    }
+    print::plain(&format!(
+        "{path} is {} {} for {}, imports {}, {size}, sha256 {digest}",
+        summary.handler,
+        summary.version,
+        summary.alerts.join(", "),
+        summary.imports.join(", ")
+    ))
+}
+
+fn as_json(found: &Found, results: &[Result<Artifact, BuildError>]) -> Value {
+    let built = |project: &Project, result: &Result<Artifact, BuildError>| {
+        let mut value = json!({
+            "project": project.name,
+            "language": project.language().to_string().to_lowercase(),
+        });
+        match result {
+            Ok(artifact) => {
+                value["file"] = json!(artifact.path);
+                value["bytes"] = json!(artifact.bytes);
+                value["changed"] = json!(artifact.changed);
+                if let Some(Summary {
+                    handler,
+                    version,
+                    alerts,
+                    imports,
+                    sha256,
+                }) = &artifact.summary
+                {
+                    value["name"] = json!(handler);
+                    value["version"] = json!(version);
+                    value["alerts"] = json!(alerts);
+                    value["imports"] = json!(imports);
+                    value["sha256"] = json!(sha256);
+                }
+            }
+            Err(error) => value["error"] = json!(error.to_string()),
+        }
+        value
+    };
+    let projects = found.projects.iter().zip(results);
+    let unreadable = found.unreadable.iter();
+    json!({
+        "modules": projects.map(|(project, result)| built(project, result)).collect::<Vec<_>>(),
+        "unreadable": unreadable.map(ToString::to_string).collect::<Vec<_>>(),
+    })
 }

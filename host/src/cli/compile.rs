@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use super::args::CompileArgs;
 use super::{print, process};
-use crate::runtime::{EXIT_DAMAGED, compile_module};
+use crate::runtime::{EXIT_DAMAGED, Effort, compile_module};
 
 /// Compiles standard input to standard output.
 pub(super) fn run(args: &CompileArgs) -> anyhow::Result<ExitCode> {
@@ -17,7 +17,11 @@ pub(super) fn run(args: &CompileArgs) -> anyhow::Result<ExitCode> {
     std::io::stdin()
         .read_to_end(&mut module)
         .context("the module cannot be read")?;
-    match compile_module(&module) {
+    let effort = match args.fast {
+        true => Effort::Fast,
+        false => Effort::Full,
+    };
+    match compile_module(&module, effort) {
         Ok(code) => {
             let mut out = std::io::stdout().lock();
             out.write_all(&code)

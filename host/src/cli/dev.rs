@@ -1,12 +1,13 @@
-//! `dev`: builds, serves, and builds again if a source changes.
+//! `dev`: builds, serves, and builds a project again if its sources change.
 
-use std::path::{Path, PathBuf};
+mod changes;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use handler_build::Project;
-use notify::{EventKind, RecursiveMode, Watcher as _};
+use handler_build::{Language, Project};
 use tokio::sync::mpsc;
 
 use super::args::DevArgs;
@@ -16,9 +17,15 @@ use super::print::{self, Paint};
 use super::serve::Audience;
 use super::{build, serve};
 use crate::telemetry::log;
+use build::ToolsMissing;
+use changes::Changes;
 
 /// How long there must be no change before a build starts, since an editor writes a file in several steps.
-const SETTLE: Duration = Duration::from_millis(150);
+const SETTLE: Duration = Duration::from_millis(50);
+/// How long a build waits at most for that: something may write all the time.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
+/// How often the sources are looked at even if no change was reported, since some file systems report none.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The handler for the README's alert, and the fallback: they are built and served before the rest.
 const FIRST: [&str; 2] = ["kube-pod-crash-looping", "slack-notify"];
@@ -30,100 +37,119 @@ pub(super) fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         args.web.log_level,
         Paint::for_stderr().colours(),
     );
-    let dir = args.dir.clone();
-    let file = args.file.config_file.clone();
-    let (first, rest) = in_two(build::projects(&dir)?.projects);
+    let dir = build::folder(args.dir.as_deref()).to_owned();
+    let (changed, reports) = mpsc::channel(1);
+    let changes = Changes::watch(&dir, changed)
+        .with_context(|| format!("cannot watch {} for changes", dir.display()))?;
+    let mut builder = Builder {
+        dir: dir.clone(),
+        file: args.file.config_file.clone(),
+        changes,
+        unreadable: Vec::new(),
+    };
+    let first = first(builder.changed_projects()?);
     if first.is_empty() {
         print::note(&format!(
             "{}: no handler project found yet; .wasm files that are put there are served",
             dir.display()
         ));
     } else {
-        build(&first, &dir, file.as_deref())?;
+        builder.build(&first)?;
     }
-    let overrides = args.web.overrides(Some(dir.clone()));
-    let (changed, changes) = mpsc::channel(1);
-    let watcher = watch(&dir, changed)
-        .with_context(|| format!("cannot watch {} for changes", dir.display()))?;
+    let overrides = args.web.overrides(Some(dir));
     let source = serve::source(args.file.config_file, overrides);
-    let code = serve::serve(source, Audience::Developer, || {
-        tokio::spawn(keep_built(dir, file, rest, changes));
-    });
-    drop(watcher);
-    code
+    serve::serve(source, Audience::Developer, || {
+        tokio::spawn(keep_built(builder, reports));
+    })
 }
 
-/// Returns the projects to build before the server starts, and those to build while it serves.
-fn in_two(projects: Vec<Project>) -> (Vec<Project>, Vec<Project>) {
-    let (first, rest): (Vec<_>, Vec<_>) = projects
-        .into_iter()
-        .partition(|project| FIRST.contains(&project.name.as_str()));
-    if first.is_empty() {
-        (rest, first)
-    } else {
-        (first, rest)
+/// Returns the projects to build before the server starts. The others are built while it serves.
+fn first(projects: Vec<Project>) -> Vec<Project> {
+    let is_first = |project: &Project| FIRST.contains(&project.name.as_str());
+    let is_rust = |project: &Project| project.language() == Language::Rust;
+    let has = |kind: &dyn Fn(&Project) -> bool| projects.iter().any(kind);
+    match (has(&is_first), has(&is_rust)) {
+        (true, _) => projects.into_iter().filter(is_first).collect(),
+        // The tools of the other languages may have to be fetched.
+        (false, true) => projects.into_iter().filter(is_rust).collect(),
+        (false, false) => projects,
     }
 }
 
-/// Builds with the compilation cache of the server that serves the result.
-fn build(projects: &[Project], dir: &Path, file: Option<&Path>) -> anyhow::Result<()> {
-    let module_check = ModuleCheck::new(file, dir, CacheUse::Make)?;
-    build::build(projects, dir, module_check);
-    Ok(())
-}
-
-/// Notifies of each change to a source, but not of files that a build writes.
-fn watch(dir: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
-    let root = dir.to_owned();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else { return };
-        let writes = matches!(
-            event.kind,
-            EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_)
-        );
-        if writes && event.paths.iter().any(|path| is_source(&root, path)) {
-            // If the channel is full, a build is due already.
-            let _ = changed.try_send(());
-        }
-    })?;
-    watcher.watch(dir, RecursiveMode::Recursive)?;
-    Ok(watcher)
-}
-
-fn is_source(root: &Path, path: &Path) -> bool {
-    let below = path.strip_prefix(root).unwrap_or(path);
-    let made = below.components().any(|part| {
-        let part = part.as_os_str().to_string_lossy();
-        part.starts_with('.') || part == "target" || part == "node_modules" || part == "__pycache__"
-    });
-    let ending = path.extension().unwrap_or_default();
-    !made && ending != "wasm" && ending != "lock" && !ending.to_string_lossy().ends_with('~')
-}
-
-/// Builds the remaining projects, then all projects after each change. The running server loads the results from its folder
-/// like any other file.
-async fn keep_built(
+/// Builds the projects that have changed.
+struct Builder {
     dir: PathBuf,
     file: Option<PathBuf>,
-    rest: Vec<Project>,
-    mut changes: mpsc::Receiver<()>,
-) {
-    if !rest.is_empty() {
-        let (dir, file) = (dir.clone(), file.clone());
-        in_background(move || build(&rest, &dir, file.as_deref())).await;
+    changes: Changes,
+    /// The errors of projects that cannot be read, as they were printed.
+    unreadable: Vec<String>,
+}
+
+impl Builder {
+    /// Returns the projects whose sources are not those of their last build.
+    fn changed_projects(&mut self) -> anyhow::Result<Vec<Project>> {
+        let found = build::projects(&self.dir)?;
+        let unreadable: Vec<_> = found.unreadable.iter().map(ToString::to_string).collect();
+        if unreadable != self.unreadable {
+            build::report_unreadable(&found);
+            self.unreadable = unreadable;
+        }
+        Ok(self.changes.of(found.projects))
     }
-    while changes.recv().await.is_some() {
-        while tokio::time::timeout(SETTLE, changes.recv()).await.is_ok() {}
-        let (dir, file) = (dir.clone(), file.clone());
-        in_background(move || build(&build::projects(&dir)?.projects, &dir, file.as_deref())).await;
+
+    /// Builds with the compilation cache of the server that serves the result.
+    fn build(&mut self, projects: &[Project]) -> anyhow::Result<()> {
+        let module_check = ModuleCheck::new(self.file.as_deref(), &self.dir, CacheUse::Dev)?;
+        let options = build::options(&self.dir, module_check);
+        self.changes.begin(projects, &options);
+        build::build(projects, &options, ToolsMissing::Skips);
+        self.changes.end(projects, &options);
+        Ok(())
+    }
+
+    /// Builds until nothing has changed.
+    fn build_changed(&mut self) -> anyhow::Result<()> {
+        loop {
+            let projects = self.changed_projects()?;
+            // Rust is quick, and the others need not wait for each other: each is served as soon as it is built.
+            let (rust, others): (Vec<_>, Vec<_>) = projects
+                .into_iter()
+                .partition(|project| project.language() == Language::Rust);
+            let next = if rust.is_empty() { others } else { rust };
+            if next.is_empty() {
+                return Ok(());
+            }
+            self.build(&next)?;
+        }
     }
 }
 
-async fn in_background(build: impl FnOnce() -> anyhow::Result<()> + Send + 'static) {
-    match tokio::task::spawn_blocking(build).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => print::error(&error),
-        Err(error) => tracing::error!(%error, "the build ended unexpectedly"),
+/// Builds the remaining projects, then those that change. The running server loads the results from its folder like any other
+/// file.
+async fn keep_built(mut builder: Builder, mut reports: mpsc::Receiver<()>) {
+    loop {
+        let built = tokio::task::spawn_blocking(move || {
+            let result = builder.build_changed();
+            (builder, result)
+        });
+        match built.await {
+            Ok((back, result)) => {
+                builder = back;
+                if let Err(error) = result {
+                    print::error(&error);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the build ended unexpectedly");
+                return;
+            }
+        }
+        if let Ok(Some(())) = tokio::time::timeout(LOOK_EVERY, reports.recv()).await {
+            let silence =
+                async { while tokio::time::timeout(SETTLE, reports.recv()).await.is_ok() {} };
+            // If it does not settle, what is there now is built, and then what is there after that.
+            let _ = tokio::time::timeout(SETTLE_MAX, silence).await;
+        }
     }
 }
 
@@ -135,42 +161,39 @@ mod tests {
 
     #[test]
     fn the_readmes_handlers_are_built_before_the_rest_if_they_are_there() {
-        let project = |name: &str| {
-            let dir = tempfile::tempdir().unwrap();
-            let manifest =
-                format!("[package]\nname = \"{name}\"\n[lib]\ncrate-type = [\"cdylib\"]\n");
-            std::fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
-            let found = handler_build::discover(dir.path()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let project = |name: &str, file: &str, text: String| {
+            let dir = dir.path().join(name);
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(dir.join(file), text).unwrap();
+            let found = handler_build::discover(&dir).unwrap();
             found.projects.into_iter().next().unwrap()
         };
-        let names = |projects: Vec<Project>| -> Vec<String> {
-            projects.into_iter().map(|project| project.name).collect()
-        };
         let of = |all: &[&str]| {
-            let (first, rest) = in_two(all.iter().map(|name| project(name)).collect());
-            (names(first).join(" "), names(rest).join(" "))
+            let all = all.iter().map(|name| match name.strip_prefix("py-") {
+                None => project(
+                    name,
+                    "Cargo.toml",
+                    format!("[package]\nname = \"{name}\"\n[lib]\ncrate-type = [\"cdylib\"]\n"),
+                ),
+                Some(_) => project(
+                    name,
+                    "pyproject.toml",
+                    format!("[project]\nname = \"{name}\"\n[tool.alert-manager]\n"),
+                ),
+            });
+            let names: Vec<String> = first(all.collect())
+                .into_iter()
+                .map(|project| project.name)
+                .collect();
+            names.join(" ")
         };
-        let pair = |first: &str, rest: &str| (first.to_owned(), rest.to_owned());
         assert_eq!(
-            of(&["a", "slack-notify", "z", "kube-pod-crash-looping"]),
-            pair("slack-notify kube-pod-crash-looping", "a z")
+            of(&["a", "py-c", "slack-notify", "z", "kube-pod-crash-looping"]),
+            "slack-notify kube-pod-crash-looping"
         );
-        assert_eq!(of(&["a", "b"]), pair("a b", ""));
-        assert_eq!(of(&[]), pair("", ""));
-    }
-
-    #[test]
-    fn what_a_build_writes_does_not_start_the_next() {
-        let root = Path::new("/h");
-        for (path, source) in [
-            ("/h/a/src/lib.rs", true),
-            ("/h/a/Cargo.toml", true),
-            ("/h/a.wasm", false),
-            ("/h/a/target/x/lib.rs", false),
-            ("/h/a/.git/index", false),
-            ("/h/a/Cargo.lock", false),
-        ] {
-            assert_eq!(is_source(root, Path::new(path)), source, "{path}");
-        }
+        assert_eq!(of(&["a", "py-c", "b"]), "a b");
+        assert_eq!(of(&["py-c", "py-d"]), "py-c py-d");
+        assert_eq!(of(&[]), "");
     }
 }

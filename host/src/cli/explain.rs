@@ -1,6 +1,6 @@
 //! `explain ID`: prints the story of a delivery, the recorded trace of everything it did.
 
-mod attempt;
+pub(super) mod attempt;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -149,6 +149,8 @@ fn heading(out: &mut String, story: &Story, paint: Paint) {
         ("sent again", again(story.duplicates)),
         ("storm", storm.unwrap_or_default()),
         ("coalesced", coalesced(story)),
+        ("timer", timer(story)),
+        ("timers", timers(story)),
         ("dead with it", dead_with(story)),
         ("reason", reason.unwrap_or_default()),
         ("error", last_error.unwrap_or_default()),
@@ -226,6 +228,31 @@ fn coalesced(story: &Story) -> String {
             members.count,
             ids.join(", ")
         ));
+    }
+    lines.join("\n")
+}
+
+/// Returns which timer it was made for, and which delivery has set that.
+fn timer(story: &Story) -> String {
+    let timer = story.delivery.timer.as_ref();
+    timer.map_or_else(String::new, |timer| {
+        format!("{}, set by {}", one_line(&timer.key), timer.set_by)
+    })
+}
+
+/// Returns the timers that it has set and that are not due yet.
+fn timers(story: &Story) -> String {
+    const SHOWN_MAX: usize = 10;
+    let shown = story.timers.iter().take(SHOWN_MAX).map(|timer| {
+        let (handler, key) = (one_line(timer.handler.as_str()), one_line(&timer.key));
+        format!(
+            "{key} of {handler}, due {}",
+            moment(&timer.due_at.to_string())
+        )
+    });
+    let mut lines: Vec<_> = shown.collect();
+    if let Some(more @ 1..) = story.timers.len().checked_sub(SHOWN_MAX) {
+        lines.push(format!("and {more} more"));
     }
     lines.join("\n")
 }
@@ -381,6 +408,30 @@ mod tests {
         one.delivery.reason = None;
         one.delivery.state = Lenient::Known(State::Done);
         assert_eq!(dead_with(&one), "");
+    }
+
+    #[test]
+    fn a_timer_names_the_delivery_that_has_set_it_and_that_lists_what_is_to_come() {
+        let mut of_timer = story("x");
+        let set_by = of_timer.delivery.id;
+        assert_eq!(timer(&of_timer), "");
+        of_timer.delivery.timer = Some(crate::queue::DueTimer {
+            key: "escalate".to_owned(),
+            set_by,
+        });
+        assert_eq!(timer(&of_timer), format!("escalate, set by {set_by}"));
+        let open = crate::queue::OpenTimer {
+            handler: HandlerName::new("pager"),
+            key: "escalate".to_owned(),
+            due_at: crate::alert::Timestamp::UNIX_EPOCH,
+        };
+        of_timer.timers = vec![open; 12];
+        let shown = timers(&of_timer);
+        assert!(
+            shown.starts_with("escalate of pager, due 1970-01-01T00:00:00Z\n"),
+            "{shown}"
+        );
+        assert!(shown.ends_with("\nand 2 more"), "{shown}");
     }
 
     #[test]

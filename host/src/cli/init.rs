@@ -2,15 +2,15 @@
 
 mod starter;
 
-use std::borrow::Cow;
 use std::io::Write as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
 
 use super::args::InitArgs;
 use super::modules;
+use super::paths::{self, shell_word};
 use super::print;
 use crate::config::{Config, Overrides};
 use starter::Starter;
@@ -76,24 +76,7 @@ fn from_folder_of(out: &Path, dir: &Path) -> PathBuf {
     let (Ok(from), Ok(to)) = (folder.canonicalize(), dir.canonicalize()) else {
         return dir.to_owned();
     };
-    let shared = from.components().zip(to.components());
-    let shared = shared.take_while(|(from, to)| from == to).count();
-    let up = from.components().skip(shared).map(|_| Component::ParentDir);
-    let relative: PathBuf = up.chain(to.components().skip(shared)).collect();
-    match relative.as_os_str().is_empty() {
-        true => PathBuf::from("."),
-        false => relative,
-    }
-}
-
-/// Quotes a path as one word of a shell command.
-fn shell_word(path: &Path) -> Cow<'_, str> {
-    let text = path.to_string_lossy();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', r"'\''")).into()
+    paths::relative(&from, &to)
 }
 
 /// Writes a file that only its user can read: it should contain no tokens, but people put them there.

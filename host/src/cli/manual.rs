@@ -33,8 +33,32 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "new",
+        &[
+            "alert-manager new disk-full --alert NodeFilesystemSpaceFillingUp",
+            "alert-manager new owner --lang python --alert '*'",
+        ],
+    ),
+    (
         "build",
-        &["alert-manager build path/to/handler --out handlers"],
+        &[
+            "alert-manager build path/to/handler --out handlers",
+            "alert-manager build --offline --json",
+        ],
+    ),
+    (
+        "inspect",
+        &[
+            "alert-manager inspect handlers/slack-notify.wasm",
+            "alert-manager inspect handlers/slack-notify.wasm --json",
+        ],
+    ),
+    (
+        "test",
+        &[
+            "alert-manager test disk-full.wasm --alert alert.json",
+            "alert-manager test disk-full.wasm --alert alert.json --resolve --http answers.yml --config alert-manager.yml",
+        ],
     ),
     (
         "routes",
@@ -134,6 +158,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
     (
         "ALERT_MANAGER_WEBHOOK_TOKEN_FILE",
         "For send: a file with the bearer token of the server's webhook.authorization.",
+    ),
+    (
+        "ALERT_MANAGER_TOOLS",
+        "The folder for the tools that build handlers in Python and TypeScript (~/.cache/alert-manager/tools).",
     ),
     ("NO_COLOR", "If it is set, output has no colours."),
 ];

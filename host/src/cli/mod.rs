@@ -6,14 +6,19 @@ mod channels;
 mod check;
 mod client;
 mod compile;
+mod describe;
 mod dev;
+mod entry;
 mod explain;
 mod init;
+mod inspect;
 mod manual;
 mod module_check;
 mod modules;
+mod new;
 mod next;
 mod online;
+mod paths;
 mod print;
 mod process;
 mod remote;
@@ -21,6 +26,7 @@ mod retry;
 mod routes;
 mod send;
 mod serve;
+mod test;
 mod watch;
 
 use std::process::ExitCode;
@@ -69,6 +75,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dev(args) => dev::run(args),
         Command::Check(args) => check::run(&args),
         Command::Build(args) => build::run(&args),
+        Command::New(args) => new::run(args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Routes(args) => routes::run(&args),
         Command::Handlers(args) => remote::handlers(&args),
         Command::Channels(args) => channels::run(&args),

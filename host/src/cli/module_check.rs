@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
+use handler_build::Summary;
 
 use super::modules::{self, CacheUse};
-use crate::config::{Config, Overrides};
 use crate::runtime::{Folder, Loader, Origin};
 
 /// The sandbox in which modules are checked.
@@ -22,10 +22,7 @@ impl ModuleCheck {
     /// Sets up a sandbox for the modules of the folder `out`. The configuration is used if it can be read, since the server that
     /// uses it shares its cache of compiled code.
     pub(super) fn new(file: Option<&Path>, out: &Path, cache: CacheUse) -> anyhow::Result<Self> {
-        let none = Overrides::default();
-        let config = Config::load(file, &none, &|name| std::env::var(name).ok())
-            .or_else(|_| Config::load(None, &none, &|_| None))
-            .map_err(|problems| anyhow!("{problems}"))?;
+        let config = modules::config_or_default(file)?;
         let (runtime, folder) = modules::sandbox(&config, cache)?;
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -45,13 +42,21 @@ impl ModuleCheck {
     ///
     /// # Errors
     /// Why the module would be refused.
-    pub(super) fn check(&self, file: &str, module: &[u8]) -> Result<(), String> {
+    pub(super) fn check(&self, file: &str, module: &[u8]) -> Result<Summary, String> {
         let origin = Origin::File {
             path: self.out.join(file),
         };
         // A folder that is not there yet has no other module.
         let others = Folder::candidates(&self.out, self.bytes_max).unwrap_or_default();
         let tried = self.loader.try_module(&origin, module.to_vec(), others);
-        self.threads.block_on(tried)
+        let module = self.threads.block_on(tried)?;
+        let description = module.description();
+        Ok(Summary {
+            handler: description.name.to_string(),
+            version: description.version.clone(),
+            alerts: description.alerts.clone(),
+            imports: module.imports().to_vec(),
+            sha256: module.sha256().to_owned(),
+        })
     }
 }

@@ -176,19 +176,23 @@ pub(super) fn first_line(text: &str, chars_max: usize) -> String {
 
 /// Returns rows under a header, each column as wide as its widest cell.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let widths: Vec<usize> = (0..header.len())
+    let header: Vec<_> = header.iter().map(|&name| name.to_owned()).collect();
+    let all: Vec<_> = std::iter::once(header)
+        .chain(rows.iter().cloned())
+        .collect();
+    self::rows(&all)
+}
+
+/// Returns rows, each column as wide as its widest cell.
+pub(super) fn rows(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
         .map(|column| {
-            rows.iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count())
-                .chain([header[column].chars().count()])
-                .max()
-                .unwrap_or(0)
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         })
         .collect();
-    let header: Vec<_> = header.iter().map(|&name| name.to_owned()).collect();
-    std::iter::once(&header)
-        .chain(rows)
+    rows.iter()
         .map(|cells| row(cells, &widths) + "\n")
         .collect()
 }

@@ -9,7 +9,7 @@ use super::client::{Client, Query};
 use super::explain;
 use super::print::{self, Paint, one_line, plain};
 use crate::alert::Timestamp;
-use crate::api::{Counts, Delivery, Handler, Lenient};
+use crate::api::{Counts, Delivery, GrantUse, Handler, Lenient};
 use crate::runtime::ModuleState;
 use crate::units::parse_duration;
 
@@ -34,10 +34,51 @@ pub(super) fn handlers(args: &RemoteArgs) -> anyhow::Result<ExitCode> {
     ];
     print::out(&print::table(&header, &rows));
     let paint = Paint::for_stdout();
+    show_grants(&handlers, paint);
     for handler in &handlers {
         show_troubles(handler, paint);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints each grant with its uses: what no handler uses need not be granted.
+fn show_grants(handlers: &[Handler], paint: Paint) {
+    let served = handlers.iter().filter(|handler| handler.serving);
+    let grants: Vec<_> = served
+        .filter_map(|handler| Some((handler, handler.grants.as_ref()?)))
+        .collect();
+    let rows: Vec<_> = grants
+        .iter()
+        .flat_map(|(handler, grants)| grants.uses.iter().map(|used| grant_row(handler, used)))
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    let since = grants.iter().find_map(|(_, grants)| grants.uses_since);
+    let since = since.map_or_else(String::new, |since| {
+        format!(
+            " since the server started, {}",
+            explain::moment(&since.to_string())
+        )
+    });
+    print::line(&format!("\n{}{since}", paint.bold("grants and their uses")));
+    let header = ["HANDLER", "KIND", "GRANT", "CALLS", "FIRST", "LAST"];
+    print::out(&print::table(&header, &rows));
+}
+
+fn grant_row(handler: &Handler, used: &GrantUse) -> Vec<String> {
+    let moment = |at: Option<Timestamp>| match at {
+        Some(at) => explain::moment(&at.to_string()),
+        None => "never".to_owned(),
+    };
+    vec![
+        or_dash(handler.name.as_ref().map_or("", |name| name.as_str())),
+        or_dash(&used.kind.to_text()),
+        or_dash(&used.grant),
+        used.calls.to_string(),
+        moment(used.first_used),
+        moment(used.last_used),
+    ]
 }
 
 fn handler_row(handler: &Handler) -> Vec<String> {
@@ -110,6 +151,12 @@ fn show_troubles(handler: &Handler, paint: Paint) {
             "\n{} {}",
             paint.red(&who),
             plain(&format!("{serves_on}{error}"))
+        ));
+    }
+    if handler.keeps_settings {
+        print::line(&format!(
+            "\n{} its settings of before stay in use, since the new ones do not fit it",
+            paint.yellow(&who)
         ));
     }
     for (kind, findings) in [

@@ -101,7 +101,10 @@ async fn listen_and_run(
     };
     let advice = (audience == Audience::Developer || std::io::stderr().is_terminal())
         .then(|| Next::new(&config, address));
-    let compiler = compiler()?;
+    let compiler = match audience {
+        Audience::Operator => compiler()?,
+        Audience::Developer => compiler()?.fast(),
+    };
     // On a thread that may block on the disk, so that a signal can end a start that hangs.
     let starting = tokio::task::spawn_blocking(move || {
         Handle::current().block_on(App::start(config, source, Arc::new(show_preview), compiler))

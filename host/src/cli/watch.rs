@@ -174,6 +174,7 @@ mod tests {
             last_error: Some("why".into()),
             coalesced_into: None,
             storm: None,
+            timer: None,
         }
     }
 

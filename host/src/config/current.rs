@@ -46,13 +46,14 @@ impl Current {
         }
     }
 
-    /// Puts another configuration in use. Parts see their new settings one after the other.
-    pub(crate) fn replace(&self, config: Config) {
+    /// Puts another configuration in use, with the settings of handlers that are to be in use. Parts see their new settings one
+    /// after the other.
+    pub(crate) fn replace(&self, config: Config, handlers: worker::Settings) {
         self.server.store(Arc::new(config.server.clone()));
         self.origin.store(Arc::new(config.origin()));
         self.webhook.store(Arc::new(config.webhook.clone()));
         self.api.store(Arc::new(config.api.clone()));
-        self.handlers.store(Arc::new(config.handlers.clone()));
+        self.handlers.store(Arc::new(handlers));
         self.slack.store(Arc::new(config.slack.clone()));
         self.pings.store(Arc::new(config.ping_settings()));
         self.whole.store(Arc::new(config));

@@ -60,11 +60,11 @@ impl Config {
     ) -> (Option<Self>, Problems) {
         let env = &|name: &str| env(name).filter(|value| !value.is_empty());
         let file = Self::file_named(file, env);
-        let mut reader = Reader::new(file.as_deref());
+        let mut reader = Reader::new(file.as_deref()).with_secrets(flags.secrets);
         let mut document = None;
         if let Some(path) = &file {
-            match read(path) {
-                Ok(text) => document = reader.parse(&Zeroizing::new(text)),
+            match read_config(path) {
+                Ok(text) => document = reader.parse(&text),
                 Err(problems) => return (None, problems),
             }
         }
@@ -93,7 +93,7 @@ impl Config {
         let of_file = || {
             let path = Self::file_named(file, env)?;
             let mut reader = Reader::new(Some(&path));
-            let document = reader.parse(&Zeroizing::new(read(&path).ok()?))?;
+            let document = reader.parse(&read_config(&path).ok()?)?;
             Some(decode(&mut reader, Some(&document), flags, env).handlers_dir)
         };
         let flag = flags.handlers_dir.clone();
@@ -102,7 +102,13 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> Result<String, Problems> {
+fn read_config(path: &Path) -> Result<Zeroizing<String>, Problems> {
+    let advice = "correct --config.file or ALERT_MANAGER_CONFIG";
+    read(path, "the configuration cannot be read", advice)
+}
+
+/// Reads a file as text. If it cannot be read, the error says `what` happened and what to do.
+pub(super) fn read(path: &Path, what: &str, advice: &str) -> Result<Zeroizing<String>, Problems> {
     let fail = |message: String, advice: &str| {
         Problems(vec![Problem {
             place: path.display().to_string(),
@@ -119,14 +125,15 @@ fn read(path: &Path) -> Result<String, Problems> {
             file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)
         })
         .map_err(|error| {
-            let message = format!("the configuration cannot be read: {error}");
-            fail(message, "correct --config.file or ALERT_MANAGER_CONFIG")
+            let message = format!("{what}: {error}");
+            fail(message, advice)
         })?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         let message = "the file is larger than 4 MiB".to_owned();
-        return Err(fail(message, "name the configuration, not another file"));
+        return Err(fail(message, "name the file that is meant"));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map(Zeroizing::new);
+    text.map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..at].split(|b| *b == b'\n').count();
         let message = format!("line {line} is not UTF-8");

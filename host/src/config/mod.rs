@@ -4,6 +4,7 @@ mod changes;
 mod compare;
 mod current;
 mod decode;
+mod http_rules;
 mod key;
 mod load;
 mod node;
@@ -40,6 +41,7 @@ use sections::{API_URL_DEFAULT, HANDLERS_DIR_DEFAULT, LISTEN_DEFAULT};
 pub use crate::findings::{Problem, Problems};
 pub use changes::Changes;
 pub(crate) use current::Current;
+pub(crate) use http_rules::http_rules;
 pub use key::{Key, Written, shown_amount};
 pub(crate) use placeholder::placeholder;
 pub use reference::{Described, described};
@@ -56,6 +58,18 @@ pub struct Overrides {
     pub external_url: Option<String>,
     /// `--handlers`.
     pub handlers_dir: Option<PathBuf>,
+    /// Whether secrets are read.
+    pub secrets: Secrets,
+}
+
+/// Whether the secrets that a configuration names are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Secrets {
+    /// They are, and one that cannot be read is reported.
+    #[default]
+    Read,
+    /// They are not, and need not be there: the command sends nothing.
+    LeftAlone,
 }
 
 /// Everything that the operator set, checked and with its defaults filled in. Each part of the server owns the type of its

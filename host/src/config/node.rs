@@ -161,7 +161,8 @@ impl Node {
         }
     }
 
-    fn to_json(&self) -> serde_json::Value {
+    /// Returns it as JSON.
+    pub(super) fn to_json(&self) -> serde_json::Value {
         match &self.value {
             Value::Null => serde_json::Value::Null,
             Value::Scalar(_, json) => json.clone(),

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Secrets;
 use super::key::Written;
 use super::node::{Entry, Node, Place, Value};
 use super::parse::parse;
 use super::placeholder::placeholder;
 use crate::findings::{Problem, Problems};
+use crate::secret::{SecretError, SecretSource};
 use crate::units::{parse_duration, parse_size};
 
 /// What reading a configuration found.
@@ -25,6 +27,7 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct Reader {
     file: Option<PathBuf>,
+    secrets: Secrets,
     problems: Vec<(Place, Problem)>,
     warnings: Vec<(Place, Problem)>,
     mistakes: Vec<(Place, Problem)>,
@@ -37,10 +40,29 @@ impl Reader {
     pub(super) fn new(file: Option<&Path>) -> Self {
         Self {
             file: file.map(Path::to_owned),
+            secrets: Secrets::Read,
             problems: Vec::new(),
             warnings: Vec::new(),
             mistakes: Vec::new(),
             outside: Vec::new(),
+        }
+    }
+
+    /// Returns a reader that reads secrets, or leaves them alone.
+    pub(super) fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// Returns whether secrets are read.
+    pub(super) fn reads_secrets(&self) -> bool {
+        self.secrets == Secrets::Read
+    }
+
+    /// Returns why a secret cannot be read; `None` if it can be, or if secrets are left alone.
+    pub(super) fn unreadable(&self, secret: &SecretSource) -> Option<SecretError> {
+        match self.secrets {
+            Secrets::Read => secret.read().err(),
+            Secrets::LeftAlone => None,
         }
     }
 

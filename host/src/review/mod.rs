@@ -55,6 +55,31 @@ pub fn review_names(
     review.findings.in_order()
 }
 
+/// Returns which settings of the configuration do not fit a module. Other modules need not be known: a key of a route that this
+/// handler does not have may be another's, so it is not among them.
+fn misfits(config: &Config, description: &Description) -> Vec<Finding> {
+    let descriptions = std::slice::from_ref(description);
+    let router = Router::with_described(config.routes.clone(), descriptions);
+    let mut review = Review::new(config, &[], descriptions, &router);
+    review.settings(None, description);
+    let mut problems = review.findings.in_order().problems;
+    problems.retain(|finding| finding.is_misfit);
+    problems
+}
+
+/// Returns why a server does not load a module with this configuration; `None` if its settings fit.
+#[must_use]
+pub fn refusal(config: &Config, description: &Description) -> Option<String> {
+    let misfits = misfits(config, description);
+    let lines: Vec<_> = misfits.iter().map(ToString::to_string).collect();
+    (!lines.is_empty()).then(|| {
+        format!(
+            "its settings do not fit this module, so it is not loaded:\n{}",
+            lines.join("\n")
+        )
+    })
+}
+
 /// A review in progress.
 struct Review<'a> {
     config: &'a Config,
@@ -120,11 +145,21 @@ impl Review<'_> {
                 advice,
             },
             lines: said.lines,
+            is_misfit: false,
         }
     }
 
     fn fail(&mut self, handler: Option<&HandlerName>, path: &str, said: FindingText) {
         let finding = self.finding(handler, path, said);
+        self.findings.problems.push(finding);
+    }
+
+    /// Reports a setting that does not fit what the handler's module declares.
+    fn misfit(&mut self, handler: &HandlerName, path: &str, said: FindingText) {
+        let finding = Finding {
+            is_misfit: true,
+            ..self.finding(Some(handler), path, said)
+        };
         self.findings.problems.push(finding);
     }
 
@@ -144,7 +179,7 @@ impl Review<'_> {
             return;
         };
         let module = module.clone();
-        self.settings(&module, description);
+        self.settings(Some(&module), description);
     }
 
     /// Warns of a module with imports that are not granted.

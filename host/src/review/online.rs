@@ -132,6 +132,7 @@ impl Asked {
                         .to_owned(),
                 },
                 lines: String::new(),
+                is_misfit: false,
             }),
         }
     }

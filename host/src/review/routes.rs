@@ -51,11 +51,10 @@ impl Review<'_> {
     /// Returns why there is no module of this name, and what to do.
     fn absent(&self, name: &HandlerName, otherwise: &str) -> (String, String) {
         let dir = self.config.handlers_dir.display();
-        let refused =
-            |module: &&ModuleInfo| module.origin.is_file_of(name) && module.error.is_some();
+        let refused = |module: &&ModuleInfo| module.error.is_some() && module.is_of(name);
         if let Some(ModuleInfo { origin: file, .. }) = self.modules.iter().find(refused) {
             let whose = format!("whose file {file} in {dir} is refused");
-            return (whose, "see why below, and build it again".to_owned());
+            return (whose, "see why below".to_owned());
         }
         let names: Vec<_> = self.descriptions.iter().map(|d| d.name.as_str()).collect();
         let advice = match closest(name.as_str(), &names) {

@@ -64,7 +64,8 @@ impl Given<'_> {
 }
 
 impl Review<'_> {
-    pub(super) fn settings(&mut self, module: &ModuleInfo, description: &Description) {
+    /// Reviews the settings of a handler; without its module, only whether they fit what it declares.
+    pub(super) fn settings(&mut self, module: Option<&ModuleInfo>, description: &Description) {
         let name = &description.name;
         let own = self.config.handlers.of(name);
         let mut uses = self.uses(name);
@@ -129,6 +130,7 @@ impl Review<'_> {
                 if !given.is_default && self.is_of_another_type(given) {
                     continue;
                 }
+                let Some(module) = module else { continue };
                 if given.names_a("channel") && module.imports.iter().any(|i| i == "slack") {
                     is_denied_slack |= self.channel(given, module, description);
                 } else if given.names_a("origin") {
@@ -138,7 +140,7 @@ impl Review<'_> {
                 }
             }
         }
-        if !is_denied_slack {
+        if let Some(module) = module.filter(|_| !is_denied_slack) {
             self.limited(module, description);
         }
     }
@@ -152,7 +154,7 @@ impl Review<'_> {
             scalar(key)
         );
         let said = FindingText::new(message, "set it").with_lines(lines);
-        self.fail(Some(name), &format!("handlers.{name}.config"), said);
+        self.misfit(name, &format!("handlers.{name}.config"), said);
     }
 
     /// Reports a key that the module does not have. A route's setting may be meant for another of its handlers.
@@ -169,11 +171,12 @@ impl Review<'_> {
             None => format!("the settings of {} are {}", given.handler, known.join(", ")),
         };
         let message = format!("{}: {} has no such setting", given.path, given.handler);
-        self.fail(
-            Some(given.handler),
-            &given.path,
-            FindingText::new(message, advice),
-        );
+        let said = FindingText::new(message, advice);
+        // No handler reads a route's unknown key, and which of them was meant to is not known.
+        match is_of_route {
+            true => self.fail(Some(given.handler), &given.path, said),
+            false => self.misfit(given.handler, &given.path, said),
+        }
     }
 
     fn is_known_to_another(&self, given: &Given<'_>) -> bool {
@@ -221,7 +224,7 @@ impl Review<'_> {
             let about = &setting.about;
             let advice = format!("it should be {should_be} ({about})");
             let said = FindingText::new(given.described(), advice);
-            self.fail(Some(given.handler), &given.path, said);
+            self.misfit(given.handler, &given.path, said);
             return true;
         }
         if setting.kind == "url"
@@ -229,7 +232,7 @@ impl Review<'_> {
         {
             let message = format!("{}: {left:?} is a placeholder", given.path);
             let said = FindingText::new(message, "write the name of the host that is meant");
-            self.fail(Some(given.handler), &given.path, said);
+            self.misfit(given.handler, &given.path, said);
             return true;
         }
         if !setting.values.is_empty() && !setting.values.iter().any(|known| known == value) {
@@ -238,11 +241,8 @@ impl Review<'_> {
                 Some(meant) => format!("did you mean {meant}?"),
                 None => format!("it should be one of {}", known.join(", ")),
             };
-            self.fail(
-                Some(given.handler),
-                &given.path,
-                FindingText::new(given.described(), advice),
-            );
+            let said = FindingText::new(given.described(), advice);
+            self.misfit(given.handler, &given.path, said);
             return true;
         }
         false

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{Asked, Latest};
+use crate::alert::Timestamp;
 use crate::config::Config;
 use crate::findings::Findings;
 use crate::journal::Dependency;
@@ -39,12 +40,12 @@ impl SlackCheck {
         loop {
             self.reloads.mark_unchanged();
             let config = self.config.load_full();
-            let mut asked = Asked::default();
+            let (mut asked, began) = (Asked::default(), Timestamp::now());
             if let Some(report) = self.runtime.check_slack().await {
                 asked.slack(&config, &report);
                 let is_awaited = |what: &Dependency| self.queue.waiting_for(what).total() > 0;
                 let breaker = self.runtime.slack_breaker();
-                breaker.release_checked(&config.slack, &report, is_awaited);
+                breaker.release_checked(&config.slack, &report, began, is_awaited);
             }
             if self.reloads.has_changed().unwrap_or(false) {
                 // The answers are about a configuration that is no longer in use.

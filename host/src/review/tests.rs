@@ -32,6 +32,7 @@ fn module(
         imports: imports.iter().map(|&import| import.to_owned()).collect(),
         exposure: None,
         error: None,
+        claims: None,
     };
     let description = Description {
         name: HandlerName::new(name),
@@ -479,4 +480,53 @@ fn a_setting_of_a_route_is_known_if_one_of_its_handlers_has_it() {
         "{unknown:?}"
     );
     assert_eq!(review_of(&text("logs", "notify"), both).problems.len(), 1);
+}
+
+/// Each type that a setting can have, with values that are of it and values that are not.
+#[test]
+fn a_value_is_checked_against_the_type_of_its_setting() {
+    let config = |value: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("am.yml");
+        let text = format!(
+            "{SLACK}handlers:\n  typed:\n    config:\n      story_base: here\n      team.a.of: {value}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        Config::load(Some(&file), &Overrides::default(), &|_| None).unwrap()
+    };
+    for (kind, fit, misfit) in [
+        (
+            "string",
+            &["a", "1", "\"[x]\""][..],
+            &["[a]", "{ a: b }"][..],
+        ),
+        ("integer", &["-3"], &["3.5", "three", "[3]"]),
+        ("number", &["3.5", "7"], &["NaN", "many"]),
+        ("boolean", &["true", "false"], &["yes", "1"]),
+        ("duration", &["30s", "1h30m"], &["30", "soon"]),
+        (
+            "url",
+            &["https://a.example.com/x"],
+            &["a.example.com", "ftp://a"],
+        ),
+        ("list", &["[a, b]", "[]"], &["a", "{ a: b }"]),
+        ("map", &["{ a: b }", "{}"], &["a", "[a]"]),
+        ("of-a-later-version", &["anything", "[1]"], &[]),
+    ] {
+        let json = format!(r#"[{{"name":"team.*.of","type":"{kind}"}}]"#);
+        let settings = serde_json::from_str(&json).unwrap();
+        let (_, description) = module("typed", &[], &[], Some(settings));
+        for value in fit {
+            assert_eq!(misfits(&config(value), &description), [], "{kind}: {value}");
+        }
+        for value in misfit {
+            let found = misfits(&config(value), &description);
+            assert_eq!(found.len(), 1, "{kind}: {value}");
+            assert!(
+                found[0].to_string().contains("it should be "),
+                "{}",
+                found[0]
+            );
+        }
+    }
 }

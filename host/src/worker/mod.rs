@@ -23,7 +23,7 @@ use crate::telemetry::Metrics;
 
 pub(crate) use breaker::{Breakers, Pause};
 pub(crate) use prober::Prober;
-pub(crate) use settings::{EnrichBudget, HandlerSettings, Retry, Settings};
+pub(crate) use settings::{EnrichBudget, HandlerSettings, KeptSettings, Retry, Settings};
 pub(crate) use threads::GuestThreads;
 
 /// A worker: handles that it shares with other parts of the server.

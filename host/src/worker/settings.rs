@@ -45,19 +45,55 @@ pub struct HandlerSettings {
     pub retry: Retry,
     /// `config`: scalars as written, lists and mappings as JSON.
     pub config: Arc<BTreeMap<String, String>>,
+    /// The settings that are in use instead, because those of the configuration do not fit the module. Never in a
+    /// configuration as it was read.
+    pub kept: Option<Arc<KeptSettings>>,
+}
+
+/// The settings of a handler in an earlier configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptSettings {
+    /// Its own.
+    pub config: Arc<BTreeMap<String, String>>,
+    /// Those of the routes that it was on, by their names.
+    pub routes: BTreeMap<Arc<str>, Arc<BTreeMap<String, String>>>,
 }
 
 impl HandlerSettings {
+    /// Returns the settings that the handler is given on a route whose own are `over`.
+    #[must_use]
+    pub fn given_on(
+        &self,
+        route: &str,
+        over: Option<&BTreeMap<String, String>>,
+    ) -> Arc<BTreeMap<String, String>> {
+        match (&self.kept, over) {
+            (Some(kept), _) => match kept.routes.get(route) {
+                Some(over) => under(&kept.config, over),
+                None => Arc::clone(&kept.config),
+            },
+            (None, Some(over)) => self.config_under(over),
+            (None, None) => Arc::clone(&self.config),
+        }
+    }
+
     /// Returns the handler's `config` overridden by that of a route.
     #[must_use]
     pub fn config_under(&self, over: &BTreeMap<String, String>) -> Arc<BTreeMap<String, String>> {
-        if over.is_empty() {
-            return Arc::clone(&self.config);
-        }
-        let mut config = (*self.config).clone();
-        config.extend(over.iter().map(|(k, v)| (k.clone(), v.clone())));
-        Arc::new(config)
+        under(&self.config, over)
     }
+}
+
+fn under(
+    config: &Arc<BTreeMap<String, String>>,
+    over: &BTreeMap<String, String>,
+) -> Arc<BTreeMap<String, String>> {
+    if over.is_empty() {
+        return Arc::clone(config);
+    }
+    let mut config = (**config).clone();
+    config.extend(over.iter().map(|(k, v)| (k.clone(), v.clone())));
+    Arc::new(config)
 }
 
 /// The budget of one delivery's enrichment by one handler.
@@ -71,7 +107,7 @@ pub struct EnrichBudget {
 
 impl EnrichBudget {
     /// Returns the budget of a delivery of this priority: a critical alert is enriched in half of the time.
-    pub(super) fn of(&self, priority: Priority) -> Self {
+    pub(crate) fn of(&self, priority: Priority) -> Self {
         let within = match priority {
             Priority::Critical => self.within / 2,
             Priority::Warning | Priority::Normal => self.within,

@@ -76,6 +76,7 @@ mod tests {
             answered: Answered::Preview.into(),
             duration_us: 1,
             preview: Some(line.into()),
+            allow: None,
         };
         let log = LogLine {
             level: "info".to_owned(),

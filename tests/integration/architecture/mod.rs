@@ -240,19 +240,30 @@ fn only_the_queues_stores_know_sql() {
 
 #[test]
 fn the_runtimes_folders_are_layers() {
-    let layers: [(&str, &[&str]); 9] = [
+    let layers: [(&str, &[&str]); 11] = [
         ("limits", &[]),
         ("unescape", &[]),
+        ("grant_uses", &[]),
         ("text", &["limits"]),
+        ("facts", &["limits", "text"]),
         ("outbound", &["limits", "unescape"]),
         ("slack", &["limits", "outbound", "unescape", "text"]),
-        ("services", &["outbound", "slack"]),
+        ("services", &["grant_uses", "outbound", "slack"]),
         ("trace", &["limits", "outbound", "slack", "text"]),
         ("sandbox", &["limits", "trace"]),
         (
             "calls",
             &[
-                "bindings", "limits", "outbound", "sandbox", "services", "slack", "text", "trace",
+                "bindings",
+                "facts",
+                "grant_uses",
+                "limits",
+                "outbound",
+                "sandbox",
+                "services",
+                "slack",
+                "text",
+                "trace",
             ],
         ),
     ];

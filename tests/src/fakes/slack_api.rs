@@ -190,11 +190,15 @@ impl Workspace {
         } else {
             "channels:read"
         };
+        let refused = self.refused.get(name).copied();
+        if refused == Some("channel_not_found") {
+            return None;
+        }
         self.is_allowed(scope).then(|| {
             json!({
                 "id": id, "name": name, "is_private": is_private,
-                "is_archived": kind == Some(&ChannelKind::Archived),
-                "is_member": kind != Some(&ChannelKind::NotMember),
+                "is_archived": kind == Some(&ChannelKind::Archived) || refused == Some("is_archived"),
+                "is_member": kind != Some(&ChannelKind::NotMember) && refused != Some("not_in_channel"),
             })
         })
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::handler::HandlerName;
 use super::labels::Labels;
 
 /// Content for people, found by a handler's `enrich`.
@@ -74,6 +75,18 @@ pub struct Enrichment {
 }
 
 impl Enrichment {
+    /// Returns what is found if the enrichment of a handler fails: the fact `enrich_failed.HANDLER` with the first line of the
+    /// reason. The story has the complete backtrace of a trap; people need only its first line.
+    #[must_use]
+    pub fn failed(handler: &HandlerName, reason: &str) -> Self {
+        let reason = reason.lines().next().unwrap_or_default().to_owned();
+        let fact = (format!("enrich_failed.{handler}"), reason);
+        Self {
+            facts: Labels::from_iter([fact]),
+            blocks: Vec::new(),
+        }
+    }
+
     /// Adds what a later handler found; a fact of the same name is replaced.
     pub fn add(&mut self, later: Self) {
         self.facts = self.facts.merged(&later.facts);

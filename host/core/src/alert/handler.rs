@@ -15,6 +15,18 @@ impl HandlerName {
         Self(name.into())
     }
 
+    /// Returns whether a text can be a handler's name: words of lower case letters and digits, joined by single hyphens,
+    /// beginning with a letter, at most 63 characters.
+    #[must_use]
+    pub fn is_kebab_case(name: &str) -> bool {
+        let is_part = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+        name.len() <= 63
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name
+                .split('-')
+                .all(|word| !word.is_empty() && word.bytes().all(is_part))
+    }
+
     /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {

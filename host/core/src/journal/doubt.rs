@@ -61,12 +61,12 @@ impl Doubt {
 
     /// Returns whether an effect with this name may be a repetition of the call in doubt.
     ///
-    /// A change to `kv` is committed together with its record, so it is never in doubt. Nor does it resolve a doubt about
+    /// A change to `kv` or a timer is committed together with its record, so it is never in doubt. Nor does it resolve a doubt about
     /// another call, even if it took effect only now: the interrupted attempt may have found that value in place.
     fn is_carried_by(&self, kind: CallKind, name: &CallName) -> bool {
         match &self.suspect {
             Suspect::Call(call) => call.kind == kind && call.name == *name,
-            Suspect::UnderWay | Suspect::Several => kind != CallKind::Kv,
+            Suspect::UnderWay | Suspect::Several => !kind.is_stored_with_record(),
         }
     }
 }
@@ -142,7 +142,7 @@ impl Doubts {
 
     /// Records that this call was sent and may have happened.
     pub fn sent(&mut self, attempt: u32, call: &NamedCall, why: &str, since_seq: u32) {
-        if call.kind == CallKind::Kv {
+        if call.kind.is_stored_with_record() {
             return;
         }
         self.add(Doubt {

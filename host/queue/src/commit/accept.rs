@@ -110,8 +110,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         for plan in admission::runnable(plans) {
             let taken = self.insert(new, plan)?;
             memory.ran(&plan.route, taken.id, self.now);
+            self.begin_occurrence(new, plan, taken.id);
             accepted.push(taken);
         }
+        self.end_occurrence(new);
         if accepted.is_empty() {
             accepted.push(self.insert_unrouted(new));
         }
@@ -211,6 +213,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let mut memory = memory.unwrap_or_default();
         memory.ran(&plan.route, id, self.now);
         if is_new {
+            self.begin_occurrence(new, plan, id);
+            self.end_occurrence(new);
             self.remember_new(event, memory, id)?;
         } else {
             self.remember(event, self.again(Some(memory), false))?;
@@ -239,7 +243,12 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         }
     }
 
-    fn insert(&mut self, new: &Arrival<'m>, plan: &Plan) -> Result<Accepted, StoreError> {
+    /// Stores a delivery on a route.
+    pub(super) fn insert(
+        &mut self,
+        new: &Arrival<'m>,
+        plan: &Plan,
+    ) -> Result<Accepted, StoreError> {
         let id = self.state.next_id(self.now);
         let route = self.state.texts.route(&plan.route);
         let pipeline = self.state.texts.pipeline(&plan.handlers);
@@ -247,7 +256,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let storm = self.candidate(new, plan, event)?;
         let belongs_to = storm.as_ref().and_then(|storm| storm.storm);
         let storm_key = storm.as_ref().map(|storm| Arc::clone(&storm.text));
-        let (begins, grant, late) = {
+        let (begins, mut grant, late) = {
             let mut scheduler = self.shared.scheduler.lock();
             if scheduler.has_room(&pipeline) {
                 let entrant = Entrant {
@@ -268,6 +277,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                     alert: Some(Arc::clone(&new.alert)),
                     alert_bytes: new.json.len(),
                     storm,
+                    cause: new.cause(),
                 };
                 match scheduler.admit(entrant, self.group.ticks) {
                     Some(grant) => (Begins::Leased, Some(grant), None),
@@ -280,6 +290,9 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 (Begins::Backlog, None, None)
             }
         };
+        if let (Some(grant), Some(timer)) = (&mut grant, &new.timer) {
+            grant.stored.progress = Some(timer.progress.to_string());
+        }
         let mut delivery = new.on_route(id, plan, (route, pipeline), begins, self.now);
         delivery.storm_key = storm_key;
         delivery.storm = belongs_to;
@@ -319,6 +332,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 last_error: Some(UNROUTED.to_owned()),
                 coalesced_into: None,
                 storm: None,
+                timer: None,
             });
         }
         Accepted {

@@ -1,7 +1,7 @@
 //! The answers to messages, once their transaction is durable.
 
 use alert_manager_core::alert::Alert;
-use alert_manager_core::journal::{KvOutcome, LedgerError};
+use alert_manager_core::journal::{KvOutcome, LedgerError, TimerReply};
 
 use crate::model::{CancelError, Raised, RetryError, Selected};
 
@@ -13,6 +13,7 @@ pub(super) enum Answer {
     Nothing,
     Record(Result<(), LedgerError>),
     Kv(Result<KvOutcome, LedgerError>),
+    Timer(Result<TimerReply, LedgerError>),
     Retry(Result<Selected, RetryError>),
     Cancel(Result<(), CancelError>),
     Raised(Raised),
@@ -26,6 +27,7 @@ impl Answer {
         match self {
             Self::Record(result) => *result = Err(LedgerError::LeaseLost),
             Self::Kv(result) => *result = Err(LedgerError::LeaseLost),
+            Self::Timer(result) => *result = Err(LedgerError::LeaseLost),
             _ => {}
         }
     }
@@ -37,6 +39,7 @@ impl Answer {
                 drop(reply.send(result));
             }
             (Self::Kv(result), Urgent::Kv(_, reply)) => drop(reply.send(result)),
+            (Self::Timer(result), Urgent::Timer(_, reply)) => drop(reply.send(result)),
             (Self::Retry(result), Urgent::Retry { reply, .. }) => drop(reply.send(result)),
             (Self::Cancel(result), Urgent::Cancel { reply, .. }) => drop(reply.send(result)),
             (Self::Raised(raised), Urgent::Raise { reply, .. }) => drop(reply.send(raised)),

@@ -116,7 +116,8 @@ impl<S: Store> Committer<S> {
             scheduler.next_due(ticks)
         };
         let reports = self.state.reports.due().filter(|_| self.has_notices());
-        let due = due.into_iter().chain(reports).min();
+        let timers = self.state.timers.next_due();
+        let due = due.into_iter().chain(reports).chain(timers).min();
         let due = due.map(|due| now + Duration::from_millis((due - ticks).max(0).unsigned_abs()));
         due.into_iter()
             .chain(self.store.next_step())
@@ -180,11 +181,13 @@ impl<S: Store> Committer<S> {
         let ticks = group.ticks;
         let reports_due = self.state.reports.due().filter(|_| self.has_notices());
         group.over = self.shared.scheduler.lock().storms_over(ticks);
+        let due_timers = self.state.timers.due(ticks);
         let is_asked = !taken.urgent.is_empty()
             || !taken.accepts.is_empty()
             || !self.retries.is_empty()
             || reports_due.is_some_and(|due| due <= ticks)
             || !group.over.is_empty()
+            || !due_timers.is_empty()
             || self.store.is_transaction_due();
         let mut grants = Vec::new();
         if !is_asked {
@@ -201,6 +204,7 @@ impl<S: Store> Committer<S> {
             let answer = work.decide(message, &settled_too)?;
             decided.answers.push(answer);
         }
+        work.run_timers(due_timers)?;
         if is_asked {
             grants = work.shared.scheduler.lock().grant(ticks);
         }

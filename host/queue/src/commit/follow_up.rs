@@ -23,6 +23,9 @@ impl<S: Store> Committer<S> {
         for id in &group.withdrawn {
             self.state.watched.remove(*id);
         }
+        for news in &group.timers {
+            self.state.timers.follow(*news);
+        }
         {
             let mut scheduler = self.shared.scheduler.lock();
             for (from, to) in group.handed_over {

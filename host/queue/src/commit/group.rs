@@ -15,6 +15,7 @@ use crate::rules::rerun::Rows;
 use crate::schedule::Ended;
 use crate::store::{Applied, Change, StoreError, Txn, Wanted};
 
+use super::open_timers::{TimerNews, Timers};
 use super::shared::Shared;
 use super::urgency::Urgency;
 use super::watched::Watched;
@@ -60,6 +61,8 @@ pub(super) struct Group {
     pub(super) unreported: Vec<(Alert, String)>,
     /// Leases that are no longer valid, as the store says.
     pub(super) fenced: HashSet<Lease>,
+    /// What has become of timers, in order.
+    pub(super) timers: Vec<TimerNews>,
 }
 
 /// What the committer keeps in memory from one transaction to the next.
@@ -70,6 +73,7 @@ pub(super) struct CommitterState {
     pub(super) reports: Reports,
     pub(super) urgency: Urgency,
     pub(super) watched: Watched,
+    pub(super) timers: Timers,
 }
 
 impl CommitterState {

@@ -9,7 +9,9 @@ use tokio::sync::oneshot;
 
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName};
 use alert_manager_core::gate::GateName;
-use alert_manager_core::journal::{Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note};
+use alert_manager_core::journal::{
+    Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note, TimerChange, TimerQuota, TimerReply,
+};
 
 use super::retry_job::RetryJob;
 use crate::model::{
@@ -53,6 +55,19 @@ pub(crate) struct KvMessage {
     pub(crate) entry: Entry,
 }
 
+/// A change to the timers of a handler, with its record.
+#[derive(Debug)]
+pub(crate) struct TimerMessage {
+    pub(crate) lease: Lease,
+    pub(crate) step: u32,
+    pub(crate) handler: HandlerName,
+    pub(crate) key: String,
+    pub(crate) change: TimerChange,
+    pub(crate) quota: TimerQuota,
+    pub(crate) before: Vec<Entry>,
+    pub(crate) entry: Entry,
+}
+
 /// A message, which is handled before new alerts.
 #[derive(Debug)]
 pub(crate) enum Urgent {
@@ -77,6 +92,10 @@ pub(crate) enum Urgent {
     Kv(
         Box<KvMessage>,
         oneshot::Sender<Result<KvOutcome, LedgerError>>,
+    ),
+    Timer(
+        Box<TimerMessage>,
+        oneshot::Sender<Result<TimerReply, LedgerError>>,
     ),
     Retry {
         id: DeliveryId,
@@ -118,6 +137,7 @@ impl Urgent {
         match self {
             Self::Settle(settle) => Some(settle.lease),
             Self::Kv(message, _) => Some(message.lease),
+            Self::Timer(message, _) => Some(message.lease),
             Self::Progress { lease, .. }
             | Self::Note { lease, .. }
             | Self::Record { lease, .. } => Some(*lease),
@@ -131,6 +151,14 @@ impl Urgent {
             Self::Progress { progress, .. } => progress.len() + 64,
             Self::Record { entries, .. } => entries.iter().map(Entry::bytes).sum(),
             Self::Kv(kv, _) => kv.entry.bytes() + kv.before.iter().map(Entry::bytes).sum::<usize>(),
+            Self::Timer(timer, _) => {
+                let found = match &timer.change {
+                    TimerChange::Set { found, .. } => found.len(),
+                    TimerChange::Cancel => 0,
+                };
+                let before = timer.before.iter().map(Entry::bytes).sum::<usize>();
+                found + timer.entry.bytes() + before
+            }
             _ => 256,
         }
     }

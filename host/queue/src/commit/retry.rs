@@ -94,6 +94,7 @@ impl<T: Txn> Work<'_, '_, T> {
             id: row.id,
             fingerprint,
             route: row.route.clone(),
+            cause: row.cause,
         };
         let mut since = Later::default();
         let from = later.scanned_to.map_or(row.id, |to| to.max(row.id));
@@ -140,6 +141,7 @@ impl<T: Txn> Work<'_, '_, T> {
             alert: None,
             alert_bytes: 0,
             storm: None,
+            cause: row.cause,
         };
         let mut scheduler = self.shared.scheduler.lock();
         let grant = scheduler.admit(entrant, self.group.ticks);
@@ -173,7 +175,7 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(())
     }
 
-    /// Cancels a delivery that is not settled.
+    /// Cancels a delivery that is not settled, and the timers that it has set. Of a settled one, only these are cancelled.
     pub(super) fn cancel(&mut self, id: DeliveryId) -> Result<Result<(), CancelError>, StoreError> {
         if self.group.lease_ended.contains(&id) || self.is_moving(id) {
             let why = "its lease ended this very moment; try again".into();
@@ -190,12 +192,16 @@ impl<T: Txn> Work<'_, '_, T> {
             return Ok(Err(CancelError::Unavailable(why)));
         }
         if withdrawn == Withdrawn::Absent {
-            return Ok(Err(match self.row(id)? {
-                Some(_) => CancelError::Settled,
-                None => CancelError::NotFound,
-            }));
+            if self.row(id)?.is_none() {
+                return Ok(Err(CancelError::NotFound));
+            }
+            return Ok(match self.cancel_timers_of(id)? {
+                0 => Err(CancelError::Settled),
+                _ => Ok(()),
+            });
         }
         self.push_of(id, Change::Cancel { id, at: self.now });
+        self.cancel_timers_of(id)?;
         match &member {
             Some(member) => self.leave(member),
             None if withdrawn == Withdrawn::Leased => self.cancel_running(id)?,

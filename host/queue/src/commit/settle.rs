@@ -60,6 +60,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 }
             }),
             Urgent::Kv(message, _) => Answer::Kv(self.change_kv(message)?),
+            Urgent::Timer(message, _) => Answer::Timer(self.change_timer(message)?),
             Urgent::Retry {
                 id, force, later, ..
             } => Answer::Retry(self.retry(*id, *force, later)?),
@@ -91,11 +92,11 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
     }
 
     /// Returns true if a lease is valid, and has not ended in this transaction.
-    fn holds(&self, lease: Lease) -> bool {
+    pub(super) fn holds(&self, lease: Lease) -> bool {
         !self.group.lease_ended.contains(&lease.id) && self.shared.scheduler.lock().holds(lease)
     }
 
-    fn record(&mut self, lease: Lease, step: u32, entries: Cow<'m, [Entry]>) {
+    pub(super) fn record(&mut self, lease: Lease, step: u32, entries: Cow<'m, [Entry]>) {
         self.push(Change::Journal {
             lease,
             step,
@@ -216,6 +217,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             last_error: settle.last_error.clone(),
             coalesced_into: None,
             storm: None,
+            timer: None,
         });
         self.count_attempts();
     }

@@ -23,6 +23,7 @@ use crate::store::{Change, Committed, Found, Reader, Resolved, Store, StoreError
 
 use super::committer::Committer;
 use super::group::{CommitterState, Group, Texts, Work};
+use super::open_timers::Timers;
 use super::shared::Shared;
 use super::updates;
 use super::urgency::Urgency;
@@ -83,9 +84,9 @@ pub(crate) fn start<S: Store>(
     let (sender, grants) = mpsc::unbounded_channel();
     let mut committer = Committer {
         store,
-        shared: Arc::new(Shared::new(scheduler, clock, options, dead, found.secret)),
         grants: sender,
-        state: committer_state(&found, texts),
+        state: committer_state(&found, texts, &clock),
+        shared: Arc::new(Shared::new(scheduler, clock, options, dead, found.secret)),
         retries: VecDeque::new(),
         failing: None,
         unreported_settled: 0,
@@ -124,7 +125,7 @@ pub(crate) fn start<S: Store>(
     })
 }
 
-fn committer_state(found: &Found, texts: Texts) -> CommitterState {
+fn committer_state(found: &Found, texts: Texts, clock: &Clock) -> CommitterState {
     let mut watched = Watched::default();
     for (id, route) in &found.watched {
         watched.insert(*id, route);
@@ -135,6 +136,7 @@ fn committer_state(found: &Found, texts: Texts) -> CommitterState {
         reports: Reports::new(found.is_unreported),
         urgency: Urgency::new(found.is_unreported),
         watched,
+        timers: Timers::restored(&found.timers, clock),
     }
 }
 
@@ -270,6 +272,7 @@ impl Unsettled {
             alert: None,
             alert_bytes: 0,
             storm,
+            cause: row.cause,
         };
         match representative {
             Some(of) => {

@@ -419,6 +419,31 @@ suite! {
         what_counts_in_a_storm_counts_once_over_a_kill,
         what_waits_at_a_gate_counts_once_however_often_the_server_is_killed,
     ]
+    timers: [
+        a_timer_calls_act_alone_with_what_was_found_when_it_was_set,
+        a_timer_is_set_together_with_its_record_and_runs_once_over_kills,
+        the_same_key_replaces_and_cancelling_what_is_not_there_changes_nothing,
+        a_later_delivery_of_the_alert_cancels_it_and_other_handlers_have_their_own,
+        open_timers_are_limited_by_count_and_by_bytes,
+        timers_wait_for_each_other_and_not_for_the_alert_nor_it_for_them,
+        timers_on_other_routes_of_the_alert_do_not_wait,
+        a_timer_outlives_the_delivery_that_has_set_it_and_what_became_of_it,
+        what_a_person_cancels_has_its_timers_cancelled,
+        a_timer_that_dies_is_a_dead_letter_that_a_person_can_send_again,
+        timers_are_not_coalesced_in_a_storm,
+        a_timer_waits_no_longer_because_the_time_of_day_was_set,
+        a_timer_that_cannot_be_stored_as_a_delivery_stays_due,
+    ]
+    history: [
+        earlier_occurrences_are_found_by_the_labels_that_are_named,
+        only_what_began_within_the_time_is_found,
+        each_occurrence_counts_once_however_often_it_was_sent_and_on_how_many_routes,
+        a_second_occurrence_with_the_same_start_is_one_of_its_own,
+        a_handler_finds_what_its_routes_had_and_no_other,
+        at_most_fifty_are_listed_and_all_are_counted,
+        it_outlives_its_delivery_by_far_and_goes_after_ninety_days,
+        what_a_transaction_that_fails_has_begun_is_not_in_it,
+    ]
     shared: [
         a_resolved_on_one_server_does_not_overtake_its_firing_on_another,
         a_store_whose_clock_is_ahead_hurries_nothing,

@@ -10,10 +10,12 @@ use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Timestamp};
 use alert_manager_core::journal::KvReply;
 
 use super::bench::{LostAnswer, Stop, Stopped};
-use crate::model::{Abandoned, Contents, Delivery, Follower, Known, OpenError, Row, State};
+use crate::model::{
+    Abandoned, Contents, Delivery, Follower, Known, OpenError, Row, State, StoredTimer, TimerId,
+};
 use crate::store::{
     Applied, Change, Committed, EarlierDeaths, Found, KvOp, Reader, Resolved, RetentionRun, Store,
-    StoreError, Txn, Unreported, Wanted,
+    StoreError, TimerChanged, TimerOp, Txn, Unreported, Wanted,
 };
 
 /// The faults to inject, and those that have happened. A bench shares it with the store that it has opened.
@@ -222,6 +224,18 @@ impl<T: Txn> Txn for FaultyTxn<'_, T> {
 
     fn kv(&mut self, op: &KvOp<'_>) -> Result<(KvReply, bool), StoreError> {
         self.txn.kv(op)
+    }
+
+    fn timer(&mut self, op: &TimerOp<'_>) -> Result<TimerChanged, StoreError> {
+        self.txn.timer(op)
+    }
+
+    fn open_timer(&mut self, id: TimerId) -> Result<Option<StoredTimer>, StoreError> {
+        self.txn.open_timer(id)
+    }
+
+    fn timers_of(&mut self, set_by: DeliveryId) -> Result<Vec<TimerId>, StoreError> {
+        self.txn.timers_of(set_by)
     }
 
     fn apply(

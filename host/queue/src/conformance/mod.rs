@@ -7,12 +7,12 @@
 //! | promise | what | cases |
 //! |---|---|---|
 //! | 1 | what is answered as accepted is on disk | `bodies`, `crashes`, `faults`, `lost_answers` |
-//! | 2 | every delivery ends done, or dead and reported; nothing is dropped unseen | `bodies`, `crashes`, `dead_letters`, `leases`, `lists`, `reasons`, `retention`, `retry_many`, `second_chances`, `settled` |
-//! | 3 | an effect that completed is not repeated; what a crash leaves unknown is in doubt | `journal`, `kv`, `steps`, `faults`, `lost_answers` |
-//! | 4 | a handler has only its own state, within its quota | `kv` |
+//! | 2 | every delivery ends done, or dead and reported; nothing is dropped unseen | `bodies`, `crashes`, `dead_letters`, `leases`, `lists`, `reasons`, `retention`, `retry_many`, `second_chances`, `settled`, `timers` |
+//! | 3 | an effect that completed is not repeated; what a crash leaves unknown is in doubt | `journal`, `kv`, `timers`, `steps`, `faults`, `lost_answers` |
+//! | 4 | a handler has only its own state, timers and history, within its quota | `kv`, `timers`, `history` |
 //! | 5 | nothing that one delivery does stalls another: deaths of the server, what cannot be read, full queues, a writer that waits | `suspects`, `together`, `bodies`, `faults` |
 //! | 6 | one invocation, one step: its seed is its own | `crashes` |
-//! | 7 | the events of one fingerprint on one route run in order, once | `leases`, `events`, `occurrences`, `edited_routes`, `together` |
+//! | 7 | the events of one fingerprint on one route run in order, once | `leases`, `events`, `occurrences`, `edited_routes`, `timers`, `together` |
 //! | 10 | a storm becomes a few deliveries, of which none is done and untold | `storm_forming`, `storm_members`, `storm_deaths`, `storm_people`, `storm_resolves`, `storm_restarts`, `storm_gates` |
 //! | 9 | a failure of one way to notify takes the next | `dead_letters` |
 //! | 10 | what is most urgent goes first, and waits for nothing but its turn | `gates` |
@@ -35,6 +35,7 @@ mod faults;
 mod faulty;
 mod gates;
 mod harness;
+mod history;
 mod hold;
 mod journal;
 mod kv;
@@ -52,6 +53,7 @@ mod shared;
 mod steps;
 mod storms;
 mod suspects;
+mod timers;
 mod together;
 
 use dead_letters::{
@@ -79,12 +81,13 @@ pub(crate) mod prelude {
     pub(crate) use std::time::Duration;
 
     pub(crate) use alert_manager_core::alert::{
-        Alert, DEAD_LETTER_ROUTE, DeliveryId, Fingerprint, HandlerName, Labels, OCCURRENCE, Status,
-        Timestamp,
+        Alert, DEAD_LETTER_ROUTE, DeliveryId, Enrichment, Fingerprint, HandlerName, Labels,
+        OCCURRENCE, Status, StepKind, Timestamp,
     };
     pub(crate) use alert_manager_core::journal::{
-        Begun, BoxFuture, CallKind, CallName, Dependency, Doubts, Entry, KvChange, KvOutcome,
-        KvQuota, KvReply, LedgerError, NamedCall, Note,
+        Begun, BoxFuture, CallKind, CallName, Dependency, Doubts, Earlier, Entry, KvChange,
+        KvOutcome, KvQuota, KvReply, LedgerError, NamedCall, Note, PAST_LISTED_MAX, Past,
+        PastOccurrence, TimerChange, TimerQuota, TimerReply,
     };
 
     pub(crate) use super::alerts::*;

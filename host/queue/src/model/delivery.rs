@@ -10,6 +10,7 @@ use alert_manager_core::journal::Entry;
 use super::progress::Progress;
 use super::reason::Reason;
 use super::state::State;
+use super::timer::{DueTimer, OpenTimer};
 
 /// The number of low bits of an identifier that are a counter. The others are milliseconds since 1970.
 pub(crate) const ID_COUNTER_BITS: u32 = 22;
@@ -51,6 +52,8 @@ pub struct Delivery {
     pub coalesced_into: Option<DeliveryId>,
     /// The storm that it belongs to: the first delivery that stood for it.
     pub storm: Option<DeliveryId>,
+    /// The timer that it was made for; absent if an alert was sent.
+    pub timer: Option<DueTimer>,
 }
 
 /// A delivery with its story: everything that is stored of it.
@@ -75,6 +78,8 @@ pub struct Story {
     pub duplicates: u64,
     /// The deliveries that it runs, or has run, in the place of.
     pub members: Option<Members>,
+    /// The timers that it has set and that are not due yet, the next one first.
+    pub timers: Vec<OpenTimer>,
 }
 
 /// The deliveries that another one runs in the place of.

@@ -8,6 +8,7 @@ use alert_manager_core::alert::{Alert, DeliveryId, HandlerName, Priority};
 use super::clock::Ticks;
 use super::progress::Progress;
 use super::storm::StandsFor;
+use super::timer::Cause;
 use super::wake::Woken;
 
 /// The server that grants leases. Each start of a server is another owner.
@@ -71,6 +72,7 @@ pub(crate) struct Grant {
     pub(crate) alert: Option<Arc<Alert>>,
     /// For whom it runs besides itself; absent if it runs for itself alone.
     pub(crate) stands_for: Option<StandsFor>,
+    pub(crate) cause: Cause,
     /// What the committer has read for it. Empty when the scheduler grants the lease.
     pub(crate) stored: Contents,
 }

@@ -21,6 +21,7 @@ mod row;
 mod settlement;
 mod state;
 mod storm;
+mod timer;
 mod waiting;
 mod wake;
 
@@ -39,6 +40,7 @@ pub use reason::{Reason, UnknownReason};
 pub use retried::{Rest, RestReason, Retried};
 pub use settlement::{Next, Settled, Settlement};
 pub use state::State;
+pub use timer::{DueTimer, OpenTimer};
 pub use waiting::{GateStatus, Waiting, WaitsFor};
 pub use wake::{Wake, Woken};
 
@@ -50,9 +52,10 @@ pub(crate) use memory::{Memory, Run};
 pub(crate) use order::{Follower, Position, RetryBatch, has_run};
 pub(crate) use parcel::NewAlert;
 pub(crate) use pipeline::{join_handlers, split_handlers};
-pub(crate) use row::{AfterLease, CrashOutcome, NewDelivery, Parking, Row, Text};
+pub(crate) use row::{AfterLease, CrashOutcome, NewDelivery, OfTimer, Parking, Row, Text};
 pub(crate) use storm::{
     Candidate, DESCRIBED_MAX, Described, Formed, Generation, LATE, LIFE, MEMBERS_MAX, QUIET,
     StandsFor, Storm, StormKey,
 };
+pub(crate) use timer::{Cause, StoredTimer, TIMER_DELAY_MS_MAX, TimerId};
 pub(crate) use waiting::GATE_CLOSED_MS_MAX;

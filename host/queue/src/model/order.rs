@@ -5,6 +5,7 @@ use alert_manager_core::alert::{DeliveryId, Fingerprint};
 use super::delivery::OtherRoutes;
 use super::list::Selected;
 use super::state::State;
+use super::timer::Cause;
 
 /// A delivery and its ordering key. Those with the same key run in the order of their identifiers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,7 @@ pub(crate) struct Position {
     pub(crate) id: DeliveryId,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) route: String,
+    pub(crate) cause: Cause,
 }
 
 /// A delivery that was accepted after a given one, and may be behind it on its ordering key. Parts of bodies that were refused
@@ -26,13 +28,15 @@ pub(crate) struct Follower<'s> {
     pub(crate) leases: u32,
     /// The other routes of its alert as they are stored: decoded only if they are needed.
     pub(crate) other_routes: Option<&'s str>,
+    pub(crate) cause: Cause,
 }
 
 impl Follower<'_> {
-    /// Returns true if it does not wait for earlier deliveries of its fingerprint on `route`: if it has no route, so that it does
-    /// not run, or if its alert took `route` as well as its own.
-    pub(crate) fn ignores_route(&self, route: &str) -> bool {
-        self.route.is_empty()
+    /// Returns true if it does not wait for earlier deliveries of its fingerprint on `route` that have this cause: if it has
+    /// another cause, or no route, so that it does not run, or if its alert took `route` as well as its own.
+    pub(crate) fn ignores(&self, route: &str, cause: Cause) -> bool {
+        self.cause != cause
+            || self.route.is_empty()
             || (route != self.route && OtherRoutes::of_text(self.other_routes).has(route))
     }
 

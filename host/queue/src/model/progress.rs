@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use alert_manager_core::alert::{Block, HandlerName, Labels, StepKind, Timestamp};
+use alert_manager_core::alert::{Block, Enrichment, HandlerName, Labels, StepKind, Timestamp};
 use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::{Begun, Dependency, Doubts, Entry, lines};
 
@@ -103,6 +103,35 @@ fn is_zero(n: &u32) -> bool {
 const CUT_OFF: &str = "the attempt was cut off";
 
 impl Step {
+    /// Returns a step that has not run.
+    fn new(handler: &HandlerName, kind: StepKind) -> Self {
+        Self {
+            handler: handler.clone(),
+            kind,
+            status: StepStatus::Pending,
+            attempts: 0,
+            tries: 0,
+            counted_to: 0,
+            traps: 0,
+            unavailable: 0,
+            interrupted: false,
+            cut_off: None,
+            doubts: Doubts::default(),
+            begun: None,
+            not_before: None,
+            expired: false,
+            has_effect: false,
+            late_why: None,
+            parked: None,
+            waits_for: Vec::new(),
+            started_at: None,
+            used_ms: 0,
+            last_error: None,
+            facts: Labels::default(),
+            blocks: Vec::new(),
+        }
+    }
+
     /// Counts a try that begins under this lease, and returns its number.
     pub fn begin(&mut self, lease: u32) -> u32 {
         if self.counted_to == 0 {
@@ -154,6 +183,9 @@ pub struct Progress {
     /// What the handlers are given about the storm that it stands for; absent if it stands for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storm: Option<StormGiven>,
+    /// What `act` is given as found if it is called for a timer; absent for an alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Enrichment>,
     /// How many stood for its storm before it, one after the other, and died without an effect.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub takeovers: u32,
@@ -204,36 +236,19 @@ impl Progress {
     pub fn new(handlers: &[HandlerName]) -> Self {
         let steps = [StepKind::Enrich, StepKind::Act]
             .into_iter()
-            .flat_map(|kind| {
-                handlers.iter().map(move |handler| Step {
-                    handler: handler.clone(),
-                    kind,
-                    status: StepStatus::Pending,
-                    attempts: 0,
-                    tries: 0,
-                    counted_to: 0,
-                    traps: 0,
-                    unavailable: 0,
-                    interrupted: false,
-                    cut_off: None,
-                    doubts: Doubts::default(),
-                    begun: None,
-                    not_before: None,
-                    expired: false,
-                    has_effect: false,
-                    late_why: None,
-                    parked: None,
-                    waits_for: Vec::new(),
-                    started_at: None,
-                    used_ms: 0,
-                    last_error: None,
-                    facts: Labels::default(),
-                    blocks: Vec::new(),
-                })
-            })
-            .collect();
+            .flat_map(|kind| handlers.iter().map(move |handler| Step::new(handler, kind)));
         Self {
-            steps,
+            steps: steps.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the one step of a timer: `act` of its handler, which is given this as found.
+    #[must_use]
+    pub fn of_timer(handler: &HandlerName, found: Enrichment) -> Self {
+        Self {
+            steps: vec![Step::new(handler, StepKind::Act)],
+            found: Some(found),
             ..Self::default()
         }
     }

@@ -11,6 +11,7 @@ use alert_manager_core::journal::Dependency;
 use super::delivery::OtherRoutes;
 use super::reason::Reason;
 use super::state::State;
+use super::timer::{Cause, DueTimer};
 
 /// A stored delivery.
 #[derive(Clone, Debug)]
@@ -51,6 +52,7 @@ pub(crate) struct Row {
     pub(crate) representative: Option<DeliveryId>,
     /// Absent for what was refused.
     pub(crate) event: Option<Event>,
+    pub(crate) cause: Cause,
 }
 
 /// Whether a delivery waits for its turn at a gate.
@@ -102,6 +104,16 @@ pub(crate) struct NewDelivery<'m> {
     pub(crate) storm: Option<DeliveryId>,
     /// The alert, or the refused part of a body.
     pub(crate) json: Text<'m>,
+    /// Present if a timer was due.
+    pub(crate) timer: Option<OfTimer>,
+}
+
+/// What a new delivery has of its timer.
+#[derive(Clone, Debug)]
+pub(crate) struct OfTimer {
+    pub(crate) due: DueTimer,
+    /// How far it is, as JSON: it begins with `act`, and with what that is given as found.
+    pub(crate) progress: Arc<str>,
 }
 
 /// A text to store. Cheap to clone.

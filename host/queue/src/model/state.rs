@@ -17,3 +17,17 @@ pub enum State {
     /// Dead-lettered, or cancelled; a person can send it again.
     Dead,
 }
+
+impl State {
+    /// Returns the state as the API names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Done => "done",
+            Self::Dead => "dead",
+        }
+    }
+}

@@ -1,13 +1,17 @@
 //! Decides how a new delivery is stored: leased, waiting, or dead because of a backlog.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alert_manager_core::alert::{
     Alert, DeliveryId, Event, HandlerName, Occurrence, Priority, Timestamp,
 };
 use alert_manager_core::plan::Plan;
 
-use crate::model::{Memory, NewAlert, NewDelivery, OtherRoutes, Reason, Refused, Run, State, Text};
+use crate::model::{
+    Cause, DueTimer, Memory, NewAlert, NewDelivery, OfTimer, OtherRoutes, Progress, Reason,
+    Refused, Run, State, StoredTimer, Text,
+};
 
 /// The `last_error` of a delivery that no route matched, whose reason is [`Reason::Unrouted`].
 pub(crate) const UNROUTED: &str = "unrouted";
@@ -25,6 +29,8 @@ pub(crate) struct Arrival<'m> {
     /// The `startsAt` that the sender gave, if it differs from that of the event.
     pub(crate) sent: Option<Timestamp>,
     pub(crate) other_routes: OtherRoutes,
+    /// Present if a timer was due.
+    pub(crate) timer: Option<OfTimer>,
 }
 
 /// How a new delivery begins.
@@ -61,6 +67,7 @@ impl<'m> Arrival<'m> {
             json,
             sent,
             other_routes,
+            timer: None,
         })
     }
 
@@ -76,7 +83,44 @@ impl<'m> Arrival<'m> {
             json: json.into(),
             sent: None,
             other_routes: OtherRoutes::Any,
+            timer: None,
         })
+    }
+
+    /// Returns the alert of a timer that is due, and the plan by which its handler acts.
+    ///
+    /// # Errors
+    /// If what is stored of it cannot be read.
+    pub(crate) fn of_timer(timer: StoredTimer) -> Result<(Self, Plan), serde_json::Error> {
+        let alert: Alert = serde_json::from_str(&timer.alert)?;
+        let progress = Progress::of_timer(&timer.handler, serde_json::from_str(&timer.found)?);
+        let progress = serde_json::to_string(&progress)?.into();
+        let StoredTimer { key, set_by, .. } = timer;
+        let due = DueTimer { key, set_by };
+        let arrival = Self {
+            name: alert.name().to_owned().into(),
+            alert: Arc::new(alert),
+            json: timer.alert.into(),
+            sent: None,
+            // Those on other routes are other handlers', or of other occurrences.
+            other_routes: OtherRoutes::Any,
+            timer: Some(OfTimer { due, progress }),
+        };
+        let plan = Plan {
+            route: timer.route.into(),
+            handlers: vec![timer.handler],
+            priority: timer.priority,
+            repeat_after: Duration::ZERO,
+            storm: None,
+        };
+        Ok((arrival, plan))
+    }
+
+    pub(crate) fn cause(&self) -> Cause {
+        match self.timer {
+            Some(_) => Cause::Timer,
+            None => Cause::Alert,
+        }
     }
 
     /// Returns its delivery on a route.
@@ -159,6 +203,7 @@ impl<'m> Arrival<'m> {
             storm_key: None,
             storm: None,
             json: self.json.clone(),
+            timer: self.timer.clone(),
         }
     }
 }
@@ -186,6 +231,7 @@ pub(crate) fn kept_part<'m>(id: DeliveryId, part: &'m Refused, now: Timestamp) -
         storm_key: None,
         storm: None,
         json: part.json.as_str().into(),
+        timer: None,
     }
 }
 
@@ -214,8 +260,6 @@ fn as_event(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use std::time::Duration;
 
     use alert_manager_core::alert::Status;
 

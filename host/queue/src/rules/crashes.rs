@@ -38,7 +38,7 @@ mod tests {
 
     use super::*;
     use crate::model::clock::from_millis;
-    use crate::model::{OtherRoutes, Parking, State};
+    use crate::model::{Cause, OtherRoutes, Parking, State};
 
     fn row(id: i64, deaths: u32) -> Row {
         Row {
@@ -65,6 +65,7 @@ mod tests {
             storm: None,
             representative: None,
             event: None,
+            cause: Cause::Alert,
         }
     }
 

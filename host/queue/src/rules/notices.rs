@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
     use crate::model::clock::from_millis;
-    use crate::model::{Memory, OtherRoutes, Parking};
+    use crate::model::{Cause, Memory, OtherRoutes, Parking};
 
     fn way(route: &str, is_blocked: bool) -> Way {
         Way {
@@ -103,6 +103,7 @@ mod tests {
             last_error: None,
             coalesced_into: None,
             storm: None,
+            timer: None,
         }
     }
 
@@ -157,6 +158,7 @@ mod tests {
             storm: None,
             representative: None,
             event: None,
+            cause: Cause::Alert,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use alert_manager_core::alert::{DeliveryId, Fingerprint};
 
-use crate::model::{Follower, Position, State, has_run};
+use crate::model::{Cause, Follower, Position, State, has_run};
 
 /// The deliveries behind one dead delivery on its ordering key, read before the transaction that retries it.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ impl Later {
     pub(crate) fn add(&mut self, position: &Position, other: &Follower<'_>) {
         self.scanned_to = Some(other.id);
         let is_later = other.fingerprint == position.fingerprint && other.id > position.id;
-        if !is_later || other.ignores_route(&position.route) {
+        if !is_later || other.ignores(&position.route, position.cause) {
             return;
         }
         if other.has_run() {
@@ -37,12 +37,25 @@ impl Later {
 /// retries some of them.
 #[derive(Debug)]
 pub(crate) struct LaterByKey {
-    /// By fingerprint, then by the route of the dead deliveries.
-    keys: HashMap<Fingerprint, Vec<(String, LaterOnKey)>>,
+    /// By fingerprint, then by the route and the cause of the dead deliveries.
+    keys: HashMap<Fingerprint, Vec<(Key, LaterOnKey)>>,
     /// The last delivery that was read.
     scanned_to: DeliveryId,
     /// How many transactions have completed this.
     reads: u64,
+}
+
+/// What an ordering key has besides its fingerprint.
+#[derive(Debug)]
+struct Key {
+    route: String,
+    cause: Cause,
+}
+
+impl Key {
+    fn is_of(&self, position: &Position) -> bool {
+        self.route == position.route && self.cause == position.cause
+    }
 }
 
 #[derive(Debug, Default)]
@@ -68,11 +81,15 @@ struct Open {
 impl LaterByKey {
     /// Returns an empty record for dead deliveries, which come in the order of acceptance.
     pub(crate) fn new(dead: &[Position]) -> Self {
-        let mut keys: HashMap<Fingerprint, Vec<(String, LaterOnKey)>> = HashMap::new();
+        let mut keys: HashMap<Fingerprint, Vec<(Key, LaterOnKey)>> = HashMap::new();
         for position in dead {
-            let routes = keys.entry(position.fingerprint).or_default();
-            if !routes.iter().any(|(known, _)| *known == position.route) {
-                routes.push((position.route.clone(), LaterOnKey::default()));
+            let of_it = keys.entry(position.fingerprint).or_default();
+            if !of_it.iter().any(|(known, _)| known.is_of(position)) {
+                let key = Key {
+                    route: position.route.clone(),
+                    cause: position.cause,
+                };
+                of_it.push((key, LaterOnKey::default()));
             }
         }
         let first = dead
@@ -95,11 +112,11 @@ impl LaterByKey {
     /// Adds a delivery, in the order of acceptance.
     pub(crate) fn add(&mut self, other: &Follower<'_>) {
         self.scanned_to = other.id;
-        let Some(routes) = self.keys.get_mut(&other.fingerprint) else {
+        let Some(of_it) = self.keys.get_mut(&other.fingerprint) else {
             return;
         };
-        for (route, later) in routes {
-            if other.ignores_route(route) {
+        for (Key { route, cause }, later) in of_it {
+            if other.ignores(route, *cause) {
                 continue;
             }
             if other.has_run() {
@@ -126,11 +143,8 @@ impl LaterByKey {
         position: &Position,
         mut state_of: impl FnMut(DeliveryId) -> Result<Option<(State, u32)>, E>,
     ) -> Result<bool, E> {
-        let later = self.keys.get_mut(&position.fingerprint).and_then(|routes| {
-            routes
-                .iter_mut()
-                .find(|(known, _)| *known == position.route)
-        });
+        let of_it = self.keys.get_mut(&position.fingerprint);
+        let later = of_it.and_then(|keys| keys.iter_mut().find(|(key, _)| key.is_of(position)));
         let Some((_, later)) = later else {
             return Ok(false);
         };
@@ -183,6 +197,7 @@ mod tests {
             id: DeliveryId::from_raw(id),
             fingerprint: Fingerprint(1),
             route: "route".into(),
+            cause: Cause::Alert,
         }
     }
 
@@ -194,6 +209,7 @@ mod tests {
             state: State::Dead,
             leases: 1,
             other_routes: None,
+            cause: Cause::Alert,
         }
     }
 
@@ -223,5 +239,30 @@ mod tests {
         }
         assert!(!by_key.is_overtaken(&positions[3], now).unwrap());
         assert!(of_first.not_run.contains(&positions[2].id));
+    }
+
+    #[test]
+    fn a_timer_that_has_run_overtakes_only_other_timers() {
+        let position_of = |cause| Position {
+            cause,
+            ..position(1)
+        };
+        let timer = Follower {
+            state: State::Done,
+            cause: Cause::Timer,
+            ..dead(2)
+        };
+        for (cause, expected) in [(Cause::Alert, false), (Cause::Timer, true)] {
+            let position = position_of(cause);
+            let mut later = Later::default();
+            later.add(&position, &timer);
+            assert_eq!(later.has_run, expected, "{cause:?}");
+            let mut by_key = LaterByKey::new(std::slice::from_ref(&position));
+            by_key.begin_read();
+            by_key.add(&timer);
+            let state_of = |_| Ok::<_, Infallible>(None);
+            let is_overtaken = by_key.is_overtaken(&position, state_of).unwrap();
+            assert_eq!(is_overtaken, expected, "{cause:?}");
+        }
     }
 }

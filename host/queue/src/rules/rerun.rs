@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::model::clock::from_millis;
-    use crate::model::{OtherRoutes, Parking};
+    use crate::model::{Cause, OtherRoutes, Parking};
 
     fn plan(route: &str, handlers: &[&str]) -> Plan {
         Plan {
@@ -208,6 +208,7 @@ mod tests {
             storm: None,
             representative: None,
             event: None,
+            cause: Cause::Alert,
         }
     }
 

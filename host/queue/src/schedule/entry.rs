@@ -7,7 +7,7 @@ use alert_manager_core::gate::Parked;
 use alert_manager_core::journal::Dependency;
 
 use crate::model::clock::Ticks;
-use crate::model::{Candidate, OtherRoutes};
+use crate::model::{Candidate, Cause, OtherRoutes};
 
 /// A delivery that is added to the schedule: new, retried by a person, or found in the store at startup.
 #[derive(Clone, Debug)]
@@ -39,6 +39,7 @@ pub(crate) struct Entrant {
     pub(crate) alert_bytes: usize,
     /// Present if it may run as one with others.
     pub(crate) storm: Option<Candidate>,
+    pub(crate) cause: Cause,
 }
 
 /// Where a delivery that is not settled comes from.

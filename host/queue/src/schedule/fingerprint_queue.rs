@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use alert_manager_core::alert::{DeliveryId, Priority};
 
-use crate::model::OtherRoutes;
+use crate::model::{Cause, OtherRoutes};
 
 /// The deliveries of one fingerprint that are not settled, in the order of their identifiers; but a retried delivery comes behind a
 /// later one that runs.
 #[derive(Debug, Default)]
 pub(super) struct FingerprintQueue {
     queued: VecDeque<Queued>,
-    /// How many of them have [`OtherRoutes`]. If none has, only the first can run.
-    with_other_routes: usize,
+    /// How many of them do not wait for all before them, nor all behind them for them. If there is none, only the first can run.
+    selective: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -22,6 +22,7 @@ pub(super) struct Queued {
     id: DeliveryId,
     route: Arc<str>,
     other_routes: OtherRoutes,
+    cause: Cause,
     own: Priority,
     /// The highest priority of its own and of those that wait for it, directly or not.
     rank: Priority,
@@ -55,12 +56,14 @@ impl Queued {
         id: DeliveryId,
         route: Arc<str>,
         other_routes: OtherRoutes,
+        cause: Cause,
         own: Priority,
     ) -> Self {
         Self {
             id,
             route,
             other_routes,
+            cause,
             own,
             rank: own,
         }
@@ -68,16 +71,19 @@ impl Queued {
 
     /// Returns true if it runs only after `earlier`, which is ahead of it in the queue.
     fn waits_for(&self, earlier: &Self) -> bool {
-        self.route == earlier.route || !self.other_routes.has(&earlier.route)
+        self.cause == earlier.cause
+            && (self.route == earlier.route || !self.other_routes.has(&earlier.route))
     }
 
     /// Returns true if it waits for whatever another waits for that stands ahead of both.
     fn waits_like(&self, other: &Self) -> bool {
-        self.route == other.route && self.other_routes == other.other_routes
+        self.route == other.route
+            && self.other_routes == other.other_routes
+            && self.cause == other.cause
     }
 
-    fn has_other_routes(&self) -> bool {
-        self.other_routes != OtherRoutes::None
+    fn is_selective(&self) -> bool {
+        self.other_routes != OtherRoutes::None || self.cause != Cause::Alert
     }
 }
 
@@ -92,7 +98,7 @@ impl FingerprintQueue {
         let behind = self.queued.iter().skip(index);
         let overtaken = behind.filter(|other| other.waits_for(&new));
         let overtaken = overtaken.map(|other| other.id).collect();
-        self.with_other_routes += usize::from(new.has_other_routes());
+        self.selective += usize::from(new.is_selective());
         self.queued.insert(index, new);
         Inserted {
             is_next: self.is_next_at(index),
@@ -107,10 +113,10 @@ impl FingerprintQueue {
         let Some((index, gone)) = index.and_then(|i| Some((i, self.queued.remove(i)?))) else {
             return Removed::default();
         };
-        self.with_other_routes -= usize::from(gone.has_other_routes());
+        self.selective -= usize::from(gone.is_selective());
         let mut freed = Vec::new();
         for (i, waiting) in self.queued.iter().enumerate().skip(index) {
-            if i > 0 && self.with_other_routes == 0 {
+            if i > 0 && self.selective == 0 {
                 break;
             }
             let waits = |earlier| waiting.waits_for(earlier);
@@ -162,18 +168,18 @@ impl FingerprintQueue {
         self.queued.iter().map(|queued| queued.id)
     }
 
-    /// Returns the last before a delivery on its route.
+    /// Returns the last before a delivery on its route, of the same cause.
     pub(super) fn before(&self, id: DeliveryId) -> Option<DeliveryId> {
         let index = self.index_of(id)?;
-        let route = &self.queued[index].route;
+        let own = &self.queued[index];
         let mut before = self.queued.range(..index).rev();
-        let last = before.find(|queued| queued.route == *route);
+        let last = before.find(|queued| queued.route == own.route && queued.cause == own.cause);
         last.map(|queued| queued.id)
     }
 
     /// Returns true if a delivery waits for no other.
     pub(super) fn is_next(&self, id: DeliveryId) -> bool {
-        if self.with_other_routes == 0 {
+        if self.selective == 0 {
             return self.queued.front().is_some_and(|first| first.id == id);
         }
         self.index_of(id)

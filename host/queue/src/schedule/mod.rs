@@ -28,7 +28,7 @@ use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::Dependency;
 
 use crate::model::clock::Ticks;
-use crate::model::{Caps, Grant, Lease, Owner, Wake, Woken};
+use crate::model::{Caps, Cause, Grant, Lease, Owner, Wake, Woken};
 use alone::Alone;
 use fingerprint_queue::FingerprintQueue;
 use gated::AtGate;
@@ -101,6 +101,7 @@ struct Item {
     alert_bytes: usize,
     /// Present if it may run as one with others.
     storm: Option<Box<InStorm>>,
+    cause: Cause,
 }
 
 impl Item {

@@ -1,7 +1,8 @@
 //! The order of the deliveries of one fingerprint, and timers.
 //!
 //! A delivery waits for earlier ones of its fingerprint on its own route, and for those on routes that its alert did not take,
-//! which come from an earlier configuration. If an alert takes several routes, its deliveries do not wait for each other.
+//! which come from an earlier configuration. If an alert takes several routes, its deliveries do not wait for each other. Those
+//! of timers wait for each other, and neither for those of the alert nor those for them.
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ impl Scheduler {
             id,
             Arc::clone(&self.routes[route]),
             entrant.other_routes,
+            entrant.cause,
             entrant.priority,
         );
         let (items, storms) = (&self.items, &self.storms);
@@ -63,6 +65,7 @@ impl Scheduler {
             alert,
             alert_bytes: entrant.alert_bytes,
             storm: None,
+            cause: entrant.cause,
         };
         self.items.insert(id, item);
         if let Some(candidate) = entrant.storm {
@@ -104,6 +107,7 @@ impl Scheduler {
             alert: item.alert.clone(),
             stored: Contents::default(),
             stands_for: None,
+            cause: item.cause,
         };
         self.handlers[handler].permits_taken += 1;
         grant

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::model::OtherRoutes;
+use crate::model::{Cause, OtherRoutes};
 
 const NOW: Ticks = 1_000;
 
@@ -49,6 +49,7 @@ fn entrant(id: i64, fingerprint: u64, handler: &str, priority: Priority) -> Entr
         alert: None,
         storm: None,
         alert_bytes: 0,
+        cause: Cause::Alert,
     }
 }
 
@@ -736,4 +737,64 @@ fn no_more_than_so_many_dependencies_are_remembered_and_the_latest_are() {
     }
     wait_for(&mut scheduler, &lease, NOW + 50, vec![origin(9_999)]);
     assert_eq!(grant(&mut scheduler, NOW), [1]);
+}
+
+#[test]
+fn timers_and_alerts_do_not_wait_for_each_other() {
+    let mut scheduler = scheduler(8);
+    let timer = |id| Entrant {
+        cause: Cause::Timer,
+        ..entrant(id, 1, "a", Priority::Normal)
+    };
+    let mut admit = |entrant| {
+        let grant = scheduler.admit(entrant, NOW);
+        scheduler.commit(NOW);
+        grant
+    };
+    let alert = admit(entrant(1, 1, "a", Priority::Normal));
+    assert!(admit(entrant(2, 1, "a", Priority::Normal)).is_none());
+    let first = admit(timer(3)).unwrap();
+    assert!(admit(timer(4)).is_none(), "it waits for the first");
+    scheduler.end(first.lease, Ended::Settled, NOW);
+    let next: Vec<_> = scheduler
+        .grant(NOW)
+        .iter()
+        .map(|g| g.lease.id.as_raw())
+        .collect();
+    assert_eq!(next, [4]);
+    scheduler.commit(NOW);
+    scheduler.end(alert.unwrap().lease, Ended::Settled, NOW);
+    let next: Vec<_> = scheduler
+        .grant(NOW)
+        .iter()
+        .map(|g| g.lease.id.as_raw())
+        .collect();
+    assert_eq!(next, [2], "it does not wait for the timer that runs");
+}
+
+#[test]
+fn a_critical_timer_does_not_hurry_the_alert_before_it() {
+    let mut scheduler = scheduler(1);
+    let blocker = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
+    admit_to(&mut scheduler, 3, 8, "a", Priority::Warning);
+    let timer = Entrant {
+        cause: Cause::Timer,
+        ..entrant(4, 7, "a", Priority::Critical)
+    };
+    assert!(scheduler.admit(timer, NOW).is_none());
+    scheduler.commit(NOW);
+    scheduler.release_permit(&name("a"));
+    scheduler.end(blocker.lease, Ended::Settled, NOW);
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        let grants = scheduler.grant(NOW);
+        scheduler.commit(NOW);
+        for grant in grants {
+            order.push(grant.lease.id.as_raw());
+            scheduler.release_permit(&name("a"));
+            scheduler.end(grant.lease, Ended::Settled, NOW);
+        }
+    }
+    assert_eq!(order, [4, 3, 2]);
 }

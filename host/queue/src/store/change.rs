@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use alert_manager_core::alert::{DeliveryId, Fingerprint, HandlerName, Timestamp};
+use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Timestamp};
 use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::Entry;
 
 use crate::model::{
-    AfterLease, CrashOutcome, EventChange, Lease, NewDelivery, Reason, Storm, Text,
+    AfterLease, CrashOutcome, EventChange, Lease, NewDelivery, Reason, Storm, Text, TimerId,
 };
 
 /// A change, as the rules have decided it.
@@ -114,6 +115,15 @@ pub(crate) enum Change<'m> {
     CloseStorm { id: DeliveryId, at: Timestamp },
     /// A service has said to wait: a gate is closed until then, in milliseconds since 1970.
     CloseGate { name: GateName, until_ms: i64 },
+    /// An occurrence of an alert has begun, which history keeps.
+    Began(Began),
+    /// An occurrence has ended.
+    Over {
+        alert: Arc<Alert>,
+        ends_at: Timestamp,
+    },
+    /// A timer is no longer open: it was due, or is cancelled.
+    RemoveTimer(TimerId),
 }
 
 impl Change<'_> {
@@ -129,6 +139,17 @@ impl Change<'_> {
             _ => None,
         }
     }
+}
+
+/// An occurrence that has begun, on one route.
+#[derive(Clone, Debug)]
+pub(crate) struct Began {
+    pub(crate) id: DeliveryId,
+    /// With the start and the number of the occurrence.
+    pub(crate) alert: Arc<Alert>,
+    pub(crate) route: Arc<str>,
+    pub(crate) pipeline: Arc<[HandlerName]>,
+    pub(crate) at: Timestamp,
 }
 
 /// How a lease ends.

@@ -14,14 +14,17 @@ use std::time::Instant;
 
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, HandlerName, Timestamp};
 use alert_manager_core::gate::GateName;
-use alert_manager_core::journal::{KvChange, KvQuota, KvReply, Recorded};
-
-use crate::model::{
-    Abandoned, Contents, Delivery, Filter, Follower, Grant, Known, LastEnd, OpenError, Owner, Page,
-    Position, ReadError, RetryBatch, Row, Run, Selection, State, Storm, Story,
+use alert_manager_core::journal::{
+    Earlier, KvChange, KvQuota, KvReply, Past, Recorded, TimerQuota, TimerReply,
 };
 
-pub(crate) use change::{Applied, Change, Revive, Settle, SettleMembers};
+use crate::model::{
+    Abandoned, Cause, Contents, Delivery, Filter, Follower, Grant, Known, LastEnd, OpenError,
+    Owner, Page, Position, ReadError, RetryBatch, Row, Run, Selection, State, StoredTimer, Storm,
+    Story, TimerId,
+};
+
+pub(crate) use change::{Applied, Began, Change, Revive, Settle, SettleMembers};
 pub use url::{InvalidStoreUrl, StoreUrl};
 
 /// A durable store.
@@ -124,6 +127,15 @@ pub(crate) trait Txn {
     /// Changes the key-value state of a handler; returns the reply, and true if the state has changed.
     fn kv(&mut self, op: &KvOp<'_>) -> Result<(KvReply, bool), StoreError>;
 
+    /// Changes the timers of a handler.
+    fn timer(&mut self, op: &TimerOp<'_>) -> Result<TimerChanged, StoreError>;
+
+    /// Returns a timer; absent if it is not open.
+    fn open_timer(&mut self, id: TimerId) -> Result<Option<StoredTimer>, StoreError>;
+
+    /// Returns the open timers that a delivery has set.
+    fn timers_of(&mut self, set_by: DeliveryId) -> Result<Vec<TimerId>, StoreError>;
+
     /// Makes changes in order, and appends the result of each to `answers`. A change under a lease that is no longer valid is
     /// [`Applied::Fenced`], and does not affect the others.
     fn apply(
@@ -215,6 +227,8 @@ pub(crate) struct Found {
     pub(crate) storms: Vec<Storm>,
     /// The gates that a service had closed, each with when it opens, in milliseconds since 1970.
     pub(crate) closed_gates: Vec<(GateName, i64)>,
+    /// The timers that are open, each with when it is due, in milliseconds since 1970.
+    pub(crate) timers: Vec<(TimerId, i64)>,
 }
 
 /// Which contents of a delivery are to be read.
@@ -227,12 +241,14 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// Returns what has to be read for a lease: the alert if it is not in memory, and the progress if this is not the first
-    /// lease, or if it stands for others.
+    /// lease, or if it stands for others, or was made for a timer.
     pub(crate) fn by(grant: &Grant) -> Self {
         Self {
             id: grant.lease.id,
             alert: grant.alert.is_none(),
-            progress: grant.lease.number > 1 || grant.stands_for.is_some(),
+            progress: grant.lease.number > 1
+                || grant.stands_for.is_some()
+                || grant.cause == Cause::Timer,
         }
     }
 }
@@ -263,6 +279,26 @@ pub(crate) struct KvOp<'m> {
     pub(crate) key: &'m str,
     pub(crate) change: &'m KvChange,
     pub(crate) quota: KvQuota,
+}
+
+/// A change to the timers that a handler has for the alert of a delivery.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimerOp<'m> {
+    pub(crate) handler: &'m HandlerName,
+    /// The delivery that makes it, which is stored.
+    pub(crate) set_by: DeliveryId,
+    pub(crate) key: &'m str,
+    /// When it is due, in milliseconds since 1970, and what `act` is given as found, as JSON; absent if it is cancelled.
+    pub(crate) set: Option<(i64, &'m str)>,
+    pub(crate) quota: TimerQuota,
+}
+
+/// The result of a change to timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimerChanged {
+    pub(crate) reply: TimerReply,
+    /// The timer that was set, replaced or cancelled; absent if nothing has changed.
+    pub(crate) id: Option<TimerId>,
 }
 
 /// What one step of retention removed.
@@ -307,6 +343,15 @@ pub(crate) trait Reader: fmt::Debug + Send + Sync {
         key: &str,
         now: Timestamp,
     ) -> Result<Option<Vec<u8>>, ReadError>;
+
+    /// Returns the earlier occurrences of alerts like that of a delivery, on its route and on the routes that `handler` served,
+    /// without its own.
+    fn earlier(
+        &self,
+        of: DeliveryId,
+        handler: &HandlerName,
+        asked: &Earlier,
+    ) -> Result<Past, ReadError>;
 
     /// Returns the deliveries of a selection after `after`, in the order of acceptance. Leaves out refused parts of bodies, cancelled
     /// deliveries, and dead notices about dead letters: what a notice says may be over, may have been reported by another route, and

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::calls::interfaces::{CallsMax, INTERFACES};
+use crate::grant_uses::GrantKind;
 use crate::limits::quota::{LimitHit, LimitName, Limits};
 use crate::outbound::egress::Clients;
 use crate::outbound::prepare::Requester;
@@ -13,7 +14,7 @@ use crate::sandbox::clock::StepClock;
 use crate::services::Services;
 use crate::slack::compose::Author;
 use crate::trace::recorder::Recorder;
-use alert_manager_core::alert::{Alert, DeliveryId, Enrichment, HandlerName, StepKind};
+use alert_manager_core::alert::{Alert, DeliveryId, Enrichment, HandlerName, StepKind, Timestamp};
 use alert_manager_core::journal::{CallKind, Ledger, RecordUse, Replay};
 use alert_manager_core::policy::Grants;
 
@@ -135,7 +136,14 @@ impl HostContext {
             credentials: &self.services.credentials,
             clients: &self.clients,
             proxy: self.services.proxy.as_ref(),
+            answered: self.services.answered.as_ref(),
         }
+    }
+
+    /// Counts the use of a grant by a call that is about to be made.
+    pub(super) fn note_grant(&self, kind: GrantKind, grant: &str) {
+        let uses = &self.services.grant_uses;
+        uses.note(&self.handler, kind, grant, Timestamp::now());
     }
 
     /// Returns the author of Slack messages.

@@ -38,8 +38,6 @@ use alert_manager_core::journal::{CallKind, CallName};
 pub(super) trait HostCall: Sized + Send {
     /// The interface, for counts and records.
     const KIND: CallKind;
-    /// True if an effect and its record are committed in one transaction, so that no effect can happen without a record.
-    const COMMITS_WITH_RECORD: bool = false;
     /// The reply to the guest, which is also what is recorded.
     type Reply: Serialize + DeserializeOwned + Send;
     /// Why the call fails before it is made.
@@ -120,8 +118,10 @@ pub(super) struct Done<R> {
     /// Whether the change was made and recorded; meaningless for a read.
     pub(super) effect: Effect,
     pub(super) answered: Answered,
-    /// The text and blocks of a Slack message that was shown instead of posted.
+    /// The text and blocks of a Slack message that was shown instead of posted, or the URL and body of a request.
     pub(super) preview: Option<serde_json::Value>,
+    /// The lines of configuration that would allow a call that was denied.
+    pub(super) allow: Option<String>,
     /// Set if the delivery waits for its turn at a gate: the invocation ends, and the guest learns nothing of the reply.
     pub(super) parked: Option<Box<Parked>>,
 }
@@ -144,6 +144,7 @@ impl<R> Done<R> {
             effect: Effect::Of(Change::NotSent),
             answered: Answered::Live,
             preview: None,
+            allow: None,
             parked: None,
         }
     }
@@ -153,6 +154,20 @@ impl<R> Done<R> {
         Self {
             answered: Answered::Preview,
             ..Self::live(reply, line)
+        }
+    }
+
+    /// Returns the result of a call that a policy denied. The lines of `why` after the first are the configuration that would
+    /// allow it.
+    pub(super) fn denied(
+        why: &str,
+        line: impl Into<String>,
+        reply: impl FnOnce(String) -> R,
+    ) -> Self {
+        let allow = why.split_once('\n').map(|(_, lines)| lines.to_owned());
+        Self {
+            allow,
+            ..Self::refused(reply(why.to_owned()), line)
         }
     }
 
@@ -220,6 +235,7 @@ impl HostContext {
             },
             duration_us: micros(plan.began.elapsed()),
             preview: None,
+            allow: None,
         };
         self.recorder.add_call(call, true);
         Ok(Some(reply))
@@ -260,7 +276,7 @@ impl HostContext {
         if plan.changes {
             self.replay.go_live();
         }
-        let leaves_doubt = plan.changes && !C::COMMITS_WITH_RECORD;
+        let leaves_doubt = plan.changes && !C::KIND.is_stored_with_record();
         if leaves_doubt && let Err(why) = self.note(plan).await? {
             return Ok(unrecordable(why));
         }
@@ -324,6 +340,7 @@ impl HostContext {
             answered: done.answered,
             duration_us: micros(plan.began.elapsed()),
             preview: done.preview,
+            allow: done.allow,
         };
         self.recorder.add_call(call, is_ok);
         match done.parked {

@@ -12,12 +12,13 @@ use crate::calls::bytes::Bytes;
 use crate::calls::context::HostContext;
 use crate::calls::driver::{Done, Effect, HostCall, Refused};
 use crate::calls::naming::{Plan, check_key, name_of, optional};
-use crate::limits::HTTP_URL_BYTES_MAX;
+use crate::grant_uses::GrantKind;
 use crate::limits::quota::{LimitHit, LimitName};
+use crate::limits::{HTTP_URL_BYTES_MAX, TRACE_LINE_BYTES_MAX};
 use crate::outbound::prepare::{NotAdmitted, Prepared};
 use crate::outbound::request::{AnswerBound, OutboundError, OutboundRequest, OutboundResponse};
 use crate::sandbox::stop::Stop;
-use crate::text::cut;
+use crate::text::{cut, masked};
 use alert_manager_core::journal::{CallKind, CallName, Dependency};
 
 impl Host for HookState {
@@ -25,6 +26,9 @@ impl Host for HookState {
         Ok(self.call(HttpSend(request)).await?.map(Response::from))
     }
 }
+
+/// The part of a body that a story shows if it is not sent.
+const SHOWN_BODY_BYTES_MAX: usize = 16 << 10;
 
 /// `http.send`.
 pub(super) struct HttpSend(pub(super) Request);
@@ -98,9 +102,8 @@ impl HostCall for HttpSend {
     fn failed(error: Error) -> Done<Self::Reply> {
         let line = explain(&error);
         match error {
-            Error::Denied(_) | Error::InvalidRequest(_) | Error::BudgetExhausted(_) => {
-                Done::refused(Err(error), line)
-            }
+            Error::Denied(why) => Done::denied(&why, line, |why| Err(Error::Denied(why))),
+            Error::InvalidRequest(_) | Error::BudgetExhausted(_) => Done::refused(Err(error), line),
             _ => Done::live(Err(error), line),
         }
     }
@@ -139,20 +142,36 @@ impl HostCall for HttpSend {
         Ok(prepared?)
     }
 
+    /// If nothing is sent and there is an answer, the handler gets that.
     async fn hold_back(
-        _: Prepared,
+        prepared: Prepared,
         _: &Plan,
-        _: &mut HostContext,
+        host: &mut HostContext,
     ) -> Result<Done<Self::Reply>, Stop> {
-        let answer = RecordedResponse {
-            status: 200,
-            headers: Vec::new(),
-            body: Bytes::default(),
+        let preview = Some(shown(&prepared));
+        if !prepared.has_answer() {
+            let answer = RecordedResponse {
+                status: 200,
+                headers: Vec::new(),
+                body: Bytes::default(),
+            };
+            let line = "held back; the handler was answered 200";
+            return Ok(Done {
+                preview,
+                ..Done::held_back(Ok(answer), line)
+            });
+        }
+        let sent = prepared.send().await;
+        host.count_in(sent.withheld_bytes);
+        let line = match sent.line {
+            Some(line) => format!("held back; the handler was answered {line}"),
+            None => "held back".to_owned(),
         };
-        Ok(Done::held_back(
-            Ok(answer),
-            "held back; the handler was answered 200",
-        ))
+        let reply = sent.reply.map(RecordedResponse::from).map_err(Error::from);
+        Ok(Done {
+            preview,
+            ..Done::held_back(reply, line)
+        })
     }
 
     fn admit(prepared: &mut Prepared, host: &HostContext) -> Result<Duration, Done<Self::Reply>> {
@@ -179,6 +198,10 @@ impl HostCall for HttpSend {
     ) -> Result<Done<Self::Reply>, Stop> {
         let (needed, limit) = (origin_of(&prepared), prepared.answer_bound().limit);
         let origin = prepared.origin().to_owned();
+        host.note_grant(GrantKind::Http, prepared.grant());
+        if let Some(name) = prepared.credential() {
+            host.note_grant(GrantKind::Credential, name);
+        }
         // Before the request is sent, in case the invocation's time ends before the answer.
         host.recorder.unanswered(needed.clone());
         let sent = prepared.send().await;
@@ -232,6 +255,24 @@ fn answer_bound(host: &HostContext, changes: bool) -> AnswerBound {
         lower(host.recorded_body_bytes_max(), LimitName::RecordBytes);
     }
     bound
+}
+
+/// Returns the URL and the body of a request, for a story that shows them instead of sending them. Headers are left out: the
+/// host adds its credential to them.
+fn shown(prepared: &Prepared) -> serde_json::Value {
+    let request = prepared.unsent();
+    let body = request
+        .as_ref()
+        .and_then(|request| request.body()?.as_bytes());
+    let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(text) => masked(text, SHOWN_BODY_BYTES_MAX),
+        Err(_) => format!("{} bytes that are no text", bytes.len()),
+    };
+    let url = request.as_ref().map(|request| request.url().as_str());
+    serde_json::json!({
+        "url": url.map(|url| masked(url, TRACE_LINE_BYTES_MAX)),
+        "body": body.map(text),
+    })
 }
 
 fn origin_of(prepared: &Prepared) -> Dependency {

@@ -5,6 +5,7 @@ mod bytes;
 mod config;
 pub(crate) mod context;
 mod driver;
+mod history;
 mod http;
 pub(crate) mod interfaces;
 mod kv;
@@ -14,6 +15,7 @@ mod record;
 mod slack;
 #[cfg(test)]
 mod tests;
+mod timer;
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::{WasiCtxView, WasiView};
@@ -35,6 +37,8 @@ pub(crate) fn linker(sandbox: &Sandbox) -> wasmtime::Result<Linker<HookState>> {
     bindings::http::add_to_linker::<_, HasSelf<HookState>>(&mut linker, |state| state)?;
     bindings::slack::add_to_linker::<_, HasSelf<HookState>>(&mut linker, |state| state)?;
     bindings::kv::add_to_linker::<_, HasSelf<HookState>>(&mut linker, |state| state)?;
+    bindings::history::add_to_linker::<_, HasSelf<HookState>>(&mut linker, |state| state)?;
+    bindings::timer::add_to_linker::<_, HasSelf<HookState>>(&mut linker, |state| state)?;
     Ok(linker)
 }
 

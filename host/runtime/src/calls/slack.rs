@@ -1,12 +1,15 @@
 //! `slack`: messages to granted channels, each when it is its turn; in preview they are shown instead of posted.
 
+mod upload;
+
 use std::time::Duration;
 
-use crate::bindings::slack::{Error, Host, Message};
+use crate::bindings::slack::{Error, File, Host, Message};
 use crate::calls::HookState;
 use crate::calls::context::HostContext;
 use crate::calls::driver::{Done, Effect, HostCall, Refused};
 use crate::calls::naming::{Plan, check_key, name_of, optional};
+use crate::grant_uses::GrantKind;
 use crate::outbound::change::Change;
 use crate::sandbox::stop::Stop;
 use crate::slack::SlackError;
@@ -15,6 +18,7 @@ use crate::slack::send::{Deferred, Finding, Shown};
 use crate::trace::Answered;
 use alert_manager_core::alert::StepKind;
 use alert_manager_core::journal::{CallKind, CallName, Dependency};
+use upload::SlackUpload;
 
 impl Host for HookState {
     async fn post(&mut self, message: Message) -> wasmtime::Result<Result<String, Error>> {
@@ -32,6 +36,10 @@ impl Host for HookState {
     async fn react(&mut self, at: String, emoji: String) -> wasmtime::Result<Result<(), Error>> {
         let reply = self.call(SlackCall::react(at, emoji)).await?;
         Ok(reply.map(|_| ()))
+    }
+
+    async fn upload(&mut self, file: File) -> wasmtime::Result<Result<String, Error>> {
+        Ok(self.call(SlackUpload(file)).await?)
     }
 }
 
@@ -150,18 +158,14 @@ impl HostCall for SlackCall {
             Error::BudgetExhausted(which) => which.clone(),
         };
         match error {
-            Error::Denied(_) | Error::BudgetExhausted(_) => Done::refused(Err(error), line),
+            Error::Denied(why) => Done::denied(&why, line, |why| Err(Error::Denied(why))),
+            Error::BudgetExhausted(_) => Done::refused(Err(error), line),
             _ => Done::live(Err(error), line),
         }
     }
 
     fn check(self, host: &HostContext) -> Result<Outgoing, Error> {
-        if host.step == StepKind::Enrich {
-            return Err(Error::Denied(
-                "Slack is denied during enrich: post from act, which is given what enrich found"
-                    .to_owned(),
-            ));
-        }
+        check_step(host)?;
         check_key(self.key.as_deref()).map_err(Error::Invalid)?;
         Ok(host.services.slack.compose(host.author(), self.action)?)
     }
@@ -206,6 +210,7 @@ impl HostCall for SlackCall {
         plan: &Plan,
         host: &mut HostContext,
     ) -> Result<Done<Self::Reply>, Stop> {
+        host.note_grant(GrantKind::Slack, &outgoing.channel);
         let slack = &host.services.slack;
         if slack.settings().preview {
             slack.print(&outgoing);
@@ -234,6 +239,17 @@ impl HostCall for SlackCall {
             ..done
         })
     }
+}
+
+/// Refuses every call during `enrich`.
+fn check_step(host: &HostContext) -> Result<(), Error> {
+    if host.step == StepKind::Enrich {
+        return Err(Error::Denied(
+            "Slack is denied during enrich: post from act, which is given what enrich found"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Shows a call instead of sending it. `change` says whether that counts as the effect: in preview it does, in a dry run

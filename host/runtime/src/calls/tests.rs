@@ -16,15 +16,15 @@ use alert_manager_core::alert::{
 use alert_manager_core::breaker::FAILURES_MAX;
 use alert_manager_core::gate::{GateAsk, Parked, Pass};
 use alert_manager_core::journal::{
-    BoxFuture, CallKind, CallName, Entry, KvChange, KvOutcome, KvQuota, KvReply, Ledger,
-    LedgerError, NamedCall, Note, RecordUse, Replay,
+    BoxFuture, CallKind, CallName, Earlier, Entry, KvChange, KvOutcome, KvQuota, KvReply, Ledger,
+    LedgerError, NamedCall, Note, Past, RecordUse, Replay, TimerChange, TimerQuota, TimerReply,
 };
 use alert_manager_core::policy::{Grants, HttpGrant};
 use alert_manager_core::secret::{Secret, SecretSource};
 
 use super::context::{Counts, HostContext};
 use super::driver::HostCall;
-use super::{HookState, config, http, kv, slack};
+use super::{HookState, config, history, http, kv, slack, timer};
 use crate::bindings::http::{Method, Request};
 use crate::bindings::slack::Message;
 use crate::limits::advice::Advice;
@@ -82,10 +82,12 @@ const EFFECT: &[Obstacle] = &[
     Begin,
     Live,
 ];
-/// A change of `kv` needs no admission, and cannot be in doubt.
-const CHANGE_OF_KV: &[Obstacle] = &[Budget, Recorded, Check, DryRun, RecordUsedUp, Store, Live];
+/// A change of `kv` or of a timer needs no admission, and cannot be in doubt.
+const STORED_CHANGE: &[Obstacle] = &[Budget, Recorded, Check, DryRun, RecordUsedUp, Store, Live];
 const READ: &[Obstacle] = &[Budget, Recorded, Check, Admit, Live];
 const READ_OF_KV: &[Obstacle] = &[Budget, Recorded, Check, Live];
+/// History needs no grant.
+const READ_OF_HISTORY: &[Obstacle] = &[Budget, Recorded, Live];
 /// Settings have no budget of their own and need no grant.
 const READ_OF_CONFIG: &[Obstacle] = &[Recorded, Live];
 
@@ -179,7 +181,7 @@ async fn kv_calls_meet_obstacles_in_the_drivers_order() {
             key: key(),
             change: change.clone(),
         };
-        check_order(change, r#""done""#, CHANGE_OF_KV).await;
+        check_order(change, r#""done""#, STORED_CHANGE).await;
         let mut unnoted = state(&change(), "null", NOWHERE, &[Begin]);
         assert!(unnoted.call(change()).await.is_ok());
         let trace = unnoted.host.recorder.finish().trace;
@@ -195,8 +197,35 @@ async fn config_calls_meet_obstacles_in_the_drivers_order() {
     check_order(get, "null", READ_OF_CONFIG).await;
 }
 
+fn timer_call(delay_seconds: Option<u32>) -> timer::TimerCall {
+    let set = delay_seconds.map(|delay_seconds| timer::Set {
+        delay_seconds,
+        facts: vec![("n".to_owned(), "v".to_owned())],
+    });
+    let key = "k".to_owned();
+    timer::TimerCall { key, set }
+}
+
 #[tokio::test]
-async fn a_change_that_is_cut_off_is_ambiguous_and_neither_a_read_nor_a_change_of_kv_is() {
+async fn history_and_timer_calls_meet_obstacles_in_the_drivers_order() {
+    let earlier = || history::EarlierCall {
+        same: vec!["pod".to_owned()],
+        within_seconds: 60,
+    };
+    let reply = r#"{"Ok":{"count":0,"occurrences":[]}}"#;
+    check_order(earlier, reply, READ_OF_HISTORY).await;
+    for delay_seconds in [Some(60), None] {
+        let change = || timer_call(delay_seconds);
+        check_order(change, r#""done""#, STORED_CHANGE).await;
+        let mut unnoted = state(&change(), "null", NOWHERE, &[Begin]);
+        assert!(unnoted.call(change()).await.is_ok());
+        let trace = unnoted.host.recorder.finish().trace;
+        assert_eq!(met(&trace), Live, "it needs no note");
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_is_cut_off_is_ambiguous_and_neither_a_read_nor_a_stored_change_is() {
     // The listener accepts connections and never answers.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = &format!("http://{}", listener.local_addr().unwrap());
@@ -219,6 +248,7 @@ async fn a_change_that_is_cut_off_is_ambiguous_and_neither_a_read_nor_a_change_o
         ),
         (cut_off(update, origin), Answered::Live),
         (cut_off(get, origin), Answered::Live),
+        (cut_off(timer_call(Some(60)), origin), Answered::Live),
     ] {
         assert_eq!(answered, expected);
     }
@@ -269,7 +299,7 @@ fn met(trace: &Trace) -> Obstacle {
 }
 
 /// Makes the state of an invocation whose calls meet these obstacles. `reply` is the reply that an earlier attempt recorded;
-/// requests and messages go to `origin`. Without any obstacle, the store never answers calls of `kv`.
+/// requests and messages go to `origin`. Without any obstacle, the store never answers calls of `kv` and `timer`.
 fn state<C: HostCall>(call: &C, reply: &str, origin: &str, obstacles: &[Obstacle]) -> HookState {
     crate::outbound::egress::install_crypto();
     let has = |obstacle| obstacles.contains(&obstacle);
@@ -294,7 +324,10 @@ fn state<C: HostCall>(call: &C, reply: &str, origin: &str, obstacles: &[Obstacle
     let host = HostContext {
         handler,
         delivery: DeliveryId::from_raw(1),
-        step: StepKind::Act,
+        step: match has(Check) {
+            true => StepKind::Enrich,
+            false => StepKind::Act,
+        },
         dry_run: has(DryRun),
         alert: Arc::new(alert()),
         found: Arc::new(Enrichment::default()),
@@ -338,6 +371,7 @@ fn policy(origin: &str, obstacles: &[Obstacle]) -> (Limits, Grants) {
     if has(Budget) {
         (limits.http_calls_max, limits.slack_calls_max) = (0, 0);
         limits.kv_calls_max = 0;
+        (limits.history_calls_max, limits.timer_calls_max) = (0, 0);
     }
     if has(Check) {
         limits.kv_key_bytes_max = 0;
@@ -383,6 +417,7 @@ fn services(lasting: Lasting, origin: &str) -> Services {
         credentials: BTreeMap::new(),
         message_ref_key: KEY,
         preview: Arc::new(|_| {}),
+        answers: None,
     };
     Services::new(options, lasting).unwrap()
 }
@@ -425,7 +460,7 @@ struct FaultyLedger {
     notes: bool,
     /// If false, every gate is closed.
     passes: bool,
-    /// If false, calls of `kv` never end.
+    /// If false, calls of `kv` and `timer` never end.
     answers: bool,
 }
 
@@ -487,6 +522,26 @@ impl Ledger for FaultyLedger {
                 reply: KvReply::Done,
                 changed: true,
             })
+        })
+    }
+
+    fn earlier(&self, _: Earlier) -> BoxFuture<'_, Result<Past, LedgerError>> {
+        Box::pin(async { Ok(Past::default()) })
+    }
+
+    fn timer_change(
+        &self,
+        _: String,
+        _: TimerChange,
+        _: TimerQuota,
+        _: Vec<Entry>,
+        _: Entry,
+    ) -> BoxFuture<'_, Result<TimerReply, LedgerError>> {
+        Box::pin(async {
+            match self.answers {
+                true => Ok(TimerReply::Done),
+                false => std::future::pending().await,
+            }
         })
     }
 }

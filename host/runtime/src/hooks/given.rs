@@ -2,9 +2,9 @@
 
 use wasmtime::component::{ComponentType, Lower};
 
-use crate::bindings::{hooks, types};
+use crate::bindings::{hooks, timestamp, types};
 use crate::hooks::block;
-use alert_manager_core::alert::{Alert, Enrichment, Labels, Status, Timestamp};
+use alert_manager_core::alert::{Alert, Enrichment, Labels, Status};
 
 /// The arguments of `enrich` and `act`.
 pub(super) type Arguments<'a> = (&'a hooks::Call, &'a AlertGiven<'a>, &'a FoundGiven<'a>);
@@ -115,31 +115,5 @@ fn status(status: Status) -> types::Status {
     match status {
         Status::Firing => types::Status::Firing,
         Status::Resolved => types::Status::Resolved,
-    }
-}
-
-fn timestamp(at: Timestamp) -> types::Timestamp {
-    let (mut seconds, mut nanoseconds) = (at.as_second(), at.subsec_nanosecond());
-    if nanoseconds < 0 {
-        // Before 1970, jiff's nanoseconds count back from the next second.
-        seconds -= 1;
-        nanoseconds += 1_000_000_000;
-    }
-    types::Timestamp {
-        seconds,
-        nanoseconds: nanoseconds.cast_unsigned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    #[test]
-    fn timestamps_before_1970_have_nanoseconds_from_zero_up() {
-        let at = timestamp("1969-12-31T23:59:58.5Z".parse().unwrap());
-        assert_eq!((at.seconds, at.nanoseconds), (-2, 500_000_000));
     }
 }

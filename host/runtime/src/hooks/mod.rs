@@ -9,7 +9,7 @@ pub(crate) mod returned;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, TypedFunc};
 use wasmtime::{Result, Store};
 
-use crate::bindings::{CONTRACT_PACKAGE, CONTRACT_VERSION, hooks, types};
+use crate::bindings::{CONTRACT_PACKAGE, hooks, types};
 use crate::calls::HookState;
 use given::{Arguments, Given};
 
@@ -27,9 +27,9 @@ pub(crate) struct Exports {
 }
 
 impl Exports {
-    /// Finds the hooks; `None` if one is missing.
-    pub(crate) fn find(component: &Component) -> Option<Self> {
-        let interface = format!("{CONTRACT_PACKAGE}/hooks@{CONTRACT_VERSION}");
+    /// Finds the hooks of this version; `None` if one is missing.
+    pub(crate) fn find(component: &Component, version: &str) -> Option<Self> {
+        let interface = format!("{CONTRACT_PACKAGE}/hooks@{version}");
         let instance = component.get_export_index(None, interface.as_str())?;
         let hook = |name: &str| component.get_export_index(Some(&instance), name);
         Some(Self {

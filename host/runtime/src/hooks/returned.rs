@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::bindings::types;
+use crate::facts::{self, RefusedFacts};
 use crate::hooks::block;
 use crate::limits;
 use crate::limits::quota::{LimitHit, LimitName, Limits};
@@ -28,11 +29,11 @@ pub(crate) fn enrichment_from(
 /// # Errors
 /// The limit that they exceed, or what is wrong with one of them.
 pub fn checked_enrichment(
-    facts: Vec<(String, String)>,
+    given: Vec<(String, String)>,
     mut blocks: Vec<Block>,
     limits: &Limits,
 ) -> Result<Enrichment, StepFailure> {
-    let facts_bytes = check_facts(&facts, limits)?;
+    let facts_bytes = check_facts(&given, limits)?;
     if blocks.len() > limits.blocks_max {
         let what = format!("{} blocks", blocks.len());
         return Err(over(
@@ -49,7 +50,7 @@ pub fn checked_enrichment(
         check_block(block)?;
     }
     Ok(Enrichment {
-        facts: facts_without_secrets(facts),
+        facts: facts::without_secrets(given),
         blocks,
     })
 }
@@ -60,19 +61,10 @@ pub fn checked_enrichment(
 /// # Errors
 /// The limit that they exceed.
 pub(crate) fn facts_from(mut given: types::Labels, limits: &Limits) -> Result<Labels, StepFailure> {
-    given.retain(|(name, _)| hosts_prefix(name).is_none());
+    given.retain(|(name, _)| facts::hosts_prefix(name).is_none());
     let bytes = check_facts(&given, limits)?;
     check_output(bytes, limits)?;
-    Ok(facts_without_secrets(given))
-}
-
-/// Masks secrets in facts, since stories show them. They are recognized by their shape, not by the name of the fact.
-fn facts_without_secrets(mut facts: types::Labels) -> Labels {
-    for (name, value) in &mut facts {
-        shapes::mask(name);
-        shapes::mask(value);
-    }
-    Labels::from_iter(facts)
+    Ok(facts::without_secrets(given))
 }
 
 /// Masks secrets in the texts of a block that people read.
@@ -106,59 +98,17 @@ fn mask_secrets(block: &mut Block) {
     }
 }
 
-fn check_facts(facts: &types::Labels, limits: &Limits) -> Result<usize, StepFailure> {
-    if facts.len() > limits.facts_max {
-        let what = format!("{} facts", facts.len());
-        return Err(over(LimitName::Facts, facts.len(), &what, limits.facts_max));
-    }
-    let mut bytes = 0;
-    for (name, value) in facts {
-        if name.len() > limits.fact_name_bytes_max {
-            let what = format!(
-                "the name of the fact {:?} with {} bytes",
-                masked(name, 32),
-                name.len()
-            );
-            let max = limits.fact_name_bytes_max;
-            return Err(over(LimitName::FactNameBytes, name.len(), &what, max));
-        }
-        check_fact_name(name)?;
-        if value.len() > limits.fact_bytes_max {
-            let name = masked(name, limits::TRACE_LINE_BYTES_MAX);
-            let what = format!("the fact {name:?} with {} bytes", value.len());
-            let max = limits.fact_bytes_max;
-            return Err(over(LimitName::FactBytes, value.len(), &what, max));
-        }
-        bytes += name.len() + value.len();
-    }
-    Ok(bytes)
-}
-
-/// Checks the name of a fact.
-fn check_fact_name(name: &str) -> Result<(), StepFailure> {
-    let shown = || masked(name, limits::TRACE_LINE_BYTES_MAX);
-    let why = if name.is_empty() {
-        "without a name".to_owned()
-    } else if name.contains(char::is_control) {
-        format!("{:?}, whose name holds a control character", shown())
-    } else if let Some(prefix) = hosts_prefix(name) {
-        format!(
-            "{:?}: names that begin with {prefix} are the host's",
-            shown()
-        )
-    } else {
-        return Ok(());
-    };
-    Err(StepFailure::Permanent(format!(
-        "it returned a fact {why}: give it another name"
-    )))
-}
-
-/// Returns the prefix of a name that is reserved for facts of the host.
-fn hosts_prefix(name: &str) -> Option<&'static str> {
-    ["enrich_failed.", "storm."]
-        .into_iter()
-        .find(|prefix| name.starts_with(prefix))
+/// Checks facts; returns how many bytes they have.
+fn check_facts(given: &types::Labels, limits: &Limits) -> Result<usize, StepFailure> {
+    facts::check(given, limits).map_err(|why| match why {
+        RefusedFacts::Over {
+            limit,
+            used,
+            what,
+            max,
+        } => over(limit, used, &what, max),
+        name @ RefusedFacts::Name(_) => StepFailure::Permanent(format!("it returned {name}")),
+    })
 }
 
 fn check_output(bytes: usize, limits: &Limits) -> Result<(), StepFailure> {
@@ -301,7 +251,7 @@ mod tests {
             };
             enrichment_from(given, &Limits::default())
         };
-        let hosts = ["enrich_failed.other", "storm.count"];
+        let hosts = ["enrich_failed.other", "storm.count", "timer.key"];
         for name in ["", "a\nb", "\u{1b}[2J"] {
             let failure = facts_from(facts(name), &Limits::default()).unwrap_err();
             assert!(matches!(failure, StepFailure::Permanent(_)), "{name:?}");
@@ -316,7 +266,7 @@ mod tests {
 
     #[test]
     fn facts_with_the_hosts_prefixes_are_dropped_from_the_result_of_act() {
-        let names = ["enrich_failed.other", "ticket", "storm.count"];
+        let names = ["enrich_failed.other", "ticket", "storm.count", "timer.key"];
         let given = names.map(|name| (name.to_owned(), "x".to_owned()));
         let kept = facts_from(given.to_vec(), &Limits::default()).unwrap();
         let own = vec![("ticket".to_owned(), "x".to_owned())];

@@ -68,6 +68,20 @@ pub(super) const EFFECT_KEY_BYTES_MAX: usize = 256;
 /// The most bytes of a read's reply. A larger one is not recorded, and a retry makes the call again.
 pub(super) const RECORDED_READ_BYTES_MAX: usize = 256 << 10;
 
+/// The most labels that `history.earlier` compares.
+pub(super) const HISTORY_LABELS_MAX: usize = 16;
+/// The most bytes of the name of such a label.
+pub(super) const HISTORY_LABEL_BYTES_MAX: usize = 256;
+/// The longest time that `history.earlier` looks back, in seconds: 90 days, as long as history is kept.
+pub(super) const HISTORY_SECONDS_MAX: u32 = 90 * 24 * 60 * 60;
+
+/// The most bytes of a timer's key.
+pub(super) const TIMER_KEY_BYTES_MAX: usize = 256;
+/// The longest time until a timer is due, in seconds: 30 days.
+pub(super) const TIMER_SECONDS_MAX: u32 = 30 * 24 * 60 * 60;
+/// The most timers that a handler has open for one alert.
+pub(super) const TIMERS_OPEN_MAX: u64 = 100;
+
 /// The least room, in bytes, that an effect needs in the record: for its lines and a reply without a body.
 pub(super) const RECORDED_EFFECT_BYTES_MIN: u64 = 16 << 10;
 /// The most entries in the record of one delivery, over all steps and attempts.

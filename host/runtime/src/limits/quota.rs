@@ -65,6 +65,10 @@ limits! {
         SlackCalls slack_calls => slack_calls_max: u32, Count, 50, at most 1_000;
         /// calls of kv.
         KvCalls kv_calls => kv_calls_max: u32, Count, 1_000, at most 100_000;
+        /// calls of history.
+        HistoryCalls history_calls => history_calls_max: u32, Count, 20, at most 1_000;
+        /// calls of timer.
+        TimerCalls timer_calls => timer_calls_max: u32, Count, 100, at most 1_000;
         /// requests of this handler to one origin, over all its invocations. A request waits up to half of its timeout;
         /// one that would have to wait longer is answered `unavailable`.
         RequestsPerSecond requests_per_second => requests_per_second_max: u32, Rate, 10_000, at most 1_000_000;
@@ -109,6 +113,8 @@ limits! {
         /// this handler's keys and values together, over all its invocations: some ten thousand incidents with their
         /// messages.
         KvBytes kv_bytes => kv_bytes_max: u64, Size, 16 << 20, at most 1 << 30;
+        /// this handler's open timers together, with the alert and the found of each, over all its invocations.
+        TimerBytes timer_bytes => timer_bytes_max: u64, Size, 16 << 20, at most 1 << 30;
         /// random bytes.
         RandomBytes random_bytes => random_bytes_max: u64, Size, 1 << 20, at most 1 << 30;
     }
@@ -125,6 +131,8 @@ limits! {
         Stack stack;
         /// elements of one table: `sandbox.table_elements`.
         TableElements table_elements;
+        /// timers that a handler has open for one alert.
+        Timers timers;
     }
 }
 

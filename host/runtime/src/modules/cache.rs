@@ -14,6 +14,7 @@ use tempfile::NamedTempFile;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::sandbox::engine::Effort;
 use alert_manager_core::description::Description;
 
 /// The version of the format of the stored files.
@@ -54,7 +55,7 @@ pub(crate) struct Cache {
     /// The checked folder, held open so that it is used even if its path refers to another one later.
     #[cfg(target_os = "linux")]
     _held: fs::File,
-    /// The prefix of file names, which depends on the engine, its settings, the processor and [`FORMAT`].
+    /// The prefix of file names, which depends on the engine, its settings, the processor, [`FORMAT`] and [`Effort`].
     prefix: String,
     bytes_max: u64,
 }
@@ -64,7 +65,12 @@ impl Cache {
     ///
     /// # Errors
     /// If the folder cannot be used.
-    pub(crate) fn open(dir: PathBuf, engine: &Engine, bytes_max: u64) -> Result<Self, CacheError> {
+    pub(crate) fn open(
+        dir: PathBuf,
+        engine: &Engine,
+        effort: Effort,
+        bytes_max: u64,
+    ) -> Result<Self, CacheError> {
         let unusable = |source| CacheError::Unusable {
             path: dir.clone(),
             source,
@@ -78,6 +84,7 @@ impl Cache {
         let dir = path_of(&held, dir);
         let mut hasher = DefaultHasher::new();
         FORMAT.hash(&mut hasher);
+        effort.hash(&mut hasher);
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self {
             prefix: format!("{:016x}-", hasher.finish()),
@@ -268,7 +275,7 @@ mod tests {
     use super::*;
 
     fn open(dir: &Path) -> Result<Cache, CacheError> {
-        Cache::open(dir.to_owned(), &Engine::default(), 1 << 20)
+        Cache::open(dir.to_owned(), &Engine::default(), Effort::Full, 1 << 20)
     }
 
     fn mode(path: &Path) -> u32 {

@@ -5,11 +5,13 @@
 //!   claim the name are refused, and get it once it is free: the oldest first.
 //! - A module is replaced only by a newer one of its own origin. If that one is bad, the old one goes on serving.
 //! - A name that is pinned to a hash is served by that module or by none.
+//! - A module that its configuration does not fit is not loaded. One that serves already stays if the configuration changes.
 //! - The candidates of the first scan are decided together, the oldest first, so that the order of loading does not count.
 
 mod entry;
 mod input;
 mod pins;
+mod terms;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +24,7 @@ use pins::{pin_error, take_unpinned};
 
 pub(crate) use input::{Claim, Loaded, Offer};
 pub use pins::Pins;
+pub use terms::Terms;
 
 /// A change, to be logged and published.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub(crate) enum Decision {
 
 /// All origins with their modules.
 pub(crate) struct Catalog<M> {
-    pins: Pins,
+    terms: Terms<M>,
     entries: BTreeMap<Origin, Entry<M>>,
     is_first_scan: bool,
 }
@@ -58,15 +61,17 @@ pub(crate) struct Listed<'a, M> {
     pub(crate) state: ModuleState,
     /// The module that serves.
     pub(crate) serving: Option<&'a Loaded<M>>,
+    /// The name that a refused module claims, if its bytes are good.
+    pub(crate) claimed: Option<&'a HandlerName>,
     /// Why the newest candidate is refused.
     pub(crate) error: Option<&'a str>,
 }
 
 impl<M: Claim> Catalog<M> {
     /// Makes an empty catalog before the end of the first scan.
-    pub(crate) fn new(pins: Pins) -> Self {
+    pub(crate) fn new(terms: impl Into<Terms<M>>) -> Self {
         Self {
-            pins,
+            terms: terms.into(),
             entries: BTreeMap::new(),
             is_first_scan: true,
         }
@@ -76,6 +81,13 @@ impl<M: Claim> Catalog<M> {
     pub(crate) fn list(&self) -> impl Iterator<Item = Listed<'_, M>> {
         self.entries.iter().map(|(origin, entry)| {
             let serving = entry.serving.as_ref();
+            let claimed = match &entry.newest {
+                Newest::Refused {
+                    cause: Cause::Conflict(loaded),
+                    ..
+                } => Some(loaded.module.name()),
+                _ => None,
+            };
             let (state, error) = match (&entry.newest, serving) {
                 (Newest::Refused { why, .. }, _) => (ModuleState::Refused, Some(&**why)),
                 (_, Some(_)) => (ModuleState::Ready, None),
@@ -85,6 +97,7 @@ impl<M: Claim> Catalog<M> {
                 origin,
                 state,
                 serving,
+                claimed,
                 error,
             }
         })
@@ -186,16 +199,16 @@ impl<M: Claim> Catalog<M> {
     }
 
     /// Sets the pins for later decisions. Modules that serve already are checked by [`Self::enforce_pins`].
-    pub(crate) fn set_pins(&mut self, pins: Pins) {
-        self.pins = pins;
+    pub(crate) fn set_terms(&mut self, terms: impl Into<Terms<M>>) {
+        self.terms = terms.into();
     }
 
-    /// Withdraws modules that do not match their pins. It is separate from [`Self::set_pins`], so that a file and its pin
+    /// Withdraws modules that do not match their pins. It is separate from [`Self::set_terms`], so that a file and its pin
     /// can be replaced together: the old module serves until the new one is loaded.
     pub(crate) fn enforce_pins(&mut self) -> Vec<Decision> {
         let mut decisions = Vec::new();
         for (origin, entry) in &mut self.entries {
-            let Some((loaded, why)) = take_unpinned(&mut entry.serving, &self.pins) else {
+            let Some((loaded, why)) = take_unpinned(&mut entry.serving, &self.terms.pins) else {
                 continue;
             };
             decisions.push(Decision::Withdrawn {
@@ -249,7 +262,7 @@ impl<M: Claim> Catalog<M> {
             Some((owner, _)) => Some(format!(
                 "the name {name} is already served from {owner}, which was there first: remove one of the two, or change the name in describe()"
             )),
-            None => pin_error(&self.pins, module),
+            None => pin_error(&self.terms.pins, module).or_else(|| (self.terms.misfit)(module)),
         }
     }
 
@@ -274,10 +287,10 @@ impl<M: Claim> Catalog<M> {
     fn refuse(&mut self, origin: &Origin, why: String, cause: Cause<M>) -> Decision {
         if let Some(entry) = self.entries.get_mut(origin) {
             if let Cause::Conflict(loaded) = &cause
-                && pin_error(&self.pins, &*loaded.module).is_some()
+                && pin_error(&self.terms.pins, &*loaded.module).is_some()
             {
                 // The module that serves may have the same bytes, from before the pin was set.
-                take_unpinned(&mut entry.serving, &self.pins);
+                take_unpinned(&mut entry.serving, &self.terms.pins);
             }
             entry.newest = Newest::Refused {
                 why: why.clone(),

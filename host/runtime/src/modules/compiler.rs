@@ -17,13 +17,16 @@ use wasmtime::Engine;
 use crate::limits::bounds::Bounds;
 use crate::modules::cache::Cache;
 use crate::modules::load_error::{LoadError, blocking};
-use crate::sandbox::engine;
+use crate::sandbox::engine::{self, Effort};
 use crate::wasmtime_words;
 use alert_manager_core::units::format_size;
 
 /// The command of this program that compiles its standard input, followed by two limits: memory in bytes and CPU time in
 /// seconds.
 pub const COMPILE_COMMAND: &str = "compile-module";
+
+/// The option of [`COMPILE_COMMAND`] for [`Effort::Fast`].
+pub const COMPILE_FAST: &str = "--fast";
 
 /// The exit code of the process if the module is at fault. Its standard error has the reason.
 pub const EXIT_DAMAGED: u8 = 3;
@@ -58,6 +61,8 @@ pub enum Compiler {
     /// In a process of a program that has the command [`COMPILE_COMMAND`], without the server's environment variables and
     /// with limits on memory and time.
     Program(PathBuf),
+    /// The same, with [`Effort::Fast`]: for `dev`, in which the author waits for each compilation.
+    FastProgram(PathBuf),
     /// In this process: for tests, whose program does not have the command.
     InProcess,
 }
@@ -73,6 +78,23 @@ impl Compiler {
             return Ok(Self::Program(own));
         }
         std::env::current_exe().map(Self::Program)
+    }
+
+    /// Returns this compiler with [`Effort::Fast`].
+    #[must_use]
+    pub fn fast(self) -> Self {
+        match self {
+            Self::Program(program) | Self::FastProgram(program) => Self::FastProgram(program),
+            Self::InProcess => Self::InProcess,
+        }
+    }
+
+    /// Returns how much it spends on fast code.
+    pub(crate) fn effort(&self) -> Effort {
+        match self {
+            Self::FastProgram(_) => Effort::Fast,
+            Self::Program(_) | Self::InProcess => Effort::Full,
+        }
     }
 }
 
@@ -116,7 +138,9 @@ impl Compilation {
         // The semaphore is never closed.
         let _permit = permits.acquire().await.ok();
         match &self.compiler {
-            Compiler::Program(program) => self.compile_apart(program.clone(), bytes).await,
+            Compiler::Program(program) | Compiler::FastProgram(program) => {
+                self.compile_apart(program.clone(), bytes).await
+            }
             Compiler::InProcess => self.compile_here(bytes).await,
         }
     }
@@ -149,7 +173,7 @@ impl Compilation {
         .await?;
         let bounds = &self.bounds;
         let code = output.as_file().try_clone().map_err(not_written)?;
-        let child = start(program, input, code, bounds)
+        let child = start(program, self.compiler.effort(), input, code, bounds)
             .map_err(|error| LoadError::Host(format!("the compiler cannot be started: {error}")))?;
         let ended = tokio::time::timeout(WAITS * bounds.compile_time_max, wait(child)).await;
         match ended {
@@ -162,13 +186,20 @@ impl Compilation {
     }
 }
 
-fn start(program: PathBuf, input: File, output: File, bounds: &Bounds) -> io::Result<Child> {
+fn start(
+    program: PathBuf,
+    effort: Effort,
+    input: File,
+    output: File,
+    bounds: &Bounds,
+) -> io::Result<Child> {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
     let mut command = Command::new(program);
     command
         .arg(COMPILE_COMMAND)
         .arg(bounds.compile_memory_bytes_max.to_string())
         .arg(bounds.compile_time_max.as_secs().max(1).to_string())
+        .args((effort == Effort::Fast).then_some(COMPILE_FAST))
         // The process must not have secrets.
         .env_clear()
         .env("RAYON_NUM_THREADS", threads.to_string())
@@ -244,8 +275,8 @@ fn not_written(error: io::Error) -> LoadError {
 ///
 /// # Errors
 /// If the bytes are not a valid component, with the reason for its author.
-pub fn compile_module(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let engine = engine::for_compiling().map_err(|error| error.to_string())?;
+pub fn compile_module(bytes: &[u8], effort: Effort) -> Result<Vec<u8>, String> {
+    let engine = engine::for_compiling(effort).map_err(|error| error.to_string())?;
     engine
         .precompile_component(bytes)
         .map_err(|error| format!("{error:#}"))

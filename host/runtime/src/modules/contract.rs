@@ -5,28 +5,51 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-use crate::bindings::{CONTRACT_PACKAGE, CONTRACT_VERSION};
-use crate::calls::interfaces::INTERFACES;
+use crate::bindings::{CONTRACT_PACKAGE, Contract};
+use crate::calls::interfaces::{INTERFACES, Interface};
 use crate::modules::load_error::LoadError;
 
-/// Compares the names of imports and exports with the contract, and returns the interfaces of the contract that the module
-/// imports, sorted. The linker would find the same mistakes, but its errors do not say what to do.
+/// What the names of a component's imports and exports say of it.
+#[derive(Debug)]
+pub(crate) struct Recognized {
+    /// The series of the contract that it was built for.
+    pub(crate) contract: Contract,
+    /// The version that it was built for.
+    pub(crate) version: String,
+    /// The interfaces of the contract that it imports, sorted.
+    pub(crate) imports: Vec<String>,
+}
+
+/// Recognizes the contract of a component by the `hooks` that it exports, and compares the names of its imports with it. The
+/// linker would find the same mistakes, but its errors do not say what to do.
 ///
 /// # Errors
 /// The first name that does not fit.
-pub(crate) fn check_names(
-    engine: &Engine,
-    component: &Component,
-) -> Result<Vec<String>, LoadError> {
+pub(crate) fn recognize(engine: &Engine, component: &Component) -> Result<Recognized, LoadError> {
     let ty = component.component_type();
-    let mut interfaces = Vec::new();
+    // First: what else a module for another world lacks follows from that.
     for (name, _) in ty.imports(engine) {
-        let interface = check_import(name)?;
-        // `types` has no function, so there is nothing to grant.
-        interfaces.extend(interface.filter(|interface| *interface != "types"));
+        check_package(name)?;
     }
     let exports: Vec<_> = ty.exports(engine).map(|(name, _)| name).collect();
-    check_exports(&exports)?;
+    let (contract, version) = contract_of(&exports, &known())?;
+    let mut imports = Vec::new();
+    for (name, item) in ty.imports(engine) {
+        let Some(interface) = interface_of(name, contract)? else {
+            continue;
+        };
+        if let ComponentItem::ComponentInstance(instance) = item.ty {
+            let functions = instance.exports(engine).filter_map(|(name, item)| {
+                let is_function = matches!(item.ty, ComponentItem::ComponentFunc(_));
+                is_function.then_some(name)
+            });
+            check_functions(name, interface, functions, contract)?;
+        }
+        // `types` has no function, so there is nothing to grant.
+        if interface.name != "types" {
+            imports.push(interface.name.to_owned());
+        }
+    }
     if let Some((name, _)) = ty.exports(engine).find(|(name, item)| {
         is_hooks(name) && !matches!(item.ty, ComponentItem::ComponentInstance(_))
     }) {
@@ -34,28 +57,60 @@ pub(crate) fn check_names(
             "its export {name} is no interface: build it for the world `handler` of wit/handler.wit"
         )));
     }
-    let mut interfaces: Vec<_> = interfaces.into_iter().map(str::to_owned).collect();
-    interfaces.sort();
-    Ok(interfaces)
+    imports.sort();
+    Ok(Recognized {
+        contract,
+        version: version.to_owned(),
+        imports,
+    })
 }
 
-/// Returns the interface of an import from the contract, and `None` for a part of WASI that every handler may import.
-fn check_import(name: &str) -> Result<Option<&str>, LoadError> {
+/// Returns the series that this server has, each with its latest version.
+fn known() -> [(Contract, &'static str); Contract::ALL.len()] {
+    Contract::ALL.map(|contract| (contract, contract.version()))
+}
+
+/// Accepts imports of the contract, of any version, and of the parts of WASI that every handler may import.
+fn check_package(name: &str) -> Result<(), LoadError> {
     match parse_name(name) {
-        Some((CONTRACT_PACKAGE, interface, version)) => {
-            check_version(name, version)?;
-            if !INTERFACES.iter().any(|known| known.name == interface) {
-                return Err(LoadError::OtherWorld(format!(
-                    "it imports {name}, which version {CONTRACT_VERSION} of the contract does not have: \
-                     update this server, or build the handler for an older version"
-                )));
-            }
-            Ok(Some(interface))
-        }
-        Some((package, ..)) if package.starts_with("wasi:") => check_wasi(name).map(|()| None),
+        Some((CONTRACT_PACKAGE, ..)) => Ok(()),
+        Some((package, ..)) if package.starts_with("wasi:") => check_wasi(name),
         _ => Err(LoadError::OtherWorld(format!(
             "it imports {name}, which this server does not have. A handler imports the interfaces of \
              {CONTRACT_PACKAGE} alone: build it for the world `handler` of wit/handler.wit"
+        ))),
+    }
+}
+
+/// Returns the interface of an import from the contract, and `None` for a part of WASI.
+fn interface_of(name: &str, contract: Contract) -> Result<Option<&'static Interface>, LoadError> {
+    let Some((CONTRACT_PACKAGE, interface, version)) = parse_name(name) else {
+        return Ok(None);
+    };
+    series_of(name, version, &[(contract, contract.version())])?;
+    let known = INTERFACES.iter().find(|known| known.name == interface);
+    known.map(Some).ok_or_else(|| {
+        LoadError::OtherWorld(format!(
+            "it imports {name}, which version {} of the contract does not have: \
+             update this server, or build the handler for an older version",
+            contract.version()
+        ))
+    })
+}
+
+/// Checks that an interface has every function that a module imports: a newer version may have more.
+fn check_functions<'a>(
+    name: &str,
+    interface: &Interface,
+    mut functions: impl Iterator<Item = &'a str>,
+    contract: Contract,
+) -> Result<(), LoadError> {
+    match functions.find(|function| !interface.functions.contains(function)) {
+        None => Ok(()),
+        Some(function) => Err(LoadError::OtherWorld(format!(
+            "it imports the function `{function}` of {name}, which version {} of the contract does not have: \
+             update this server, or build the handler with an older SDK",
+            contract.version()
         ))),
     }
 }
@@ -105,8 +160,13 @@ fn parse_name(name: &str) -> Option<(&str, &str, Option<&str>)> {
     }
 }
 
-/// Accepts versions with the same major and minor number, which is compatible by semantic versioning below 1.0.
-fn check_version(name: &str, version: Option<&str>) -> Result<(), LoadError> {
+/// Returns which of the series `known`, each with its latest version and the oldest first, a version belongs to. Below 1.0,
+/// versions with the same major and minor number are compatible.
+fn series_of<C: Copy>(
+    name: &str,
+    version: Option<&str>,
+    known: &[(C, &str)],
+) -> Result<C, LoadError> {
     let series = |version: &str| {
         let mut numbers = version.split('.').map(|n| n.parse::<u32>().ok());
         Some((numbers.next()??, numbers.next()??))
@@ -116,18 +176,21 @@ fn check_version(name: &str, version: Option<&str>) -> Result<(), LoadError> {
             "it names {name} without a version: build it from wit/handler.wit as it is"
         )));
     };
-    let ours = series(CONTRACT_VERSION).unwrap_or_default();
-    if theirs == ours {
-        return Ok(());
+    let of = |(_, ours): &&(C, &str)| series(ours) == Some(theirs);
+    if let Some((contract, _)) = known.iter().find(of) {
+        return Ok(*contract);
     }
-    let what = if theirs > ours {
+    let newest = known.last().and_then(|(_, ours)| series(ours));
+    let what = if Some(theirs) > newest {
         "it was built for a newer version of the contract: update this server, or build the handler with an older SDK"
     } else {
         "it was built for an older version of the contract, which this server no longer has: build the handler \
          again with this server's SDK"
     };
+    let ours: Vec<_> = known.iter().map(|(_, ours)| *ours).collect();
     Err(LoadError::OtherWorld(format!(
-        "{what}. It names {name}; this server has {CONTRACT_VERSION}."
+        "{what}. It names {name}; this server has {}.",
+        ours.join(" and ")
     )))
 }
 
@@ -158,9 +221,15 @@ fn is_hooks(name: &str) -> bool {
     matches!(parse_name(name), Some((CONTRACT_PACKAGE, "hooks", _)))
 }
 
-fn check_exports(exports: &[&str]) -> Result<(), LoadError> {
+/// Returns the series of the contract whose `hooks` are exported, and their version.
+fn contract_of<'a, C: Copy>(
+    exports: &[&'a str],
+    known: &[(C, &str)],
+) -> Result<(C, &'a str), LoadError> {
     if let Some(name) = exports.iter().find(|name| is_hooks(name)) {
-        return check_version(name, parse_name(name).and_then(|(.., version)| version));
+        let version = parse_name(name).and_then(|(.., version)| version);
+        let contract = series_of(name, version, known)?;
+        return Ok((contract, version.unwrap_or_default()));
     }
     let what = if exports.iter().any(|name| name.starts_with("wasi:cli/run@")) {
         "it is a program with a `main`, not a handler".to_owned()
@@ -169,11 +238,15 @@ fn check_exports(exports: &[&str]) -> Result<(), LoadError> {
     } else {
         format!("it exports {}", exports.join(", "))
     };
+    let newest = known.last().map_or("", |(_, version)| version);
     Err(LoadError::OtherWorld(format!(
-        "{what}. A handler exports {CONTRACT_PACKAGE}/hooks@{CONTRACT_VERSION}; in Rust, `handler_sdk::export!` does it \
+        "{what}. A handler exports {CONTRACT_PACKAGE}/hooks@{newest}; in Rust, `handler_sdk::export!` does it \
          in a crate of the type cdylib"
     )))
 }
+
+#[cfg(test)]
+mod next_series;
 
 #[cfg(test)]
 mod tests {
@@ -196,18 +269,24 @@ mod tests {
 
     #[test]
     fn compatible_versions_are_accepted_and_others_are_refused_with_what_to_do() {
-        let check = |version| check_version("x", Some(version)).map_err(|error| error.to_string());
-        assert!(check("0.1.0").is_ok());
-        assert!(check("0.1.7").is_ok());
-        assert!(check("0.2.0").unwrap_err().contains("newer version"));
-        assert!(check("1.0.0").unwrap_err().contains("newer version"));
-        assert!(check("0.0.9").unwrap_err().contains("older version"));
-        assert!(check_version("x", None).is_err());
+        let check = |version| {
+            let series = series_of("x", version, &known());
+            series.map_err(|error| error.to_string())
+        };
+        assert_eq!(check(Some("0.1.0")), Ok(Contract::V0_1));
+        assert_eq!(check(Some("0.1.7")), Ok(Contract::V0_1));
+        assert!(check(Some("0.2.0")).unwrap_err().contains("newer version"));
+        assert!(check(Some("1.0.0")).unwrap_err().contains("newer version"));
+        assert!(check(Some("0.0.9")).unwrap_err().contains("older version"));
+        assert!(check(None).is_err());
     }
 
     #[test]
     fn a_module_without_hooks_is_refused_with_what_it_exports() {
-        let check = |names: &[&str]| check_exports(names).map_err(|error| error.to_string());
+        let check = |names: &[&str]| {
+            let contract = contract_of(names, &known()).map(|(contract, _)| contract);
+            contract.map_err(|error| error.to_string())
+        };
         assert!(
             check(&["wasi:cli/run@0.2.6"])
                 .unwrap_err()
@@ -221,6 +300,27 @@ mod tests {
                 .contains("newer")
         );
         assert!(check(&["alert-manager:handler/hooks@0.1.0", "more"]).is_ok());
+    }
+
+    #[test]
+    fn a_function_of_a_newer_version_is_named() {
+        let slack = INTERFACES.iter().find(|i| i.name == "slack").unwrap();
+        let check = |functions: &[&'static str]| {
+            let functions = functions.iter().copied();
+            check_functions(
+                "alert-manager:handler/slack@0.1.9",
+                slack,
+                functions,
+                Contract::V0_1,
+            )
+        };
+        assert!(check(&["post", "upload"]).is_ok());
+        let why = check(&["post", "unfurl"]).unwrap_err().to_string();
+        assert!(
+            why.contains("`unfurl` of alert-manager:handler/slack@0.1.9"),
+            "{why}"
+        );
+        assert!(why.contains("update this server"), "{why}");
     }
 
     #[test]

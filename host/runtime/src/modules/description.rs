@@ -20,7 +20,7 @@ pub(crate) fn checked(given: hooks::Description) -> Result<Description, String> 
             "describe returned {bytes} bytes; at most {max} are taken"
         ));
     }
-    if !is_kebab_case(&given.name) {
+    if !HandlerName::is_kebab_case(&given.name) {
         return Err(format!(
             "describe().name is {:?}: write it in lower case letters, digits and single hyphens, \
              beginning with a letter, at most 63 of them, as in kube-pod-crash-looping",
@@ -77,17 +77,6 @@ fn runs_as_one(storm: Option<&str>) -> Result<bool, String> {
             cut(other, 64)
         )),
     }
-}
-
-fn is_kebab_case(name: &str) -> bool {
-    name.len() <= 63
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.split('-').all(|word| {
-            !word.is_empty()
-                && word
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        })
 }
 
 fn is_semantic_version(version: &str) -> bool {

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::modules::catalog::{Catalog, Decision, Loaded, Offer, Pins};
+use crate::modules::catalog::{Catalog, Decision, Loaded, Offer, Terms};
 use crate::modules::load_error::LoadError;
 use crate::modules::loader::Loader;
 use crate::modules::module::Module;
@@ -27,8 +27,8 @@ const LOADS_MAX: usize = 8;
 
 /// A request to look for changes now.
 pub(crate) struct Rescan {
-    /// New pins; `None` if they stay.
-    pub(crate) pins: Option<Pins>,
+    /// New terms; `None` if they stay.
+    pub(crate) terms: Option<Terms<Module>>,
     /// Answered when every candidate is served or refused, at the latest after [`ANSWER_MAX`].
     pub(crate) done: oneshot::Sender<()>,
 }
@@ -54,13 +54,13 @@ impl Follower {
     pub(crate) fn new(
         loader: Arc<Loader>,
         sources: Sources,
-        pins: Pins,
+        terms: Terms<Module>,
         published: Arc<Published>,
     ) -> Self {
         Self {
             loader,
             sources,
-            catalog: Catalog::new(pins),
+            catalog: Catalog::new(terms),
             published,
             loads: JoinSet::new(),
             loading: BTreeMap::new(),
@@ -91,8 +91,8 @@ impl Follower {
     }
 
     fn rescan(&mut self, rescan: Rescan) {
-        if let Some(pins) = rescan.pins {
-            self.catalog.set_pins(pins);
+        if let Some(terms) = rescan.terms {
+            self.catalog.set_terms(terms);
         }
         self.look(&self.catalog.may_load_now());
         self.waiting.push((Instant::now(), rescan.done));

@@ -6,13 +6,14 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use wasmtime::component::{Component, Linker};
 
-use crate::bindings::CONTRACT_VERSION;
+use crate::bindings::Contract;
 use crate::calls::HookState;
 use crate::hooks::describe::{DescribeFailure, describe};
 use crate::hooks::{Exports, Hooks};
 use crate::modules::cache::{Cache, Known};
 use crate::modules::catalog::{Claim, Loaded};
 use crate::modules::compiler::{Compilation, Compiler};
+use crate::modules::contract::Recognized;
 use crate::modules::load_error::{LoadError, blocking};
 use crate::modules::module::Module;
 use crate::modules::source::Content;
@@ -77,15 +78,15 @@ impl Loader {
                 (component, None)
             }
         };
-        let imports = contract::check_names(&self.sandbox.engine, &component)?;
-        let exports = exports_of(&component)?;
-        let hooks = self.link(&component, exports)?;
+        let recognized = contract::recognize(&self.sandbox.engine, &component)?;
+        let exports = exports_of(&component, &recognized)?;
+        let hooks = self.link(&component, exports, &recognized)?;
         let known = match known {
             Some(known) => known,
             None => {
                 let known = Known {
-                    description: self.describe(&component, &exports).await?,
-                    imports,
+                    description: self.describe(&component, &exports, &recognized).await?,
+                    imports: recognized.imports,
                 };
                 if let Err(error) = self.cache.put_known(&sha256, &known) {
                     return Err(LoadError::Host(format!("the cache: {error}")));
@@ -96,6 +97,7 @@ impl Loader {
         Ok(Module {
             description: known.description,
             imports: known.imports,
+            contract: recognized.version,
             sha256,
             hooks,
             clients: Arc::default(),
@@ -136,10 +138,19 @@ impl Loader {
     }
 
     /// Resolves the imports. Types that differ from the contract's are found here.
-    fn link(&self, component: &Component, exports: Exports) -> Result<Hooks, LoadError> {
-        let pre = self.linker.instantiate_pre(component);
-        let pre = pre.map_err(|error| mismatch(&format!("{error:#}")))?;
-        Ok(Hooks::new(pre, exports))
+    fn link(
+        &self,
+        component: &Component,
+        exports: Exports,
+        recognized: &Recognized,
+    ) -> Result<Hooks, LoadError> {
+        match recognized.contract {
+            Contract::V0_1 => {
+                let pre = self.linker.instantiate_pre(component);
+                let pre = pre.map_err(|error| mismatch(&format!("{error:#}"), recognized))?;
+                Ok(Hooks::new(pre, exports))
+            }
+        }
     }
 
     /// Calls `describe`, and checks its result.
@@ -147,6 +158,7 @@ impl Loader {
         &self,
         component: &Component,
         exports: &Exports,
+        recognized: &Recognized,
     ) -> Result<Description, LoadError> {
         let source = LogSource {
             handler: HandlerName::new("(describe)"),
@@ -156,7 +168,7 @@ impl Loader {
         let recorder = Arc::new(Recorder::new(source, budget));
         let described = describe(&self.sandbox, component, exports, recorder).await;
         let given = described.map_err(|failure| match failure {
-            DescribeFailure::Mismatch(why) => mismatch(&why),
+            DescribeFailure::Mismatch(why) => mismatch(&why, recognized),
             DescribeFailure::Failed(StepFailure::Host(why)) => LoadError::Host(why),
             DescribeFailure::Failed(why) => LoadError::Describe(format!("describe: {why}")),
         })?;
@@ -164,13 +176,15 @@ impl Loader {
     }
 }
 
-fn exports_of(component: &Component) -> Result<Exports, LoadError> {
-    Exports::find(component).ok_or_else(|| mismatch("it does not export every function of `hooks`"))
+fn exports_of(component: &Component, recognized: &Recognized) -> Result<Exports, LoadError> {
+    Exports::find(component, &recognized.version)
+        .ok_or_else(|| mismatch("it does not export every function of `hooks`", recognized))
 }
 
-fn mismatch(why: &str) -> LoadError {
+fn mismatch(why: &str, recognized: &Recognized) -> LoadError {
+    let version = recognized.contract.version();
     LoadError::OtherWorld(format!(
-        "its types are not those of version {CONTRACT_VERSION} of the contract ({why}): \
+        "its types are not those of version {version} of the contract ({why}): \
          it was built from another wit/handler.wit. Build it again with this server's."
     ))
 }

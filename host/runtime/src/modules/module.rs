@@ -14,6 +14,7 @@ pub struct Module {
     pub(crate) description: Description,
     pub(crate) sha256: String,
     pub(crate) imports: Vec<String>,
+    pub(crate) contract: String,
     pub(crate) hooks: Hooks,
     pub(crate) clients: Arc<Clients>,
     pub(crate) rates: Arc<Rates>,
@@ -44,6 +45,19 @@ impl Module {
     #[must_use]
     pub fn imports(&self) -> &[String] {
         &self.imports
+    }
+
+    /// Returns the version of the contract that it was built for, such as `0.1.0`.
+    #[must_use]
+    pub fn contract(&self) -> &str {
+        &self.contract
+    }
+
+    /// Returns the version and the first digits of the digest, as stories name a module.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let digits = self.sha256.get(..12).unwrap_or_default();
+        format!("{} {digits}", self.description.version)
     }
 }
 

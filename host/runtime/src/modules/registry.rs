@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::modules::catalog::Pins;
+use crate::modules::catalog::Terms;
 use crate::modules::follower::{Follower, Rescan};
 use crate::modules::loader::Loader;
+use crate::modules::module::Module;
 use crate::modules::serving::{ModuleInfo, Published, Served, Serving};
 use crate::modules::source::{ModuleSource, Sources};
 use alert_manager_core::alert::HandlerName;
@@ -25,11 +26,15 @@ impl Registry {
     /// # Panics
     /// If called outside of a tokio runtime.
     #[must_use]
-    pub fn open(loader: Arc<Loader>, sources: Vec<Box<dyn ModuleSource>>, pins: Pins) -> Arc<Self> {
+    pub fn open(
+        loader: Arc<Loader>,
+        sources: Vec<Box<dyn ModuleSource>>,
+        terms: impl Into<Terms<Module>>,
+    ) -> Arc<Self> {
         let published = Arc::<Published>::default();
         let (rescans, requests) = mpsc::channel(16);
         let sources = Sources::new(sources);
-        let follower = Follower::new(loader, sources, pins, Arc::clone(&published));
+        let follower = Follower::new(loader, sources, terms.into(), Arc::clone(&published));
         tokio::spawn(follower.run(requests));
         Arc::new(Self { published, rescans })
     }
@@ -40,15 +45,14 @@ impl Registry {
         self.published.serving.load().get(name).cloned()
     }
 
-    /// Returns why a handler's newest module is refused. It is found by the module that serves under `name` from the same
-    /// origin, or by the file name `NAME.wasm`.
+    /// Returns why a handler's newest module is refused. It is found by the name that it claims, by the module that serves
+    /// under `name` from the same origin, or by the file name `NAME.wasm`.
     #[must_use]
     pub fn refusal(&self, name: &HandlerName) -> Option<String> {
         let serving = self.published.serving.load();
         let mut listed = serving.listed().iter();
-        let is_its =
-            |info: &&ModuleInfo| info.name.as_ref() == Some(name) || info.origin.is_file_of(name);
-        listed.find(is_its)?.error.clone()
+        let is_refused = |info: &&ModuleInfo| info.error.is_some() && info.is_of(name);
+        listed.find(is_refused)?.error.clone()
     }
 
     /// Returns a snapshot of what is served now.
@@ -81,15 +85,15 @@ impl Registry {
         self.look(None).await;
     }
 
-    /// Sets new pins and looks for changes; then withdraws modules that do not match their pins. Returns like
+    /// Sets new terms and looks for changes; then withdraws modules that do not match their pins. Returns like
     /// [`Self::rescan`].
-    pub async fn set_pins(&self, pins: Pins) {
-        self.look(Some(pins)).await;
+    pub async fn set_terms(&self, terms: impl Into<Terms<Module>>) {
+        self.look(Some(terms.into())).await;
     }
 
-    async fn look(&self, pins: Option<Pins>) {
+    async fn look(&self, terms: Option<Terms<Module>>) {
         let (done, is_done) = oneshot::channel();
-        if self.rescans.send(Rescan { pins, done }).await.is_ok() {
+        if self.rescans.send(Rescan { terms, done }).await.is_ok() {
             let _ = is_done.await;
         }
     }

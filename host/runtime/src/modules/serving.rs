@@ -38,9 +38,19 @@ pub struct ModuleInfo {
     pub exposure: Option<String>,
     /// Why the newest bytes of this origin are not served.
     pub error: Option<String>,
+    /// The name that a refused module claims, if all that is wrong is who may have it or how it is configured.
+    #[serde(skip)]
+    pub claims: Option<HandlerName>,
 }
 
 impl ModuleInfo {
+    /// Returns whether it is the file of a handler of this name: by what it says, or by what the file is called.
+    #[must_use]
+    pub fn is_of(&self, name: &HandlerName) -> bool {
+        let said = self.name.as_ref().or(self.claims.as_ref());
+        said == Some(name) || self.origin.is_file_of(name)
+    }
+
     fn of(listed: &Listed<'_, Module>) -> Self {
         let module = listed.serving.map(|loaded| &loaded.module);
         let description = module.map(|module| module.description());
@@ -55,6 +65,7 @@ impl ModuleInfo {
             imports: module.map(|m| m.imports().to_vec()).unwrap_or_default(),
             exposure: listed.serving.and_then(|loaded| loaded.exposure.clone()),
             error: listed.error.map(str::to_owned),
+            claims: listed.claimed.cloned(),
         }
     }
 }

@@ -6,11 +6,12 @@ use memchr::memmem;
 
 use crate::modules::catalog::{Catalog, Decision, Loaded, Offer, Pins};
 use crate::modules::loader::Loader;
+use crate::modules::module::Module;
 use crate::modules::source::{Candidate, Content, Origin};
 
 impl Loader {
-    /// Decides like a server that serves `others` and is then offered `bytes` from `origin`. Pins are ignored, because a
-    /// module has to be built before it can be pinned.
+    /// Decides like a server that serves `others` and is then offered `bytes` from `origin`, and returns the module. Pins are
+    /// ignored, because a module has to be built before it can be pinned.
     ///
     /// # Errors
     /// Why the module would be refused.
@@ -19,7 +20,7 @@ impl Loader {
         origin: &Origin,
         bytes: Vec<u8>,
         others: Vec<Candidate>,
-    ) -> Result<(), String> {
+    ) -> Result<Arc<Module>, String> {
         let content = Content {
             bytes,
             exposure: None,
@@ -51,9 +52,12 @@ impl Loader {
         };
         catalog.offered(origin, offer);
         let decisions = catalog.loaded(origin, module);
-        match decisions.into_iter().next() {
-            Some(Decision::Refused { why, .. }) => Err(why),
-            _ => Ok(()),
+        if let Some(Decision::Refused { why, .. }) = decisions.into_iter().next() {
+            return Err(why);
         }
+        let serving = catalog.serving(origin);
+        serving
+            .map(|loaded| Arc::clone(&loaded.module))
+            .ok_or_else(|| "it is not served".to_owned())
     }
 }

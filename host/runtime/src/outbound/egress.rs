@@ -1,6 +1,7 @@
 //! The HTTP clients of one handler. Each address is checked against the grant before a client connects to it. Handlers share
 //! no clients.
 
+mod answers;
 mod cause;
 mod client;
 mod proxy;
@@ -26,6 +27,7 @@ use crate::limits::{HTTP_CLIENTS_MAX, HTTP_CONNECT_MAX, HTTP_IDLE_FOR, HTTP_IDLE
 use crate::outbound::proxy::Proxy;
 use alert_manager_core::policy::{HttpGrant, Refusal};
 
+pub use answers::{HttpAnswer, HttpAnswers};
 use cause::NoSuchName;
 pub(crate) use cause::{refusal_in, root_cause};
 pub(crate) use client::AGENT;

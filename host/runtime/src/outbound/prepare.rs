@@ -28,6 +28,8 @@ pub(crate) struct Requester<'a> {
     pub(crate) credentials: &'a BTreeMap<String, Arc<Credential>>,
     pub(crate) clients: &'a Clients,
     pub(crate) proxy: Option<&'a Arc<Proxy>>,
+    /// The client to use instead of one that sends.
+    pub(crate) answered: Option<&'a HttpClient>,
 }
 
 /// A request that may be sent.
@@ -35,6 +37,10 @@ pub(crate) struct Prepared {
     pub(super) client: HttpClient,
     pub(super) request: reqwest::RequestBuilder,
     origin: String,
+    /// The grant that allows it, as the configuration writes it.
+    grant: String,
+    /// The name of the credential that it has.
+    credential: Option<String>,
     pub(super) deadline: Instant,
     /// The credentials to mask in the response.
     pub(super) masks: Masks,
@@ -81,10 +87,13 @@ impl Requester<'_> {
             None => None,
         };
         let ca_file = ca_file(grant, credential);
-        let client = self
-            .clients
-            .get(grant, ca_file, &url, self.proxy)
-            .map_err(|error| OutboundError::Unreachable(error.to_string()))?;
+        let client = match self.answered {
+            Some(answered) => answered.clone(),
+            None => self
+                .clients
+                .get(grant, ca_file, &url, self.proxy)
+                .map_err(|error| OutboundError::Unreachable(error.to_string()))?,
+        };
         let origin = url.origin().ascii_serialization();
         let mut masks = self.masks_at(&url, request.credential.as_deref());
         let echo = match (&added, masks.is_empty()) {
@@ -108,6 +117,8 @@ impl Requester<'_> {
             client,
             request: builder,
             origin,
+            grant: grant.to_string(),
+            credential: request.credential,
             deadline: request.deadline,
             masks,
             echo,
@@ -181,6 +192,27 @@ impl Prepared {
     /// Returns the origin of the request, such as `https://api.example.com`.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Returns the grant that allows it, as the configuration writes it.
+    pub(crate) fn grant(&self) -> &str {
+        &self.grant
+    }
+
+    /// Returns the name of the credential that it has.
+    pub(crate) fn credential(&self) -> Option<&str> {
+        self.credential.as_deref()
+    }
+
+    /// Returns what would be sent, with the headers that the host adds; `None` if it cannot be.
+    pub(crate) fn unsent(&self) -> Option<reqwest::Request> {
+        self.request.try_clone()?.build().ok()
+    }
+
+    /// Returns true if nothing is sent and the request has an answer.
+    pub(crate) fn has_answer(&self) -> bool {
+        self.unsent()
+            .is_some_and(|request| self.client.has_answer(request.method(), request.url()))
     }
 
     /// Returns the bound of the response body.

@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 
 use wasmtime::component::Linker;
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
-    WasmBacktraceDetails,
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    RegallocAlgorithm, WasmBacktraceDetails,
 };
 
 use crate::limits;
@@ -81,9 +81,25 @@ pub fn open_page_map() -> Result<(), EngineError> {
     Engine::new(&config).map(drop).map_err(EngineError)
 }
 
-/// Makes an engine with the compilation settings of the sandbox's, without a pool.
-pub(crate) fn for_compiling() -> Result<Engine, EngineError> {
-    Engine::new(&config(&Bounds::default())).map_err(EngineError)
+/// How much of its time the compiler spends on making fast code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effort {
+    /// As much as it can: a module is compiled once and runs for weeks.
+    Full,
+    /// As little as it can, which takes about a third of the time; the code takes about twice as long.
+    Fast,
+}
+
+/// Makes an engine with the compilation settings of the sandbox's, without a pool. What it spends on fast code does not matter
+/// to the engine that runs the code.
+pub(crate) fn for_compiling(effort: Effort) -> Result<Engine, EngineError> {
+    let mut config = config(&Bounds::default());
+    if effort == Effort::Fast {
+        config
+            .cranelift_opt_level(OptLevel::None)
+            .cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
+    }
+    Engine::new(&config).map_err(EngineError)
 }
 
 /// Returns the settings except the pool. A process that only compiles needs the same settings to produce compatible code.

@@ -357,12 +357,13 @@ impl SlackBreaker {
         true
     }
 
-    /// Closes the circuits of what a check has found to be in order, under the settings with which it was made, unless a message
-    /// waits for one: that is its probe.
+    /// Closes the circuits of what a check has found to be in order, under the settings with which it was made, if they were open
+    /// when it `began`. One for which a message waits stays open: that message is its probe.
     pub fn release_checked(
         &self,
         settings: &Settings,
         report: &SlackReport,
+        began: Timestamp,
         is_awaited: impl Fn(&Dependency) -> bool,
     ) {
         let is_fine = |circuit: &Circuit, hold: &SlackHold| match circuit {
@@ -379,7 +380,11 @@ impl SlackBreaker {
                 && now.channels == settings.channels
         });
         let fine = circuits.open.iter().filter(|(circuit, open)| {
-            is_current && is_fine(circuit, &open.hold) && !is_awaited(&open.hold.dependency())
+            let hold = &open.hold;
+            is_current
+                && hold.since < began
+                && is_fine(circuit, hold)
+                && !is_awaited(&hold.dependency())
         });
         let fine: Vec<_> = fine.map(|(circuit, _)| circuit.clone()).collect();
         for circuit in &fine {

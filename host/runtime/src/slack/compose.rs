@@ -64,7 +64,7 @@ pub(crate) struct Author<'a> {
 pub(crate) struct Outgoing {
     pub(super) method: Method,
     /// Its name in the grants.
-    pub(super) channel: String,
+    pub(crate) channel: String,
     /// Slack's ID of the channel of the message that it updates, answers or reacts to.
     pub(super) message_channel_id: Option<String>,
     /// The message that it updates or reacts to.

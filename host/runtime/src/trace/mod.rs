@@ -69,9 +69,12 @@ pub struct Call {
     pub answered: Answered,
     /// The duration, in microseconds.
     pub duration_us: u64,
-    /// The text and blocks of a Slack message that was shown instead of posted.
+    /// The text and blocks of a Slack message that was shown instead of posted, or the URL and body of a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<serde_json::Value>,
+    /// The lines of configuration that would allow it, if it was denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<String>,
 }
 
 /// How a host call was answered.

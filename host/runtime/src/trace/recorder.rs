@@ -222,6 +222,7 @@ impl Recorder {
                     },
                     duration_us: micros(out.since.elapsed()),
                     preview: None,
+                    allow: None,
                 },
                 false,
             );
@@ -358,6 +359,7 @@ mod tests {
             answered,
             duration_us: 0,
             preview: None,
+            allow: None,
         };
         for n in 0..300 {
             recorder.add_call(call(Answered::Live), n % 3 != 0);

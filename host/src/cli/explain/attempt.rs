@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{hook, indent, moment};
+use crate::alert::Block;
 use crate::api::{Attempt, AttemptOutcome, Call, Lenient, LogLine, StepOutcome, StepTry};
 use crate::cli::print::{self, Paint, one_line, plain};
 use crate::journal::{Doubt, Suspect};
@@ -44,7 +45,8 @@ fn attempt_ended(outcome: &Lenient<AttemptOutcome>) -> String {
     }
 }
 
-fn render_step(out: &mut String, step: &StepTry, paint: Paint) {
+/// Renders one try of a step.
+pub(in crate::cli) fn render_step(out: &mut String, step: &StepTry, paint: Paint) {
     let outcome = one_line(&step.outcome.to_text());
     let outcome = match step.outcome {
         Lenient::Known(StepOutcome::Done) => paint.green(&outcome),
@@ -86,6 +88,54 @@ fn render_step(out: &mut String, step: &StepTry, paint: Paint) {
             indent(&plain(value), 11)
         );
     }
+    for block in &step.blocks {
+        render_block(out, block, paint);
+    }
+}
+
+/// Renders content that an enrichment found.
+fn render_block(out: &mut String, block: &Lenient<Block>, paint: Paint) {
+    let (title, text) = match block {
+        Lenient::Unknown(json) => ("", json.to_string()),
+        Lenient::Known(block) => match block {
+            Block::Markdown { text } => ("", text.clone()),
+            Block::Fields { fields } => ("", pairs(fields)),
+            Block::Table {
+                title,
+                header,
+                rows,
+            } => {
+                let rows = std::iter::once(header).chain(rows);
+                let rows: Vec<_> = rows.map(|row| row.join(" | ")).collect();
+                (title.as_str(), rows.join("\n"))
+            }
+            Block::Excerpt { title, text } => (title.as_str(), text.clone()),
+            Block::Link { title, url } => (title.as_str(), url.clone()),
+            Block::Image {
+                title,
+                media_type,
+                data,
+            } => (
+                title.as_str(),
+                format!("{media_type}, {} bytes", data.len()),
+            ),
+            Block::Custom { name, fallback, .. } => (name.as_str(), fallback.clone()),
+        },
+    };
+    let text = match (title, text.as_str()) {
+        ("", text) => text.to_owned(),
+        (title, "") => title.to_owned(),
+        (title, text) => format!("{title}\n{text}"),
+    };
+    let label = paint.dim("block ");
+    let _ = writeln!(out, "    {label} {}", indent(&plain(&text), 11));
+}
+
+fn pairs(fields: &[(String, String)]) -> String {
+    let lines = fields
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn render_log_line(out: &mut String, line: &LogLine, paint: Paint) {
@@ -150,10 +200,19 @@ fn render_call(out: &mut String, call: &Call, paint: Paint) {
         print::first_line(&plain(&call.result), 200),
         paint.dim(&format!("({})", micros(call.duration_us))),
     );
-    if let Some(preview) = call.preview.as_ref().filter(|preview| preview.is_object()) {
-        for line in render_kept(preview).lines() {
-            let _ = writeln!(out, "         {}", paint.dim(&plain(line)));
-        }
+    let Some(preview) = call.preview.as_ref().filter(|preview| preview.is_object()) else {
+        return;
+    };
+    // Of a request that was not sent, the URL and the body; else a message.
+    let shown = match preview["url"].as_str() {
+        Some(url) => format!(
+            "  {url}\n  {}",
+            preview["body"].as_str().unwrap_or_default()
+        ),
+        None => render_kept(preview),
+    };
+    for line in shown.trim_end().lines() {
+        let _ = writeln!(out, "         {}", paint.dim(&plain(line)));
     }
 }
 
@@ -164,7 +223,7 @@ fn dropped(out: &mut String, count: u32, what: &str) {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn micros(us: u64) -> String {
+pub(in crate::cli) fn micros(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} µs"),
         1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
@@ -173,6 +232,6 @@ fn micros(us: u64) -> String {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn mebibytes(bytes: u64) -> String {
+pub(in crate::cli) fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }

@@ -3,14 +3,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::cli::print;
-use crate::description::{Description, Setting};
+use crate::cli::entry::{self, CHANNEL, Pin};
+use crate::description::Description;
 use crate::policy::scalar;
 use crate::router::{Route, Router};
 use crate::runtime::ModuleInfo;
-
-/// The channel that the file names.
-const CHANNEL: &str = "alerts";
 
 /// The data for the file.
 pub(super) struct Starter<'a> {
@@ -76,7 +73,8 @@ retention: {{ time: 7d, size: 2GiB }}
     }
 
     fn credentials(&self, text: &mut String) {
-        if self.modules.iter().any(|module| imports(module, "http")) {
+        let imports_http = |module: &&ModuleInfo| module.imports.iter().any(|name| name == "http");
+        if self.modules.iter().any(imports_http) {
             text.push_str(
                 "# What the server adds to handlers' requests, only on these origins; handlers never see it.
 # credentials:
@@ -148,7 +146,14 @@ retention: {{ time: 7d, size: 2GiB }}
         text.push_str("# The grants, limits and settings of each handler.\nhandlers:\n");
         for module in self.modules {
             let described = |d: &&Description| Some(&d.name) == module.name.as_ref();
-            handler(text, module, self.descriptions.iter().find(described));
+            let description = self.descriptions.iter().find(described);
+            if let Some(description) = description {
+                let pin = match (&module.exposure, &module.sha256) {
+                    (Some(exposure), Some(sha256)) => Pin::Advised { sha256, exposure },
+                    _ => Pin::None,
+                };
+                entry::write(text, description, &module.imports, pin);
+            }
         }
     }
 }
@@ -168,139 +173,6 @@ fn route_lines(route: &Route) -> String {
         "#   - matchers: [{}]\n#     {handlers}\n",
         matchers.join(", ")
     )
-}
-
-fn handler(text: &mut String, module: &ModuleInfo, description: Option<&Description>) {
-    let Some(name) = &module.name else {
-        return;
-    };
-    let version = module.version.as_deref().unwrap_or_default();
-    let summary = print::one_line(module.summary.as_deref().unwrap_or_default());
-    let _ = writeln!(
-        text,
-        "  # {} {}: {summary}\n  {}:",
-        print::one_line(name.as_str()),
-        print::one_line(version),
-        scalar(name.as_str())
-    );
-    if let (Some(exposure), Some(sha256)) = (&module.exposure, &module.sha256) {
-        let _ = writeln!(
-            text,
-            "    # {}, so it is given no credential unless it is pinned:\n    # sha256: {sha256}",
-            print::one_line(exposure)
-        );
-    }
-    let (http, slack) = (imports(module, "http"), imports(module, "slack"));
-    text.push_str(match (http, slack) {
-        (false, false) => "    allow: {}\n",
-        _ => "    allow:\n",
-    });
-    if http {
-        let origins = named(description, "origin");
-        let where_to = match origins.as_slice() {
-            [] => "its documentation says where to",
-            _ => "by default to what is named here",
-        };
-        let list = |names: Vec<String>, otherwise: &str| match names.as_slice() {
-            [] => otherwise.to_owned(),
-            _ => names.join(", "),
-        };
-        let origins = origins.iter().map(|url| format!("{url:?}")).collect();
-        let credentials = named(description, "credential");
-        let credentials = credentials.iter().map(|name| scalar(name)).collect();
-        let _ = writeln!(
-            text,
-            "      # It can make HTTP requests, {where_to}. Until it is granted they are denied.
-      # http: [{}]
-      # credentials: [{}]",
-            list(origins, "\"https://HOST\""),
-            list(credentials, "kubernetes")
-        );
-        if !slack {
-            text.push_str("      http: []\n");
-        }
-    }
-    if slack {
-        let _ = writeln!(text, "      slack: [{CHANNEL}]");
-    }
-    text.push_str(
-        "    # limits: { memory: 64MiB, cpu: 500ms, wall: 30s, concurrency: 8 }
-    # retry: { max_attempts: 10, max_age: 4h }
-    # Its own settings.
-",
-    );
-    config(text, slack, description);
-}
-
-/// Writes a handler's settings: the required ones as keys, the others as comments with their defaults.
-fn config(text: &mut String, slack: bool, description: Option<&Description>) {
-    let stated = description.and_then(|d| d.settings.as_deref());
-    let (mut keys, mut comments) = (String::new(), String::new());
-    if slack && stated.is_none() {
-        // Most modules that declare no settings read their channel from this key.
-        let _ = writeln!(keys, "      channel: {CHANNEL}");
-    }
-    for setting in stated.unwrap_or_default() {
-        let about = print::one_line(&setting.about);
-        if setting.is_pattern() {
-            let name = print::one_line(&setting.name.replace('*', "NAME"));
-            let value = value(setting);
-            let _ = writeln!(comments, "      # {name}: {value}      # {about}");
-            continue;
-        }
-        let name = scalar(&setting.name);
-        let is_channel = slack && setting.names_a("channel");
-        if is_channel && (setting.default.is_some() || setting.required) {
-            // Only this channel is granted, whatever the default is.
-            let _ = writeln!(keys, "      {name}: {CHANNEL}      # {about}");
-        } else if setting.required && setting.default.is_none() {
-            let value = value(setting);
-            let _ = writeln!(keys, "      {name}: {value}      # required: {about}");
-        } else {
-            let value = value(setting);
-            let _ = writeln!(comments, "      # {name}: {value}      # {about}");
-        }
-    }
-    text.push_str(if keys.is_empty() {
-        "    # config: {}\n"
-    } else {
-        "    config:\n"
-    });
-    text.push_str(&keys);
-    text.push_str(&comments);
-}
-
-/// Returns a setting's default, or any valid value.
-fn value(setting: &Setting) -> String {
-    let known = setting.default.as_ref().or_else(|| setting.values.first());
-    known.map_or_else(|| sample(&setting.kind).to_owned(), |value| scalar(value))
-}
-
-/// Returns what the module's defaults name of this kind.
-fn named(description: Option<&Description>, kind: &str) -> Vec<String> {
-    let stated = description.and_then(|d| d.settings.as_deref());
-    let of_kind = stated
-        .unwrap_or_default()
-        .iter()
-        .filter(|s| s.names_a(kind) && !s.is_pattern());
-    of_kind.filter_map(|s| s.default.clone()).collect()
-}
-
-/// Returns a value of a setting's type.
-fn sample(kind: &str) -> &'static str {
-    match kind {
-        "integer" | "number" => "0",
-        "boolean" => "false",
-        "duration" => "30s",
-        "url" => "https://www.example.com",
-        "list" => "[]",
-        "map" => "{}",
-        _ => "\"\"",
-    }
-}
-
-fn imports(module: &ModuleInfo, interface: &str) -> bool {
-    module.imports.iter().any(|name| name == interface)
 }
 
 #[cfg(test)]
@@ -371,6 +243,7 @@ mod tests {
                 imports: imports.iter().map(|&import| import.to_owned()).collect(),
                 exposure: None,
                 error: None,
+                claims: None,
             };
             (module, description)
         })

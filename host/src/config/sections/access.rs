@@ -114,7 +114,7 @@ pub(super) fn inbound(
     env: Env<'_>,
 ) -> Option<Authorization> {
     let authorization = authorization(reader, section, env)?;
-    if let Err(error) = secret_of(&authorization).read() {
+    if let Some(error) = reader.unreadable(secret_of(&authorization)) {
         let advice = "write the secret into that file, or correct the path";
         reader.fail(section.at, format!("{}: {error}", section.path), advice);
     }
@@ -162,6 +162,9 @@ pub(super) fn secret(
     let (node, path) = variable?;
     let name = reader.text(node, &path)?;
     let Some(value) = env(name).map(Zeroizing::new) else {
+        if !reader.reads_secrets() {
+            return Some(SecretSource::value(Secret::new("")));
+        }
         let message = format!("{path} names the variable {name}, which is not set");
         reader.fail(node.at, message, "set it before the server starts");
         return None;

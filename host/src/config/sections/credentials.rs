@@ -206,7 +206,7 @@ fn warn_unreadable(reader: &mut Reader, at: Place, path: &str, kind: &Credential
         CredentialKind::Header { value, .. } => value,
         CredentialKind::ServiceAccount { token, .. } => token,
     };
-    if let Err(error) = source.read() {
+    if let Some(error) = reader.unreadable(source) {
         let advice = "until it can be read, requests that use it fail";
         reader.warn(at, format!("{path}: {error}"), advice);
     }

@@ -120,7 +120,7 @@ fn handlers(d: &mut Decoding<'_>) {
             has_proxy: d.config.proxy.is_some(),
         };
         for entry in d.reader.entries(node, &path) {
-            if !is_kebab_case(&entry.key) {
+            if !HandlerName::is_kebab_case(&entry.key) {
                 let message = format!("{:?} is not the name of a handler", entry.key);
                 let advice = "a name is in kebab-case, as in slack-notify";
                 d.reader.fail(entry.at, message, advice);
@@ -145,16 +145,6 @@ fn set_story_base(settings: &mut HandlerSettings, base: &str) {
     Arc::make_mut(&mut settings.config)
         .entry(STORY_BASE.to_owned())
         .or_insert_with(|| base.to_owned());
-}
-
-/// Returns true for lower-case words of letters and digits, joined by single hyphens.
-pub(super) fn is_kebab_case(name: &str) -> bool {
-    name.split('-').all(|word| {
-        !word.is_empty()
-            && word
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    })
 }
 
 /// Reads `config`: scalars as written, lists and mappings as JSON.
@@ -195,6 +185,7 @@ fn settings(
         enrich: enrich.unwrap_or_default(),
         retry: retry.unwrap_or_default(),
         config,
+        kept: None,
     }
 }
 
@@ -266,6 +257,7 @@ fn parts(old: &HandlerSettings, new: &HandlerSettings) -> String {
         enrich,
         retry,
         config,
+        kept: _,
     } = new;
     let parts = [
         ("sha256", old.sha256 != *sha256),

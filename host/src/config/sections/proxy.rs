@@ -97,6 +97,9 @@ pub(super) fn proxy(
     }
     let url = secret(reader, section, URL_KEYS, env)?;
     let proxy = Proxy::new(url, Arc::clone(no_proxy));
+    if !reader.reads_secrets() {
+        return Some(Arc::new(proxy));
+    }
     match proxy.address() {
         Ok(_) => {}
         // As for other secrets: the file may be written later.

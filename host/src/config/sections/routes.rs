@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::handlers::{is_kebab_case, settings_map};
+use super::handlers::settings_map;
 use crate::alert::{HandlerName, Priority, is_dead_letter_route};
 use crate::config::compare::{Compare, Restart, entries};
 use crate::config::decode::{Decoding, Part};
@@ -220,7 +220,7 @@ pub(super) fn handler_names(
     let mut handlers = Vec::new();
     let mut seen = BTreeSet::new();
     for (at, name) in reader.texts(node, path) {
-        if !is_kebab_case(name) {
+        if !HandlerName::is_kebab_case(name) {
             let message = format!("{path}: {name:?} is not the name of a handler");
             reader.fail(at, message, "a name is in kebab-case, as in slack-notify");
         } else if !seen.insert(name) {

@@ -191,7 +191,7 @@ fn token(
     }
     if let Some(path) = (d.env)("SLACK_TOKEN_FILE") {
         let source = SecretSource::file(path.into());
-        if let Err(error) = source.read() {
+        if let Some(error) = d.reader.unreadable(&source) {
             let place = "the variable SLACK_TOKEN_FILE";
             d.reader.fail_outside(place, error.to_string(), ADVICE);
         }
@@ -199,13 +199,13 @@ fn token(
     }
     if let Some((at, path)) = token_file {
         let source = SecretSource::file(path);
-        if let Err(error) = source.read() {
+        if let Some(error) = d.reader.unreadable(&source) {
             d.reader
                 .fail(at, format!("slack.token_file: {error}"), ADVICE);
         }
         return Some(source);
     }
-    if d.reader.file().is_some() {
+    if d.reader.file().is_some() && d.reader.reads_secrets() {
         let at = d.place_of(&["slack"]);
         let advice = "set SLACK_TOKEN or slack.token_file, or write slack: { preview: true } to see messages without posting them";
         d.reader

@@ -123,7 +123,7 @@ fn hmac(reader: &mut Reader, mut section: Section<'_>, env: Env<'_>) -> Option<H
     let (at, path) = (section.at, section.path.clone());
     section.finish(reader);
     let secret = secret?;
-    if let Err(error) = secret.read() {
+    if let Some(error) = reader.unreadable(&secret) {
         let advice = "write the secret into that file, or correct the path";
         reader.fail(at, format!("{path}: {error}"), advice);
     }

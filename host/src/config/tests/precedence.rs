@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{CLOSED, Given, good, problems};
 use crate::alert::HandlerName;
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, Secrets};
 use crate::queue::StoreUrl;
 
 #[test]
@@ -96,6 +96,7 @@ fn a_flag_overrides_a_variable_and_a_variable_overrides_the_file() {
         listen: Some("localhost:3".to_owned()),
         handlers_dir: Some("flag".into()),
         external_url: Some("http://h/base".to_owned()),
+        ..Overrides::default()
     };
     let config = given.load(Some(&given.path("am.yml"))).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:3");
@@ -188,4 +189,22 @@ fn a_public_address_needs_authorization_of_both_endpoints() {
         error.starts_with("the listen address: 0.0.0.0:5000 can be reached"),
         "{error}"
     );
+}
+
+#[test]
+fn secrets_that_are_left_alone_need_not_be_there() {
+    let text = "proxy_url_file: nowhere
+slack: { token_file: nowhere, proxy_url_file: nowhere }
+webhook: { authorization: { credentials_env: NO_SUCH }, hmac: { secret_file: nowhere } }
+credentials:
+  github: { authorization: { credentials_file: nowhere }, origins: [\"https://api.example.com\"] }
+heartbeats: { self: { ping_url_file: nowhere, every: 1m } }
+";
+    let mut given = Given::new().file("am.yml", text);
+    let path = given.path("am.yml");
+    assert!(given.load(Some(&path)).is_err());
+    given.flags.secrets = Secrets::LeftAlone;
+    let config = given.load(Some(&path)).unwrap();
+    assert_eq!(config.warnings, []);
+    assert_eq!(config.credentials.len(), 1);
 }

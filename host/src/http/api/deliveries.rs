@@ -179,6 +179,7 @@ fn story_of(handlers: &worker::Settings, story: Story) -> api::Story {
         journal: journal.collect(),
         duplicates: story.duplicates,
         members: story.members,
+        timers: story.timers,
     }
 }
 

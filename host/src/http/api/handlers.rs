@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 
 use super::Api;
-use crate::alert::Timestamp;
+use crate::alert::{HandlerName, Timestamp};
 use crate::api::{self, Handler, Limit};
 use crate::findings::Finding;
 use crate::queue::HandlerCounts;
-use crate::runtime::{LimitKey, Limits, ModuleInfo, ModuleState, SlackHold, Unit};
+use crate::runtime::{GrantKind, LimitKey, Limits, ModuleInfo, ModuleState, SlackHold, Unit};
 use crate::units::format_duration;
 use crate::worker::{HandlerSettings, Pause};
 
@@ -55,9 +55,15 @@ fn describe(api: &Api, counts: &[HandlerCounts], module: &ModuleInfo) -> Handler
         imports: module.imports.clone(),
         missing_grants: api.server.missing_grants(module, description),
         settings: description.and_then(|description| description.settings.clone()),
+        keeps_settings: settings
+            .as_ref()
+            .is_some_and(|settings| settings.kept.is_some()),
         problems: lines(&findings.problems),
         warnings: lines(&findings.warnings),
-        grants: settings.as_deref().map(grants),
+        grants: match (name, settings.as_deref()) {
+            (Some(name), Some(settings)) => Some(grants(api, name, settings)),
+            _ => None,
+        },
         limits: settings.as_deref().map(limits),
         counts: name.map(|name| {
             let now = counts.iter().find(|counts| counts.handler == *name);
@@ -110,10 +116,29 @@ fn held(api: &Api, module: &ModuleInfo, settings: Option<&HandlerSettings>) -> V
     holds.filter(granted).collect()
 }
 
-fn grants(settings: &HandlerSettings) -> api::Grants {
+fn grants(api: &Api, name: &HandlerName, settings: &HandlerSettings) -> api::Grants {
     let grants = &settings.grants;
+    let http: Vec<_> = grants.http.iter().map(ToString::to_string).collect();
+    let (slack, credentials) = (grants.slack.iter(), grants.credentials.iter());
+    let each = http
+        .iter()
+        .map(|grant| (GrantKind::Http, grant))
+        .chain(slack.map(|grant| (GrantKind::Slack, grant)))
+        .chain(credentials.map(|grant| (GrantKind::Credential, grant)));
+    let uses = each.map(|(kind, grant)| {
+        let used = api.grant_uses.of(name, kind, grant);
+        api::GrantUse {
+            kind: kind.into(),
+            grant: grant.clone(),
+            calls: used.map_or(0, |used| used.calls),
+            first_used: used.map(|used| used.first),
+            last_used: used.map(|used| used.last),
+        }
+    });
     api::Grants {
-        http: grants.http.iter().map(ToString::to_string).collect(),
+        uses: uses.collect(),
+        uses_since: Some(api.grant_uses.since()),
+        http,
         slack: grants.slack.clone(),
         credentials: grants.credentials.clone(),
     }

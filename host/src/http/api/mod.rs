@@ -25,7 +25,7 @@ use crate::http::origin::OriginCheck;
 use crate::http::server::Standing;
 use crate::journal::BoxFuture;
 use crate::queue::Queue;
-use crate::runtime::{ModuleInfo, Registry, SlackBreaker, SlackSettings};
+use crate::runtime::{GrantUses, ModuleInfo, Registry, SlackBreaker, SlackSettings};
 use crate::telemetry::Metrics;
 use crate::worker::{self, Breakers};
 
@@ -37,6 +37,7 @@ pub(crate) struct Api {
     pub(crate) registry: Arc<Registry>,
     pub(crate) slack_breaker: Arc<SlackBreaker>,
     pub(crate) breakers: Arc<Breakers>,
+    pub(crate) grant_uses: Arc<GrantUses>,
     pub(crate) heartbeats: Arc<Heartbeats>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Arc<ArcSwap<Settings>>,

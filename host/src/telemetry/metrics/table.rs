@@ -114,14 +114,7 @@ fn gates() -> Vec<&'static str> {
 }
 
 fn interfaces() -> Vec<&'static str> {
-    [
-        CallKind::Http,
-        CallKind::Slack,
-        CallKind::Kv,
-        CallKind::Config,
-    ]
-    .map(CallKind::as_str)
-    .into()
+    CallKind::ALL.map(CallKind::as_str).into()
 }
 
 /// A type of collectors.

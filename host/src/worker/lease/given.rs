@@ -12,6 +12,9 @@ use crate::queue::{Step, StepStatus};
 /// A delivery is late if it is older than this when a step of it runs.
 const LATE_AGE_MIN: Duration = Duration::from_secs(2 * 60);
 
+/// The fact that says why a step is late.
+const LATE_WHY: &str = "late.why";
+
 impl Lease {
     /// Returns what the step is given as found. No handler can replace the host's own facts.
     pub(super) fn found(&self, index: usize) -> Enrichment {
@@ -19,10 +22,13 @@ impl Lease {
         let priority = self.leased.priority.as_str().to_owned();
         let mut own = vec![("priority".to_owned(), priority)];
         if let Some(why) = &progress.steps[index].late_why {
-            own.push(("late.why".to_owned(), why.clone()));
+            own.push((LATE_WHY.to_owned(), why.clone()));
         }
         let mut own = Labels::from_iter(own);
-        let mut found = Enrichment::default();
+        let mut found = match &progress.found {
+            Some(found) => for_a_timer(found),
+            None => Enrichment::default(),
+        };
         if let Some(storm) = &progress.storm {
             own = own.merged(&storm.facts);
             found.blocks.clone_from(&storm.blocks);
@@ -51,6 +57,15 @@ impl Lease {
         step.late_why = why;
         let (lease, progress) = (self.leased.lease, &self.leased.progress);
         self.worker.queue.progress(lease, progress);
+    }
+}
+
+/// Returns what a timer's step is given of what was found: all but why the delivery that has set the timer was late.
+fn for_a_timer(found: &Enrichment) -> Enrichment {
+    let facts = found.facts.iter();
+    Enrichment {
+        facts: facts.filter(|(name, _)| *name != LATE_WHY).collect(),
+        blocks: found.blocks.clone(),
     }
 }
 
@@ -123,13 +138,7 @@ fn found_by(step: &Step) -> Enrichment {
         },
         (StepKind::Enrich, StepStatus::Failed) => {
             let reason = step.last_error.as_deref().unwrap_or("failed");
-            // The story has the complete backtrace of a trap; people need only its first line.
-            let reason = reason.lines().next().unwrap_or_default().to_owned();
-            let fact = (format!("enrich_failed.{}", step.handler), reason);
-            Enrichment {
-                facts: Labels::from_iter([fact]),
-                blocks: Vec::new(),
-            }
+            Enrichment::failed(&step.handler, reason)
         }
         _ => Enrichment::default(),
     }

@@ -58,12 +58,7 @@ impl Lease {
         }
         self.report.count(&handler, &invoked.trace);
         self.note_health(&handler, kind, &invoked);
-        let module = &served.module;
-        let module = format!(
-            "{} {}",
-            module.description().version,
-            module.sha256().get(..12).unwrap_or_default()
-        );
+        let module = served.module.label();
         self.ended(index, module, started_at, invoked, &settings);
     }
 
@@ -167,10 +162,8 @@ impl Lease {
     /// Returns the handler's settings, overridden by those of the route.
     fn route_config(&self, settings: &HandlerSettings) -> Arc<BTreeMap<String, String>> {
         let router = self.worker.router.load();
-        match router.config_of(&self.leased.route) {
-            Some(over) => settings.config_under(over),
-            None => Arc::clone(&settings.config),
-        }
+        let route = &self.leased.route;
+        settings.given_on(route, router.config_of(route))
     }
 
     fn ended(

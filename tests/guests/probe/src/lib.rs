@@ -8,7 +8,7 @@ use handler_sdk::bindings::{self, alert_manager, exports};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
-use alert_manager::handler::{config, http, kv, log, slack, types::Retry};
+use alert_manager::handler::{config, history, http, kv, log, slack, timer, types::Retry};
 use exports::alert_manager::handler::hooks::{
     Alert, Call, Description, Enrichment, Failure, Guest, Labels,
 };
@@ -65,6 +65,14 @@ fn run(
     let mut facts = Vec::new();
     let mut message = String::new();
     for (number, line) in script.lines().map(str::trim).enumerate() {
+        // `first` is for an alert, `due` for a timer.
+        let is_of_timer = fact(found, "timer.key") != "none";
+        let line = match (line.strip_prefix("first "), line.strip_prefix("due ")) {
+            (Some(_), _) if is_of_timer => continue,
+            (_, Some(_)) if !is_of_timer => continue,
+            (Some(line), _) | (_, Some(line)) => line,
+            _ => line,
+        };
         let result = match line.strip_prefix("fact ") {
             Some(name) => fact(found, name),
             None => perform(call, line, &mut message)?,
@@ -134,6 +142,16 @@ fn perform(call: &Call, line: &str, last: &mut String) -> Result<String, Failure
         "update" => keep(slack::update(last, &message("", rest, None)), last),
         "reference" => last.clone(),
         "react" => format!("{:?}", slack::react(last, rest)),
+        "upload" => format!(
+            "{:?}",
+            slack::upload(&slack::File {
+                name: first.into(),
+                title: "A picture".into(),
+                media_type: "image/png".into(),
+                data: vec![1, 2, 3],
+                key: None,
+            })
+        ),
         "ref" => {
             rest.clone_into(last);
             "kept".into()
@@ -146,6 +164,18 @@ fn perform(call: &Call, line: &str, last: &mut String) -> Result<String, Failure
             kv::increment(first, second.parse().unwrap_or(1), None)
         ),
         "remove" => format!("{:?}", kv::remove(first)),
+        // `earlier SECONDS LABEL,LABEL`
+        "earlier" => {
+            let same: Vec<String> = second.split(',').filter(|l| !l.is_empty()).map(Into::into).collect();
+            format!("{:?}", history::earlier(&same, first.parse().unwrap_or_default()))
+        }
+        // `timer KEY SECONDS NAME=VALUE`
+        "timer" => {
+            let (delay, fact) = second.split_once(' ').unwrap_or((second, ""));
+            let facts: Labels = fact.split_once('=').map(|(n, v)| (n.into(), v.into())).into_iter().collect();
+            format!("{:?}", timer::after(first, delay.parse().unwrap_or_default(), &facts))
+        }
+        "cancel-timer" => format!("{:?}", timer::cancel(first)),
         "config" => format!("{:?}", config::get(first)),
         "log" => {
             log::write(log::Level::Warn, rest, &[("field".into(), "value".into())]);
@@ -158,6 +188,7 @@ fn perform(call: &Call, line: &str, last: &mut String) -> Result<String, Failure
         "clock" => format!("{:?}", std::time::SystemTime::now()),
         "random" => RandomState::new().hash_one(0).to_string(),
         "attempt" => call.attempt.to_string(),
+        "dry-run" => call.dry_run.to_string(),
         "panic" => panic!("{rest}"),
         "retryable" => {
             return Err(Failure::Retryable(Retry {

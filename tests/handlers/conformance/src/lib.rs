@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use handler_sdk::http::{ErrorKind, Method};
 use handler_sdk::prelude::*;
-use handler_sdk::{kv, slack};
+use handler_sdk::{history, kv, slack, timer};
 
 /// The handler.
 #[derive(Debug)]
@@ -136,6 +136,27 @@ impl Script<'_> {
             ["remove", key] => {
                 let done = self.cx.kv().remove(&text(key));
                 done.map_or_else(|error| kv_error(&error), |()| "removed".to_owned())
+            }
+            // `earlier SECONDS LABEL…`
+            ["earlier", seconds, same @ ..] => {
+                let within = Duration::from_secs(seconds.parse().unwrap_or_default());
+                let same: Vec<String> = same.iter().map(|label| text(label)).collect();
+                let same: Vec<&str> = same.iter().map(String::as_str).collect();
+                match self.cx.history().earlier(&same, within) {
+                    Ok(past) => format!("{} earlier", past.count),
+                    Err(error) => history_error(&error),
+                }
+            }
+            ["after", key, seconds, facts @ ..] => {
+                let delay = Duration::from_secs(seconds.parse().unwrap_or_default());
+                let facts = facts.iter().filter_map(|fact| fact.split_once('='));
+                let facts = facts.map(|(name, value)| (text(name), text(value)));
+                let set = self.cx.timer().after(&text(key), delay, facts.collect());
+                set.map_or_else(|error| timer_error(&error), |()| "set".to_owned())
+            }
+            ["cancel-timer", key] => {
+                let done = self.cx.timer().cancel(&text(key));
+                done.map_or_else(|error| timer_error(&error), |()| "cancelled".to_owned())
             }
             ["config", key] => format!("{:?}", self.cx.config(&text(key))),
             ["log", said] => {
@@ -277,6 +298,23 @@ fn kv_error(error: &kv::Error) -> String {
         kv::Error::QuotaExceeded => "over the quota".to_owned(),
         kv::Error::Unavailable(_) => "unavailable".to_owned(),
         kv::Error::BudgetExhausted(which) => format!("budget: {}", limit(which)),
+    }
+}
+
+fn history_error(error: &history::Error) -> String {
+    match error {
+        history::Error::Invalid(why) => format!("invalid: {}", limit(why)),
+        history::Error::Unavailable(_) => "unavailable".to_owned(),
+        history::Error::BudgetExhausted(which) => format!("budget: {}", limit(which)),
+    }
+}
+
+fn timer_error(error: &timer::Error) -> String {
+    match error {
+        timer::Error::Denied(_) => "denied".to_owned(),
+        timer::Error::Invalid(_) => "invalid".to_owned(),
+        timer::Error::Unavailable(_) => "unavailable".to_owned(),
+        timer::Error::BudgetExhausted(which) => format!("budget: {}", limit(which)),
     }
 }
 

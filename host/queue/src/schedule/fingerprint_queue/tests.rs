@@ -8,7 +8,7 @@ fn id(n: u64) -> DeliveryId {
     DeliveryId::from_raw(n.cast_signed())
 }
 
-/// Routes `a` and `b` that alerts took together, or one of them alone, or a route that any may pass.
+/// Routes `a` and `b` that alerts took together, or one of them alone, or a route that any may pass, or a timer on `a` or `b`.
 fn queued(n: u64, way: u8, own: Priority) -> Queued {
     let both: [Arc<str>; 2] = ["a".into(), "b".into()];
     let (route, other_routes) = match way {
@@ -16,9 +16,12 @@ fn queued(n: u64, way: u8, own: Priority) -> Queued {
         1 => ("b", OtherRoutes::Known(both.into())),
         2 => ("a", OtherRoutes::None),
         3 => ("b", OtherRoutes::None),
-        _ => ("c", OtherRoutes::Any),
+        4 => ("c", OtherRoutes::Any),
+        5 => ("a", OtherRoutes::None),
+        _ => ("b", OtherRoutes::None),
     };
-    Queued::new(id(n), route.into(), other_routes, own)
+    let cause = if way < 5 { Cause::Alert } else { Cause::Timer };
+    Queued::new(id(n), route.into(), other_routes, cause, own)
 }
 
 /// The rank of each by its definition.
@@ -47,7 +50,7 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     let own = || prop::sample::select(Priority::ALL.to_vec());
     prop_oneof![
-        4 => (any::<bool>(), 0..5_u8, own()).prop_map(|(older, way, own)| Op::Insert { older, way, own }),
+        4 => (any::<bool>(), 0..7_u8, own()).prop_map(|(older, way, own)| Op::Insert { older, way, own }),
         2 => any::<usize>().prop_map(Op::Remove),
         1 => (any::<usize>(), any::<usize>()).prop_map(|(id, of)| Op::MoveAhead(id, of)),
         2 => (any::<usize>(), own()).prop_map(|(place, own)| Op::SetOwn(place, own)),

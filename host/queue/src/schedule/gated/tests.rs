@@ -6,7 +6,7 @@ use alert_manager_core::alert::{Fingerprint, Priority, Timestamp};
 use alert_manager_core::gate::GateRate;
 
 use super::*;
-use crate::model::{Caps, Grant, OtherRoutes, WaitsFor};
+use crate::model::{Caps, Cause, Grant, OtherRoutes, WaitsFor};
 use crate::schedule::gates::RESERVED_MS;
 use crate::schedule::{Ended, Entrant, Withdrawn};
 
@@ -72,6 +72,7 @@ impl Bed {
             alert: None,
             alert_bytes: 0,
             storm: None,
+            cause: Cause::Alert,
         };
         let grant = self.scheduler.admit(entrant, self.now);
         self.scheduler.commit(self.now);

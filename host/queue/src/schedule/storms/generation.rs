@@ -472,7 +472,7 @@ mod tests {
 
     use super::*;
     use crate::model::clock::from_millis;
-    use crate::model::{Candidate, Caps, OtherRoutes, StormOptions};
+    use crate::model::{Candidate, Caps, Cause, OtherRoutes, StormOptions};
 
     /// A firing delivery whose alert began at `starts_at`, in milliseconds since 1970.
     fn firing(id: i64, starts_at: i64) -> Entrant {
@@ -507,6 +507,7 @@ mod tests {
                 is_clean: true,
             }),
             alert_bytes: 0,
+            cause: Cause::Alert,
         }
     }
 

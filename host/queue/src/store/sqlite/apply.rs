@@ -10,7 +10,7 @@ use crate::store::{Applied, Change, Revive, Settle};
 
 use super::codes::{DEAD, QUEUED, RUNNING, parking_code, reason_code, state_code};
 use super::txn::SqliteTxn;
-use super::{gates, journal, meta, refused, rows, storms, unreported};
+use super::{gates, history, journal, meta, refused, rows, storms, timers, unreported};
 
 impl SqliteTxn<'_> {
     /// Makes one change.
@@ -108,6 +108,9 @@ impl SqliteTxn<'_> {
             Change::PutStorm(storm) => storms::put(conn, storm)?,
             Change::CloseStorm { id, at } => storms::close(conn, *id, *at)?,
             Change::CloseGate { name, until_ms } => gates::close(conn, name, *until_ms, self.now)?,
+            Change::Began(began) => history::begin(conn, began)?,
+            Change::Over { alert, ends_at } => history::end(conn, alert, *ends_at)?,
+            Change::RemoveTimer(id) => timers::remove(conn, *id)?,
         }
         Ok(Applied::Done)
     }

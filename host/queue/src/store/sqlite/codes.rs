@@ -113,6 +113,8 @@ pub(super) fn kind_code(kind: CallKind) -> i64 {
         CallKind::Slack => 1,
         CallKind::Kv => 2,
         CallKind::Config => 3,
+        CallKind::History => 4,
+        CallKind::Timer => 5,
     }
 }
 
@@ -121,6 +123,8 @@ pub(super) fn kind_of(code: i64) -> CallKind {
         0 => CallKind::Http,
         1 => CallKind::Slack,
         2 => CallKind::Kv,
+        4 => CallKind::History,
+        5 => CallKind::Timer,
         _ => CallKind::Config,
     }
 }

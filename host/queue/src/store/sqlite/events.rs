@@ -98,7 +98,8 @@ impl Events {
         let mut statement = conn.prepare(
             "SELECT id, fingerprint, starts_at, status, route, handlers = '', accepted_at,
                  coalesce(revived_at, accepted_at), occurrence, sent_starts_at
-             FROM deliveries WHERE id >= ?1 AND starts_at IS NOT NULL ORDER BY id",
+             FROM deliveries
+             WHERE id >= ?1 AND starts_at IS NOT NULL AND set_by IS NULL ORDER BY id",
         )?;
         let mut rows = statement.query([written_before])?;
         while let Some(row) = rows.next()? {

@@ -8,7 +8,7 @@ use super::rows::STORED_BYTES_SQL;
 pub(super) const APPLICATION_ID: i64 = 0x416c_4d67;
 
 /// The number of the layout, which increases with every change of the tables.
-pub(super) const LAYOUT: i64 = 6;
+pub(super) const LAYOUT: i64 = 7;
 
 // `runs` has the latest lease of each delivery, and is a table with an integer key: such a row may fill a page. In one with a
 // composed key (`earlier_runs`), what exceeds a quarter of a page goes to a page of its own.
@@ -25,6 +25,7 @@ pub(super) const LAYOUT: i64 = 6;
 // `parked` says how the last lease that ended left the delivery (`codes.rs`). `storm_key` has the label values by which a storm is
 // recognized, `storm` the storm that the delivery belongs to, and `representative` the delivery that runs in its place.
 // The identifier of a storm is that of its first representative. `gates` has the gates that a service has closed.
+// `timer_key` and `set_by` are of the timer that a delivery was made for: its key, and the delivery that has set it.
 // `handlers` is `,a,b,`, so that `instr` finds one of them.
 // `reason` is why a delivery has ended (`codes.rs`), or null if it has not.
 // `dead_bytes` is the size of a dead delivery in all tables.
@@ -64,7 +65,9 @@ CREATE TABLE deliveries (
     parked INTEGER NOT NULL DEFAULT 0,
     storm_key TEXT,
     storm INTEGER,
-    representative INTEGER
+    representative INTEGER,
+    timer_key TEXT,
+    set_by INTEGER
 ) STRICT;
 CREATE INDEX deliveries_unsettled ON deliveries (id) WHERE state < 3;
 CREATE INDEX deliveries_dead ON deliveries (id, reason) WHERE state = 4;
@@ -119,6 +122,41 @@ CREATE TABLE storms (
     closed_at INTEGER
 ) STRICT;
 CREATE TABLE gates (name TEXT PRIMARY KEY, closed_until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// What is kept of occurrences (`history.rs`), each with the identifier of its first delivery on a route, and the timers that are
+/// not due yet (`timers.rs`).
+const HISTORY_AND_TIMERS: &str = "
+CREATE TABLE history (
+    id INTEGER PRIMARY KEY,
+    alertname TEXT NOT NULL,
+    starts_at INTEGER NOT NULL,
+    fingerprint INTEGER NOT NULL,
+    occurrence INTEGER NOT NULL,
+    accepted_at INTEGER NOT NULL,
+    ends_at INTEGER,
+    died INTEGER NOT NULL DEFAULT 0,
+    route TEXT NOT NULL,
+    handlers TEXT NOT NULL,
+    labels BLOB NOT NULL
+) STRICT;
+CREATE INDEX history_alerts ON history (alertname, starts_at, fingerprint, occurrence);
+CREATE TABLE timers (
+    id INTEGER PRIMARY KEY,
+    handler TEXT NOT NULL,
+    fingerprint INTEGER NOT NULL,
+    route TEXT NOT NULL,
+    key TEXT NOT NULL,
+    due_at INTEGER NOT NULL,
+    set_by INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    alert TEXT NOT NULL,
+    found TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX timers_keys ON timers (handler, fingerprint, route, key);
+CREATE INDEX timers_bytes ON timers (handler, bytes);
+CREATE INDEX timers_set_by ON timers (set_by);
 ";
 
 const EVENTS: &str = "
@@ -224,12 +262,19 @@ ALTER TABLE deliveries ADD COLUMN storm INTEGER;
 ALTER TABLE deliveries ADD COLUMN representative INTEGER;
 ";
 
+/// From the sixth layout, which knew neither history nor timers. History begins with the first alert after the upgrade.
+const FROM_6: &str = "
+ALTER TABLE deliveries ADD COLUMN timer_key TEXT;
+ALTER TABLE deliveries ADD COLUMN set_by INTEGER;
+";
+
 /// Creates the tables.
 pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
     let secret: [u8; 32] = rand::random();
     let tx = conn.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
     tx.execute_batch(GATES_AND_STORMS)?;
+    tx.execute_batch(HISTORY_AND_TIMERS)?;
     tx.execute_batch(EVENTS)?;
     tx.execute_batch(RUNS)?;
     tx.execute_batch(REFUSED_PARTS)?;
@@ -266,8 +311,12 @@ pub(super) fn upgrade(conn: &Connection, from: i64) -> rusqlite::Result<()> {
     if from < 5 {
         tx.execute_batch(FROM_4)?;
     }
-    tx.execute_batch(FROM_5)?;
-    tx.execute_batch(GATES_AND_STORMS)?;
+    if from < 6 {
+        tx.execute_batch(FROM_5)?;
+        tx.execute_batch(GATES_AND_STORMS)?;
+    }
+    tx.execute_batch(FROM_6)?;
+    tx.execute_batch(HISTORY_AND_TIMERS)?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
     tx.commit()
 }

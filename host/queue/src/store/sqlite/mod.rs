@@ -10,6 +10,7 @@ mod errors;
 mod events;
 mod gates;
 mod gathered;
+mod history;
 mod journal;
 mod kv;
 mod layout;
@@ -23,6 +24,7 @@ mod schema;
 mod storms;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod txn;
 mod unreported;
 

@@ -10,12 +10,12 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use alert_manager_core::alert::{
     Alert, DeliveryId, Event, Fingerprint, HandlerName, Labels, Timestamp,
 };
-use alert_manager_core::journal::Recorded;
+use alert_manager_core::journal::{Earlier, Past, Recorded};
 
 use crate::model::clock::{from_millis, millis_up};
 use crate::model::{
-    Bounds, Delivery, Filter, Follower, Known, LabelTest, Page, Position, Progress, ReadError,
-    Reason, RetryBatch, Row, Run, Selected, Selection, State, Story, split_handlers,
+    Bounds, Delivery, DueTimer, Filter, Follower, Known, LabelTest, Page, Position, Progress,
+    ReadError, Reason, RetryBatch, Row, Run, Selected, Selection, State, Story, split_handlers,
 };
 use crate::store::Reader;
 
@@ -25,7 +25,7 @@ use super::codes::{
 use super::errors::reason;
 use super::gathered::{self, Gathered};
 use super::schema::open_reader;
-use super::{journal, kv, rows, storms};
+use super::{history, journal, kv, rows, storms, timers};
 
 /// How many idle connections are kept open. More are opened if there are more queries at the same time.
 const IDLE_MAX: usize = 3;
@@ -111,6 +111,15 @@ impl Reader for SqliteReader {
         self.with(|conn| kv::get(conn, handler, key, now))
     }
 
+    fn earlier(
+        &self,
+        of: DeliveryId,
+        handler: &HandlerName,
+        asked: &Earlier,
+    ) -> Result<Past, ReadError> {
+        self.with(|conn| history::earlier(conn, of, handler, asked))
+    }
+
     fn selected(
         &self,
         selection: &Selection,
@@ -123,7 +132,7 @@ impl Reader for SqliteReader {
     fn position(&self, id: DeliveryId) -> Result<Option<Position>, ReadError> {
         self.with(|conn| {
             conn.prepare_cached(
-                "SELECT id, fingerprint, route FROM deliveries
+                "SELECT id, fingerprint, route, set_by IS NOT NULL FROM deliveries
                  WHERE id = ?1 AND fingerprint IS NOT NULL",
             )?
             .query_row([id.as_raw()], read_position)
@@ -165,7 +174,7 @@ fn selected(
     );
     let mut positions = conn
         .prepare_cached(&format!(
-            "SELECT id, fingerprint, route {from} ORDER BY id LIMIT ?6"
+            "SELECT id, fingerprint, route, set_by IS NOT NULL {from} ORDER BY id LIMIT ?6"
         ))?
         .query_map(
             params![after, cancelled, handler, text, named, count_max],
@@ -202,7 +211,7 @@ fn selected(
 
 const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
     accepted_at, settled_at, last_error, not_before, first_died_at, reason,
-    representative, storm, priority";
+    representative, storm, timer_key, set_by, priority";
 
 /// To be used with the condition of this partial index.
 const UNSETTLED: &str = " INDEXED BY deliveries_unsettled";
@@ -367,6 +376,7 @@ fn story(
         journal: journal::all(conn, id)?,
         duplicates,
         members: storms::members(conn, id)?,
+        timers: timers::shown(conn, id)?,
         delivery,
     }))
 }
@@ -377,6 +387,7 @@ fn read_position(row: &rusqlite::Row<'_>) -> rusqlite::Result<Position> {
         id: DeliveryId::from_raw(row.get(0)?),
         fingerprint: Fingerprint(fingerprint.cast_unsigned()),
         route: row.get(2)?,
+        cause: rows::cause(row.get(3)?),
     })
 }
 
@@ -389,7 +400,7 @@ fn read_delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
             .unwrap_or_default(),
         alertname: row.get(2)?,
         status: status.map_or("", |code| status_of(code).as_str()).into(),
-        priority: priority_of(row.get(16)?),
+        priority: priority_of(row.get(18)?),
         state: state_of(row.get(4)?),
         route: row.get(5)?,
         handlers: split_handlers(row.get_ref(6)?.as_str()?),
@@ -401,5 +412,14 @@ fn read_delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
         last_error: row.get(10)?,
         coalesced_into: row.get::<_, Option<i64>>(14)?.map(DeliveryId::from_raw),
         storm: row.get::<_, Option<i64>>(15)?.map(DeliveryId::from_raw),
+        timer: timer(row.get(16)?, row.get(17)?),
+    })
+}
+
+/// Returns the timer that a delivery was made for.
+fn timer(key: Option<String>, set_by: Option<i64>) -> Option<DueTimer> {
+    Some(DueTimer {
+        key: key?,
+        set_by: DeliveryId::from_raw(set_by?),
     })
 }

@@ -11,7 +11,7 @@ use crate::store::Found;
 
 use super::codes::{PREFETCHED, reason_code};
 use super::rows::{self, ROW, ROW_COLUMNS};
-use super::{gates, storms, unreported};
+use super::{gates, storms, timers, unreported};
 
 /// Which files of the store there are before it is opened.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +80,7 @@ pub(super) fn recover(
         watched: watched(conn)?,
         storms: storms::open(conn)?,
         closed_gates: gates::closed(conn)?,
+        timers: timers::all(conn)?,
     })
 }
 

@@ -15,6 +15,7 @@ use crate::model::{Options, Reason};
 use crate::store::{Removed, RetentionRun};
 
 use super::codes::{DEAD, DONE, reason_code};
+use super::history::{self, HISTORY_MEMORY};
 use super::{kv, refused, rows, storms};
 
 const DELIVERIES_A_STEP: u32 = 300;
@@ -90,6 +91,7 @@ pub(super) struct Retention {
     /// Deliveries removed by size that are not logged yet.
     unlogged: Removed,
     log_next: Instant,
+    occurrences: history::Counted,
 }
 
 impl Retention {
@@ -100,6 +102,7 @@ impl Retention {
             events_next: Instant::now(),
             unlogged: Removed::default(),
             log_next: Instant::now(),
+            occurrences: history::Counted::default(),
         }
     }
 
@@ -140,6 +143,11 @@ impl Retention {
         let tx = conn.unchecked_transaction()?;
         let mut removed = RetentionRun::default();
         remove_old(&tx, limits, &mut removed)?;
+        let mut more = history::forget(&tx, before(limits.now, HISTORY_MEMORY))?;
+        if is_too_large(&tx, limits)? {
+            let bytes_max = limits.options.retention_bytes_max;
+            more |= self.occurrences.remove_beyond_share(&tx, bytes_max)?;
+        }
         remove_done(&tx, limits, &mut removed)?;
         remove_dead(&tx, limits, &mut removed)?;
         if removed != RetentionRun::default() {
@@ -147,7 +155,7 @@ impl Retention {
             tx.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('last_id', ?1)")?
                 .execute([limits.last_id])?;
         }
-        let mut more = removed.left() == 0;
+        more |= removed.left() == 0;
         more |= self.forget_events(&tx, limits.now)?;
         storms::forget(&tx, before(limits.now, limits.options.retention_time))?;
         let forgotten = refused::forget(&tx, before(limits.now, EVENT_MEMORY), REFUSED_A_STEP)?;
@@ -234,6 +242,7 @@ fn remove_old(
                 _ => {
                     removed.by_time.dead += 1;
                     removed.dead_letters += u64::from(is_dead_letter(conn, id)?);
+                    history::note_dead(conn, id)?;
                 }
             }
             rows::delete(conn, id)?;
@@ -306,6 +315,7 @@ fn remove_dead(
         let id = DeliveryId::from_raw(id);
         removed.by_size.dead += 1;
         removed.dead_letters += u64::from(is_dead_letter(conn, id)?);
+        history::note_dead(conn, id)?;
         rows::delete(conn, id)?;
         dead_bytes = dead_bytes.saturating_sub(bytes);
         pipelines[largest].1 = pipelines[largest].1.saturating_sub(bytes);

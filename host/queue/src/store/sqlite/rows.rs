@@ -9,7 +9,7 @@ use alert_manager_core::journal::{Dependency, lines};
 
 use crate::model::clock::{from_millis, from_nanos, nanos};
 use crate::model::{
-    Abandoned, Follower, NewDelivery, OtherRoutes, Row, State, join_handlers, split_handlers,
+    Abandoned, Cause, Follower, NewDelivery, OtherRoutes, Row, State, join_handlers, split_handlers,
 };
 
 use super::codes::{
@@ -22,8 +22,9 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
     conn.prepare_cached(
         "INSERT INTO deliveries (id, state, leases, priority, status, fingerprint, starts_at,
              accepted_at, settled_at, alertname, route, handlers, last_error, occurrence,
-             sent_starts_at, beside, reason, storm_key, storm)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+             sent_starts_at, beside, reason, storm_key, storm, timer_key, set_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+             ?20, ?21)",
     )?
     .execute(params![
         new.id.as_raw(),
@@ -45,9 +46,14 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
         new.reason.map(reason_code),
         new.storm_key.as_deref(),
         new.storm.map(DeliveryId::as_raw),
+        new.timer.as_ref().map(|timer| &timer.due.key),
+        new.timer.as_ref().map(|timer| timer.due.set_by.as_raw()),
     ])?;
     conn.prepare_cached("INSERT INTO alerts (id, json) VALUES (?1, ?2)")?
         .execute(params![new.id.as_raw(), &*new.json])?;
+    if let Some(timer) = &new.timer {
+        put_run(conn, new.id, 0, &timer.progress, None)?;
+    }
     Ok(())
 }
 
@@ -63,10 +69,10 @@ fn pipeline_text(pipeline: &[HandlerName]) -> String {
 pub(super) const ROW: &str = "id, state, leases, after_crash, priority, fingerprint,
     coalesce(revived_at, accepted_at), not_before, route, handlers, next_handler, reason,
     settled_at, deaths, suspected, resent, beside, waits_for, parked, storm_key, storm,
-    representative, status, starts_at, occurrence";
+    representative, status, starts_at, occurrence, set_by IS NOT NULL";
 
 /// How many columns [`ROW`] has.
-pub(super) const ROW_COLUMNS: usize = 25;
+pub(super) const ROW_COLUMNS: usize = 26;
 
 /// Reads the columns of [`ROW`].
 pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
@@ -95,7 +101,16 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         storm: row.get::<_, Option<i64>>(20)?.map(DeliveryId::from_raw),
         representative: row.get::<_, Option<i64>>(21)?.map(DeliveryId::from_raw),
         event: event(fingerprint, row.get(22)?, row.get(23)?, row.get(24)?),
+        cause: cause(row.get(25)?),
     })
+}
+
+/// Returns why a delivery exists.
+pub(super) fn cause(is_of_timer: bool) -> Cause {
+    match is_of_timer {
+        true => Cause::Timer,
+        false => Cause::Alert,
+    }
 }
 
 /// Returns the event of a delivery; nothing if that is of no alert.
@@ -138,8 +153,9 @@ pub(super) fn followers(
     mut each: impl FnMut(Follower<'_>),
 ) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, fingerprint, route, state, leases + (representative IS NOT NULL), beside FROM deliveries
-         WHERE id > ?1 AND fingerprint IS NOT NULL ORDER BY id",
+        "SELECT id, fingerprint, route, state, leases + (representative IS NOT NULL), beside,
+             set_by IS NOT NULL
+         FROM deliveries WHERE id > ?1 AND fingerprint IS NOT NULL ORDER BY id",
     )?;
     let mut rows = statement.query([after.as_raw()])?;
     while let Some(row) = rows.next()? {
@@ -151,6 +167,7 @@ pub(super) fn followers(
             state: state_of(row.get(3)?),
             leases: row.get(4)?,
             other_routes: row.get_ref(5)?.as_str_or_null()?,
+            cause: cause(row.get(6)?),
         });
     }
     Ok(())

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Timestamp};
 use alert_manager_core::journal::KvReply;
 
-use crate::model::{Contents, Delivery, Follower, Known, Row, State};
+use crate::model::{Contents, Delivery, Follower, Known, Row, State, StoredTimer, TimerId};
 use crate::store::{
-    Applied, Change, Committed, EarlierDeaths, KvOp, StoreError, Txn, Unreported, Wanted,
+    Applied, Change, Committed, EarlierDeaths, KvOp, StoreError, TimerChanged, TimerOp, Txn,
+    Unreported, Wanted,
 };
 
-use super::{SqliteStore, journal, kv, meta, reader, refused, rows, storms, unreported};
+use super::{SqliteStore, journal, kv, meta, reader, refused, rows, storms, timers, unreported};
 
 /// A transaction. There is only one writer, so what it has read does not change.
 #[derive(Debug)]
@@ -150,6 +151,19 @@ impl Txn for SqliteTxn<'_> {
             op.quota,
             self.now,
         )?)
+    }
+
+    fn timer(&mut self, op: &TimerOp<'_>) -> Result<TimerChanged, StoreError> {
+        self.written += 1;
+        Ok(timers::change(&self.store.conn, op)?)
+    }
+
+    fn open_timer(&mut self, id: TimerId) -> Result<Option<StoredTimer>, StoreError> {
+        Ok(timers::load(&self.store.conn, id)?)
+    }
+
+    fn timers_of(&mut self, set_by: DeliveryId) -> Result<Vec<TimerId>, StoreError> {
+        Ok(timers::ids_of(&self.store.conn, set_by)?)
     }
 
     fn apply(

@@ -44,7 +44,6 @@ impl Changed {
 
 impl HostCall for KvUpdate {
     const KIND: CallKind = CallKind::Kv;
-    const COMMITS_WITH_RECORD: bool = true;
     type Reply = Changed;
     type Error = Error;
     type Prepared = Self;

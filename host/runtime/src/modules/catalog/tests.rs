@@ -337,14 +337,14 @@ fn a_new_pin_withdraws_other_modules_once_it_is_enforced() {
     let mut catalog = scanned();
     take(&mut catalog, "a", module("probe", 1));
     take(&mut catalog, "b", module("probe", 2));
-    catalog.set_pins(pins("probe", 2));
+    catalog.set_terms(pins("probe", 2));
     assert_eq!(state(&catalog), ["a=probe@1 ready", "b=- refused"]);
     let decisions = short(&catalog.enforce_pins());
     assert_eq!(decisions[..2], ["a withdrawn: probe", "b serves"]);
     assert_eq!(state(&catalog), ["a=- refused", "b=probe@2 ready"]);
     assert!(catalog.enforce_pins().is_empty(), "once");
     // And back.
-    catalog.set_pins(pins("probe", 1));
+    catalog.set_terms(pins("probe", 1));
     let decisions = short(&catalog.enforce_pins());
     assert_eq!(decisions[..2], ["b withdrawn: probe", "a serves"]);
 }
@@ -354,9 +354,9 @@ fn a_pin_also_withdraws_a_module_whose_successor_was_refused() {
     let mut catalog = scanned();
     take(&mut catalog, "a", module("probe", 1));
     take(&mut catalog, "a", damaged());
-    catalog.set_pins(pins("probe", 2));
+    catalog.set_terms(pins("probe", 2));
     assert_eq!(short(&catalog.enforce_pins()), ["a withdrawn: probe"]);
-    catalog.set_pins(Pins::new());
+    catalog.set_terms(Pins::new());
     assert!(catalog.enforce_pins().is_empty());
     assert_eq!(state(&catalog), ["a=- refused"], "its bytes are still bad");
 }
@@ -365,7 +365,7 @@ fn a_pin_also_withdraws_a_module_whose_successor_was_refused() {
 fn a_file_and_its_pin_that_are_replaced_together_leave_no_gap() {
     let mut catalog = scanned();
     take(&mut catalog, "a", module("probe", 1));
-    catalog.set_pins(pins("probe", 2));
+    catalog.set_terms(pins("probe", 2));
     catalog.offered(&origin("a"), SETTLED);
     assert_eq!(state(&catalog), ["a=probe@1 ready"]);
     let decisions = catalog.loaded(&origin("a"), module("probe", 2));
@@ -399,11 +399,11 @@ fn no_sequence_leaves_a_name_with_two_owners_or_without_a_possible_one() {
         |catalog| drop(take(catalog, "a", damaged())),
         |catalog| drop(catalog.removed(&origin("a"))),
         |catalog| {
-            catalog.set_pins(pins("x", 3));
+            catalog.set_terms(pins("x", 3));
             catalog.enforce_pins();
         },
         |catalog| {
-            catalog.set_pins(Pins::new());
+            catalog.set_terms(Pins::new());
             catalog.enforce_pins();
         },
     ];
@@ -426,7 +426,7 @@ fn no_sequence_leaves_a_name_with_two_owners_or_without_a_possible_one() {
             state(&catalog)
         );
         for loaded in serving {
-            let error = pin_error(&catalog.pins, &*loaded.module);
+            let error = pin_error(&catalog.terms.pins, &*loaded.module);
             assert_eq!(error, None, "{history}: {:?}", state(&catalog));
         }
         for origin in catalog.entries.keys() {

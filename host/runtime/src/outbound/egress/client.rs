@@ -8,6 +8,7 @@ use reqwest::header::{ACCEPT, HeaderValue, USER_AGENT};
 use reqwest::{Body, Method, RequestBuilder, Response};
 use url::Url;
 
+use super::answers::{HttpAnswers, NoAnswer, respond};
 use super::proxy::{Connector, Route};
 use super::roots::Roots;
 use crate::limits::{HTTP_IDLE_FOR, HTTP_IDLE_MAX};
@@ -25,7 +26,16 @@ pub fn install_crypto() {
 #[derive(Clone)]
 pub struct HttpClient {
     direct: reqwest::Client,
-    proxied: Option<Proxied>,
+    way: Way,
+}
+
+/// How requests get their responses.
+#[derive(Clone)]
+enum Way {
+    Direct,
+    Proxied(Box<Proxied>),
+    /// None is sent.
+    Answered(Arc<dyn HttpAnswers>),
 }
 
 #[derive(Clone)]
@@ -43,6 +53,9 @@ pub enum SendError {
     /// The request was sent through a proxy.
     #[error("{0}")]
     Proxied(#[from] legacy::Error),
+    /// The request was not sent, and nothing answers it in the place of the network.
+    #[error("{0}")]
+    NotAnswered(#[from] NoAnswer),
 }
 
 impl SendError {
@@ -51,6 +64,7 @@ impl SendError {
         match self {
             Self::Direct(error) => error.is_connect(),
             Self::Proxied(error) => error.is_connect(),
+            Self::NotAnswered(_) => true,
         }
     }
 
@@ -71,18 +85,38 @@ impl HttpClient {
         route: Route,
         roots: Roots,
     ) -> Result<Self, rustls::Error> {
-        let proxied = match proxy {
-            Some(proxy) => Some(Proxied {
+        let way = match proxy {
+            Some(proxy) => Way::Proxied(Box::new(Proxied {
                 proxy: Arc::clone(proxy),
                 client: legacy::Client::builder(TokioExecutor::new())
                     .pool_timer(TokioTimer::new())
                     .pool_idle_timeout(HTTP_IDLE_FOR)
                     .pool_max_idle_per_host(HTTP_IDLE_MAX)
                     .build(Connector::new(Arc::clone(proxy), route, roots)?),
-            }),
-            None => None,
+            })),
+            None => Way::Direct,
         };
-        Ok(Self { direct, proxied })
+        Ok(Self { direct, way })
+    }
+
+    /// Makes a client that sends nothing: `answers` has the responses.
+    ///
+    /// # Errors
+    /// If the client that builds the requests cannot be made.
+    pub(crate) fn answered(answers: Arc<dyn HttpAnswers>) -> Result<Self, reqwest::Error> {
+        let direct = reqwest::Client::builder().tls_certs_only([]).build()?;
+        Ok(Self {
+            direct,
+            way: Way::Answered(answers),
+        })
+    }
+
+    /// Returns true if nothing is sent and the request has an answer.
+    pub(crate) fn has_answer(&self, method: &Method, url: &Url) -> bool {
+        match &self.way {
+            Way::Answered(answers) => answers.answer(method, url).is_some(),
+            Way::Direct | Way::Proxied(_) => false,
+        }
     }
 
     /// Starts to build a request.
@@ -96,9 +130,12 @@ impl HttpClient {
     /// Why it was not answered.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, SendError> {
         let request = request.build()?;
-        match &self.proxied {
-            Some(proxied) if proxied.proxy.is_for(request.url()) => proxied.send(request).await,
-            _ => Ok(self.direct.execute(request).await?),
+        match &self.way {
+            Way::Proxied(proxied) if proxied.proxy.is_for(request.url()) => {
+                proxied.send(request).await
+            }
+            Way::Direct | Way::Proxied(_) => Ok(self.direct.execute(request).await?),
+            Way::Answered(answers) => Ok(respond(&**answers, &request)?),
         }
     }
 }
@@ -124,5 +161,6 @@ pub fn without_url(error: SendError) -> String {
     match error {
         SendError::Direct(error) => error.without_url().to_string(),
         SendError::Proxied(error) => super::root_cause(&error),
+        SendError::NotAnswered(error) => error.to_string(),
     }
 }

@@ -71,7 +71,10 @@ fn a_check_releases_what_no_message_is_about_to_try() {
         (&elsewhere, &fine, false, false),
     ] {
         let breaker = breaker_with_hold(&settings, Instant::now());
-        breaker.release_checked(checked, report, |_| is_awaited);
+        let before = Timestamp::UNIX_EPOCH;
+        breaker.release_checked(checked, report, before, |_| is_awaited);
+        assert_eq!(breaker.holds().len(), 1, "it was refused after the check");
+        breaker.release_checked(checked, report, Timestamp::MAX, |_| is_awaited);
         assert_eq!(breaker.holds().is_empty(), is_released);
     }
     // The check does not see who may post.
@@ -79,7 +82,7 @@ fn a_check_releases_what_no_message_is_about_to_try() {
     let call = post(&settings, "alerts");
     let permit = breaker.admit(call, now).unwrap();
     breaker.channel_rejected(call, permit, ("restricted_action", "ask an owner"), now);
-    breaker.release_checked(&settings, &fine, |_| false);
+    breaker.release_checked(&settings, &fine, Timestamp::MAX, |_| false);
     assert_eq!(breaker.holds().len(), 1);
 }
 

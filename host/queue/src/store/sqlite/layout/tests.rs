@@ -52,10 +52,55 @@ fn a_cached_statement_is_not_prepared_again_for_other_values() {
     }
 }
 
+/// The tables of the sixth layout that later ones have changed.
+macro_rules! layout_6 {
+    () => {
+        "
+    ALTER TABLE deliveries DROP COLUMN timer_key;
+    ALTER TABLE deliveries DROP COLUMN set_by;
+    DROP TABLE history;
+    DROP TABLE timers;
+    PRAGMA user_version = 6;"
+    };
+}
+
+#[test]
+fn a_store_of_the_sixth_layout_knows_no_history_and_no_timer_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let conn = open(&path).unwrap().conn;
+    conn.execute_batch(layout_6!()).unwrap();
+    conn.execute_batch(
+        "INSERT INTO deliveries (id, state, accepted_at, alertname, route, handlers)
+             VALUES (8, 0, 1, 'A', 'r', ',h,');",
+    )
+    .unwrap();
+    drop(conn);
+    let conn = open(&path).unwrap().conn;
+    assert_eq!(
+        text(
+            &conn,
+            "SELECT concat_ws(' ', id, timer_key IS NULL, set_by IS NULL) FROM deliveries"
+        ),
+        "8 1 1"
+    );
+    assert_eq!(
+        text(
+            &conn,
+            "SELECT concat_ws(' ', (SELECT count(*) FROM history), (SELECT count(*) FROM timers))"
+        ),
+        "0 0"
+    );
+    drop(conn);
+    assert!(open(&path).is_ok());
+}
+
 /// The tables of the fifth layout that later ones have changed.
 macro_rules! layout_5 {
     () => {
-        "
+        concat!(
+            layout_6!(),
+            "
     DROP INDEX deliveries_members;
     ALTER TABLE deliveries DROP COLUMN parked;
     ALTER TABLE deliveries DROP COLUMN storm_key;
@@ -64,6 +109,7 @@ macro_rules! layout_5 {
     DROP TABLE storms;
     DROP TABLE gates;
     PRAGMA user_version = 5;"
+        )
     };
 }
 

@@ -54,6 +54,7 @@ fn put_for(conn: &Connection, accepted_ms: i64, state: i64, handlers: &str, json
         reason: None,
         last_error: None,
         json: json.into(),
+        timer: None,
     };
     rows::insert(conn, &delivery).unwrap();
     rows::put_run(conn, delivery.id, 1, "{}", None).unwrap();

@@ -1,0 +1,104 @@
+//! `Cargo.toml`: a project if its library is a `cdylib`. Cargo checks the rest of the file.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Kind, Manifest, RustProject};
+use crate::BuildError;
+
+#[derive(Default, Deserialize)]
+struct CargoToml {
+    package: Option<Package>,
+    #[serde(default)]
+    lib: Library,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Library {
+    name: Option<String>,
+    #[serde(default, rename = "crate-type", alias = "crate_type")]
+    crate_type: Vec<String>,
+}
+
+/// Returns the name and the kind of a project, or `None` if the manifest is that of something else.
+pub(super) fn read(path: &Path, text: &str) -> Result<Option<Manifest>, BuildError> {
+    let manifest: CargoToml = match toml::from_str(text) {
+        Ok(manifest) => manifest,
+        Err(error) if text.contains("cdylib") => {
+            return Err(super::toml_error(path, text, &error));
+        }
+        Err(_) => return Ok(None),
+    };
+    let is_handler = manifest.lib.crate_type.iter().any(|kind| kind == "cdylib");
+    let name = manifest.package.and_then(|package| package.name);
+    let (true, Some(name)) = (is_handler, name) else {
+        return Ok(None);
+    };
+    // The file stem that rustc gives to the library.
+    let library_stem = manifest
+        .lib
+        .name
+        .as_ref()
+        .unwrap_or(&name)
+        .replace('-', "_");
+    Ok(Some(Manifest {
+        name,
+        kind: Kind::Rust(RustProject { library_stem }),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn project(text: &str) -> Option<(String, String)> {
+        let manifest = read(Path::new("Cargo.toml"), text).unwrap()?;
+        let Kind::Rust(RustProject { library_stem }) = manifest.kind else {
+            panic!("a Rust project")
+        };
+        Some((manifest.name, library_stem))
+    }
+
+    #[test]
+    fn a_handler_is_a_cdylib() {
+        let manifest = project(
+            "[package]\nname = \"my-handler\" # \"other\"\n[lib]\ncrate-type = [\n  \"cdylib\", # for wasm\n  \"rlib\",\n]\n[dependencies]\nname = \"x\"\n",
+        );
+        assert_eq!(manifest, Some(("my-handler".into(), "my_handler".into())));
+    }
+
+    #[test]
+    fn other_spellings_are_read() {
+        let manifest =
+            project("package.name = 'a'\nlib.crate-type = [\"cdylib\"]\nlib.name = \"b\"");
+        assert_eq!(manifest, Some(("a".into(), "b".into())));
+    }
+
+    #[test]
+    fn a_library_or_a_program_is_not_a_handler() {
+        for text in [
+            "",
+            "[package]\nname = \"a\"",
+            "[lib]\ncrate-type = [\"rlib\"]",
+            "[[bin]]\nname = \"cdylib\"",
+            "# crate-type = [\"cdylib\"]",
+        ] {
+            assert_eq!(project(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_handlers_manifest_that_is_no_toml_is_an_error_with_its_line() {
+        let text = "[package]\nname = a\n[lib]\ncrate-type = [\"cdylib\"]\n";
+        let error = read(Path::new("Cargo.toml"), text).err().unwrap();
+        assert!(error.to_string().starts_with("Cargo.toml:2: "), "{error}");
+    }
+}

@@ -1,0 +1,175 @@
+//! Makes of the tools' messages what an author wants to read.
+
+/// Types of the SDK that stand for what a handler does not have. Their argument says what to do.
+const NOT_THERE: [(&str, &str); 2] = [
+    ("NotInNeeds<\"", "this is not in the project's needs"),
+    ("NotInAHandler<\"", "a handler does not have this"),
+];
+
+/// Returns the messages of tsc, run in the project's folder `dir`: with its paths from the current folder, places as other
+/// compilers write them, and what to do about mistakes that authors make often.
+pub(super) fn of_tsc(output: &str, dir: &str) -> String {
+    let mut messages: Vec<String> = Vec::new();
+    for line in output.lines() {
+        match messages.last_mut() {
+            // The lines after the first one of a message are indented.
+            Some(message) if line.starts_with(' ') => {
+                message.push('\n');
+                message.push_str(line);
+            }
+            _ => messages.push(line.to_owned()),
+        }
+    }
+    if messages.first().is_some_and(|first| is_about_syntax(first)) {
+        // What follows from one missing bracket fills a screen.
+        messages.truncate(1);
+    }
+    let mut lines: Vec<String> = messages
+        .iter()
+        .map(|message| rewritten(message, dir))
+        .collect();
+    if output.contains("=> Promise<") {
+        lines.push("A handler is synchronous: remove `async` and `await`. Calls such as cx.http.get() return at once.".to_owned());
+    }
+    let missing = output.split("Cannot find module '").nth(1);
+    if let Some((package, _)) = missing.and_then(|rest| rest.split_once('\''))
+        && !package.starts_with('.')
+    {
+        lines.push(about_package(package, dir));
+    }
+    lines.join("\n")
+}
+
+/// Returns whether a message has one of the numbers of tsc's parser, from 1000 to 1999.
+fn is_about_syntax(message: &str) -> bool {
+    let number = message.split_once("error TS").map(|(_, rest)| rest);
+    number.is_some_and(|rest| rest.starts_with('1') && rest.find(':') == Some(4))
+}
+
+/// Returns what to do about a package that is not there.
+pub(super) fn about_package(package: &str, dir: &str) -> String {
+    format!(
+        "If {package} is a package, add it to `dependencies` in {dir}/package.json, and run: npm install --prefix {dir}"
+    )
+}
+
+/// Rewrites a message such as `src/handler.ts(3,9): error TS2322: …`.
+fn rewritten(message: &str, dir: &str) -> String {
+    let parts = || {
+        let (path, rest) = message.split_once('(')?;
+        let (place, message) = rest.split_once("): ")?;
+        let (row, column) = place.split_once(',')?;
+        let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+        let is_place = is_number(row) && is_number(column) && !path.contains(' ');
+        is_place.then(|| (format!("{dir}/{path}:{row}:{column}"), message))
+    };
+    let Some((place, message)) = parts() else {
+        return message.to_owned();
+    };
+    for (name, what) in NOT_THERE {
+        if let Some((_, remedy)) = message.split_once(name)
+            && let Some(end) = remedy.rfind("\">")
+        {
+            let remedy = remedy[..end].replace("\\\"", "\"");
+            return format!("{place}: error: {what}: {remedy}");
+        }
+    }
+    format!("{place}: {message}")
+}
+
+/// Returns why the component could not be made: the code outside of all functions was run, and failed. `main` is the author's
+/// file, as the SDK names it.
+pub(super) fn of_componentize(said: &str, dir: &str, main: &str) -> String {
+    if let Some((_, rest)) = said.split_once("unknown import: `")
+        && let Some((import, _)) = rest.split_once('`')
+    {
+        let call = import.rsplit_once('/').map_or(import, |(_, call)| call);
+        let interface = call.split(['@', '#']).next().unwrap_or(call);
+        return format!(
+            "{dir}/{main}: code outside of all functions uses `{interface}`, but it runs once, when the component is built: use it in `enrich`, `act` or `resolved`"
+        );
+    }
+    let message = said
+        .split_once("module evaluation: Error: ")
+        .map_or(said, |(_, message)| message);
+    // The engine's own stack names lines of the bundle; the SDK puts the author's line into the message.
+    let lines: Vec<&str> = message
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("at "))
+        .collect();
+    let text = lines.join("\n");
+    text.trim().replace(main, &format!("{dir}/{main}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_written_as_other_compilers_do() {
+        assert_eq!(
+            of_tsc(
+                "src/handler.ts(3,9): error TS2322: Type 'a(1,2): b' is wrong.\n  More.",
+                "handlers/x"
+            ),
+            "handlers/x/src/handler.ts:3:9: error TS2322: Type 'a(1,2): b' is wrong.\n  More."
+        );
+    }
+
+    #[test]
+    fn what_a_handler_does_not_have_gets_the_remedy_in_its_type() {
+        let needs = r#"src/handler.ts(10,11): error TS2339: Property 'set' does not exist on type 'NotInNeeds<"add \"kv\" to package.json: \"alertManager\": { \"needs\": [\"kv\", …] }">'."#;
+        assert_eq!(
+            of_tsc(needs, "x"),
+            "x/src/handler.ts:10:11: error: this is not in the project's needs: add \"kv\" to package.json: \"alertManager\": { \"needs\": [\"kv\", …] }"
+        );
+        let global = "src/a.ts(1,1): error TS2349: This expression is not callable.\n  Type 'NotInAHandler<\"use cx.kv\">' has no call signatures.";
+        assert_eq!(
+            of_tsc(global, "x"),
+            "x/src/a.ts:1:1: error: a handler does not have this: use cx.kv"
+        );
+    }
+
+    #[test]
+    fn mistakes_that_are_made_often_get_a_remedy() {
+        let told = of_tsc(
+            "src/handler.ts(1,1): error TS2307: Cannot find module 'yaml' or its types.",
+            "x",
+        );
+        assert!(told.ends_with("and run: npm install --prefix x"), "{told}");
+        let told = of_tsc(
+            "src/handler.ts(1,1): error TS2307: Cannot find module './b.ts' or its types.",
+            "x",
+        );
+        assert!(!told.contains("npm"), "{told}");
+        let told = of_tsc(
+            "src/handler.ts(1,1): error TS2322: Type '(cx: Context) => Promise<void>' is not",
+            "x",
+        );
+        assert!(told.contains("remove `async`"), "{told}");
+    }
+
+    #[test]
+    fn of_the_errors_that_follow_from_one_in_the_syntax_the_first_is_shown() {
+        let told = of_tsc(
+            "a.ts(8,18): error TS1005: '{' expected.\na.ts(9,5): error TS1109: Expression expected.",
+            "x",
+        );
+        assert_eq!(told, "x/a.ts:8:18: error TS1005: '{' expected.");
+    }
+
+    #[test]
+    fn code_that_fails_while_it_is_built_is_named_in_the_authors_terms() {
+        let said = "Error: : Failed to finish JavaScript module evaluation: Error: src/handler.ts has no default export\n    at theHandler (/bundle.js:2:1)\n";
+        assert_eq!(
+            of_componentize(said, "x", "src/handler.ts"),
+            "x/src/handler.ts has no default export"
+        );
+        let said = "Error: error while executing: unknown import: `alert-manager:handler/config@0.1.1#get` has not been defined";
+        let told = of_componentize(said, "x", "src/handler.ts");
+        assert!(
+            told.starts_with("x/src/handler.ts: code outside of all functions uses `config`"),
+            "{told}"
+        );
+    }
+}

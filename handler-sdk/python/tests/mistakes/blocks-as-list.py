@@ -1,0 +1,10 @@
+from handler_sdk import Alert, Context, Description, Enrichment, Facts, Handler
+
+
+class DiskFull(Handler):
+    def describe(self) -> Description:
+        return Description("disk-full", "0.1.0", "Says which disk fills up.", alerts=["DiskFull"])
+
+    def act(self, cx: Context, alert: Alert, found: Enrichment) -> Facts:
+        cx.slack.post("alerts", "The disk is full.", blocks=[{"type": "divider"}])
+        return {}

@@ -1,0 +1,11 @@
+from handler_sdk import Alert, Context, Description, Enrichment, Facts, Handler, Setting
+
+LINES = Setting.integer("lines", "how many lines are shown").default("twelve")
+
+
+class DiskFull(Handler):
+    def describe(self) -> Description:
+        return Description("disk-full", "0.1.0", "Says which disk fills up.", alerts=["DiskFull"], settings=[LINES])
+
+    def act(self, cx: Context, alert: Alert, found: Enrichment) -> Facts:
+        return {}

@@ -1,0 +1,2 @@
+def act(cx, alert, found):
+    return {}

@@ -1,0 +1,2 @@
+class DiskFull(Handler)
+    pass
