@@ -36,12 +36,15 @@ use std::thread;
 pub use error::BuildError;
 pub use language::Language;
 pub use project::{Found, Project, discover, is_project};
-pub use sources::{FILES_MAX, Snapshot, Walk, is_source_name, walk};
+pub use sources::{Snapshot, Walk, is_source_name, walk};
 
 use project::Kind;
 
 /// The compilation target of Rust handlers.
 pub const RUST_TARGET: &str = "wasm32-wasip2";
+
+/// The most files of a project that are looked at.
+pub const FILES_MAX: usize = 20_000;
 
 /// Builds one project; the component is at [`Artifact::path`].
 ///

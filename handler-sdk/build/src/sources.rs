@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::project::Kind;
-use crate::{Options, Project, rust};
-
-/// The most files of a project that are looked at.
-pub const FILES_MAX: usize = 20_000;
+use crate::{FILES_MAX, Options, Project, rust};
 
 /// Folders that a build, a package manager or an interpreter makes.
 const MADE: [&str; 5] = [

@@ -166,10 +166,10 @@ fn blocks_of_the_guide() -> Vec<(Option<String>, String, String)> {
 
 /// Puts a piece of a handler's method into a file that compiles.
 fn method(piece: &str) -> String {
-    let names = "Block, Blocks, defineHandler, encode, human, Incident, Mrkdwn, Setting";
+    let names = "Block, Blocks, defineHandler, encode, human, Incident, MINUTE, Mrkdwn, Setting";
     format!(
         "import {{ {names} }} from \"handler-sdk\";\n\
-         void [Block, Blocks, encode, human, Incident, Mrkdwn, Setting];\n\
+         void [Block, Blocks, encode, human, Incident, MINUTE, Mrkdwn, Setting];\n\
          export default defineHandler({{ name: \"a\", version: \"1.0.0\", summary: \"A.\",\n\
          act(cx, alert, found) {{\nvoid found;\n{piece}return {{}};\n}},\n}});\n"
     )
