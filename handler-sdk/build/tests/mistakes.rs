@@ -1,4 +1,4 @@
-//! What an author is told about a project that cannot be built, before any tool is needed.
+//! The errors for a project that cannot be built, before any tool is needed.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;

@@ -33,7 +33,7 @@ pub(super) fn interpreter() -> Option<PathBuf> {
 pub(super) fn run(python: &Path, dir: &Path, args: &[&str]) {
     let mut command = Command::new(python);
     command.args(args).current_dir(dir);
-    // Nothing is written into the sources, and nothing of whoever runs the tests is seen.
+    // No bytecode is written into the sources, and the variables of the user who runs the tests have no effect.
     command
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env_remove("PYTHONPATH")

@@ -128,7 +128,7 @@ fn componentize(
     let mut command = Command::new(&tools.componentize);
     command
         .current_dir(&dir)
-        // It looks for packages there, or else in the environment of whoever builds.
+        // componentize-py looks for packages there; without it, in the environment of the user who builds.
         .env("VIRTUAL_ENV", dir.join("no-packages"))
         .env_remove("PYTHONPATH")
         .env_remove("PYTHONHOME")

@@ -124,7 +124,7 @@ impl FingerprintQueue {
                 freed.push(waiting.id);
             }
         }
-        // One that is no more urgent than by itself does not owe that to what is gone.
+        // Only a delivery whose rank is above its own priority can have its rank from the one that was removed.
         let owed_rank = |ahead: &Queued| {
             gone.waits_for(ahead) && ahead.rank == gone.rank && ahead.rank != ahead.own
         };

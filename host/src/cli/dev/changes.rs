@@ -39,7 +39,7 @@ struct Built {
 impl Changes {
     /// Watches a folder of projects. `changed` is sent to if something may have changed.
     pub(super) fn watch(dir: &Path, changed: mpsc::Sender<()>) -> notify::Result<Self> {
-        // A folder that is watched by two paths would no longer be watched if one of them is given up.
+        // If a folder were watched by two paths, removing one watch would end both.
         let dir = std::fs::canonicalize(dir).map_err(notify::Error::io)?;
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // An error, or a request to look at everything again, says that reports were lost.

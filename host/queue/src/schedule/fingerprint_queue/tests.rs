@@ -8,7 +8,8 @@ fn id(n: u64) -> DeliveryId {
     DeliveryId::from_raw(n.cast_signed())
 }
 
-/// Routes `a` and `b` that alerts took together, or one of them alone, or a route that any may pass, or a timer on `a` or `b`.
+/// Returns a delivery by its kind, `way`: of an alert that took the routes `a` and `b` together, or one of them alone; on a route
+/// that does not wait for others; or of a timer on `a` or `b`.
 fn queued(n: u64, way: u8, own: Priority) -> Queued {
     let both: [Arc<str>; 2] = ["a".into(), "b".into()];
     let (route, other_routes) = match way {
