@@ -3,12 +3,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use super::args::InspectArgs;
+use super::describe;
 use super::modules::{self, CacheUse};
 use super::print::{self, Paint};
-use super::{describe, print::plain};
 
 /// Prints the description of the module, or fails with why a server would refuse it.
 pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
@@ -20,14 +20,7 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start")?;
-    let module = match threads.block_on(runtime.loader().load(bytes)) {
-        Ok(module) => module,
-        Err(why) => bail!(
-            "{} is refused: {}",
-            args.module.display(),
-            plain(&why.to_string())
-        ),
-    };
+    let module = threads.block_on(modules::load_one(&runtime, &args.module, bytes))?;
     let inspection = describe::of(&module, size);
     if args.json {
         print::json(&serde_json::to_value(&inspection)?);

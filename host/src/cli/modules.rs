@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::serve;
+use super::{print, serve};
 use crate::app;
 use crate::config::{Config, Overrides, Secrets};
 use crate::description::Description;
-use crate::runtime::{ModuleInfo, Options, Registry, Runtime};
+use crate::runtime::{Module, ModuleInfo, Options, Registry, Runtime};
 
 /// The modules of a folder.
 #[derive(Default)]
@@ -75,6 +75,24 @@ pub(super) fn read(path: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
         .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
         .with_context(|| format!("cannot read {}", path.display()))?;
     Ok(bytes)
+}
+
+/// Loads a module from its bytes.
+///
+/// # Errors
+/// Why a server would refuse it.
+pub(super) async fn load_one(
+    runtime: &Runtime,
+    path: &Path,
+    bytes: Vec<u8>,
+) -> anyhow::Result<Module> {
+    let loaded = runtime.loader().load(bytes).await;
+    loaded.map_err(|why| refused(path, &why.to_string()))
+}
+
+/// Returns the error for a module that a server would refuse.
+pub(super) fn refused(path: &Path, why: &str) -> anyhow::Error {
+    anyhow!("{} is refused: {}", path.display(), print::plain(why))
 }
 
 /// Whether compiled code is stored in the server's cache.

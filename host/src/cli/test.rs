@@ -46,16 +46,9 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
         .build()
         .context("cannot start")?;
     let (trial, limits) = threads.block_on(async {
-        let module = match runtime.loader().load(bytes).await {
-            Ok(module) => module,
-            Err(why) => bail!(
-                "{} is refused: {}",
-                args.module.display(),
-                plain(&why.to_string())
-            ),
-        };
+        let module = modules::load_one(&runtime, &args.module, bytes).await?;
         if let Some(why) = review::refusal(&config, module.description()) {
-            bail!("{} is refused: {}", args.module.display(), plain(&why));
+            return Err(modules::refused(&args.module, &why));
         }
         let configured = configured(&config, &module);
         let limits = configured.settings.limits;
