@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Write as _;
+use std::num::NonZero;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -72,7 +75,7 @@ async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_th
     let error = small
         .runtime
         .loader()
-        .load(large_module())
+        .load(large_module(1))
         .await
         .unwrap_err();
     let LoadError::Limit(why) = &error else {
@@ -89,7 +92,7 @@ async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_th
     let error = short
         .runtime
         .loader()
-        .load(large_module())
+        .load(large_module(1))
         .await
         .unwrap_err();
     let LoadError::Limit(why) = &error else {
@@ -99,6 +102,119 @@ async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_th
         why.starts_with("compile_time:") && why.contains("50ms"),
         "{why}"
     );
+}
+
+/// Returns a handler with another digest for each number.
+fn handler(number: usize) -> Vec<u8> {
+    let mut bytes = modules::bytes("guest-post");
+    // A custom section without a name.
+    bytes.extend([0, 2, 0, u8::try_from(number).unwrap()]);
+    bytes
+}
+
+/// Loads modules at the same time, and returns for each the handler's name or the error.
+async fn loaded(harness: &Harness, batch: Vec<Vec<u8>>) -> Vec<Result<String, String>> {
+    let loader = harness.runtime.loader();
+    let loads = batch.into_iter().map(|bytes| loader.load(bytes));
+    let loads = futures_util::future::join_all(loads).await.into_iter();
+    loads
+        .map(|load| match load {
+            Ok(module) => Ok(module.name().to_string()),
+            Err(error) => Err(error.to_string()),
+        })
+        .collect()
+}
+
+/// Returns the compiled code in the cache, by file name.
+fn code(harness: &Harness) -> BTreeMap<OsString, Vec<u8>> {
+    let files = std::fs::read_dir(harness.folder.path().join("cache")).unwrap();
+    let paths = files.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|end| end == "cwasm"))
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_owned(),
+                std::fs::read(&path).unwrap(),
+            )
+        })
+        .collect()
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hostile_module_costs_its_batch_nothing_but_itself() {
+    let bounds = Bounds::default();
+    let half = &modules::bytes("guest-post")[..20_000];
+    let cases = [
+        (
+            "compile_memory:",
+            large_module(3),
+            Bounds {
+                compile_memory_bytes_max: 384 << 20,
+                ..bounds
+            },
+        ),
+        (
+            "compile_time:",
+            large_module(3),
+            Bounds {
+                compile_time_max: Duration::from_secs(4),
+                ..bounds
+            },
+        ),
+        ("it does not compile", half.to_vec(), bounds),
+        ("it is a text file", b"#!/bin/sh".to_vec(), bounds),
+    ];
+    // One for each process before the hostile one, and one after it.
+    let honest = processors();
+    let alone = harness(bounds);
+    let mut expected = Vec::new();
+    for number in 0..2 * honest {
+        expected.extend(loaded(&alone, vec![handler(number)]).await);
+    }
+    for (why, hostile, bounds) in cases {
+        let one = loaded(&harness(bounds), vec![hostile.clone()])
+            .await
+            .remove(0);
+        assert!(
+            one.as_ref().is_err_and(|error| error.contains(why)),
+            "{one:?}"
+        );
+        let mut batch: Vec<_> = (0..2 * honest).map(handler).collect();
+        batch.insert(honest, hostile);
+        let harness = harness(bounds);
+        let mut together = loaded(&harness, batch).await;
+        assert_eq!(together.remove(honest), one);
+        assert_eq!(together, expected, "beside: {why}");
+        assert!(
+            code(&harness) == code(&alone),
+            "the code differs beside: {why}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_is_compiled_by_no_more_processes_than_there_are_processors() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let compiler = folder.path().join("compiler");
+    let started = folder.path().join("started");
+    // Writes a line for each process that is started.
+    let (program, log) = (process::binary().display(), started.display());
+    let counts = format!("#!/bin/sh\necho $$ >>'{log}'\nexec '{program}' \"$@\"\n");
+    std::fs::write(&compiler, counts).unwrap();
+    std::fs::set_permissions(&compiler, PermissionsExt::from_mode(0o700)).unwrap();
+    let harness = Harness::with(|options| options.compiler = Compiler::Program(compiler.clone()));
+    let batch = (0..3 * processors() + 1).map(handler).collect();
+    let results = loaded(&harness, batch).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let started = std::fs::read_to_string(started).unwrap();
+    let started = started.lines().count();
+    assert!((1..=processors()).contains(&started), "{started}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,13 +268,18 @@ fn the_command_says_by_its_exit_code_whose_fault_it_is() {
     assert!(!damaged.stderr.is_empty() && damaged.stdout.is_empty());
     let empty = compile(b"\0asm\x0d\0\x01\0", "2000000000", "10");
     assert!(empty.status.success(), "{empty:?}");
-    assert!(empty.stdout.starts_with(b"\x7fELF"));
-    let endless = compile(&large_module(), "4000000000", "1");
+    let (length, code) = empty.stdout.split_at(LENGTH_BYTES);
+    assert!(code.starts_with(b"\x7fELF"));
+    assert_eq!(length, (code.len() as u64).to_le_bytes());
+    let endless = compile(&large_module(1), "4000000000", "1");
     let signal = std::os::unix::process::ExitStatusExt::signal(&endless.status);
     assert_eq!(signal, Some(24), "SIGXCPU: {:?}", endless.status);
     let helped = process::run(&std::env::temp_dir(), &["--help"]).stdout;
     assert!(!helped.contains(COMPILE_COMMAND), "it is nobody's command");
 }
+
+/// The bytes of the length before a module and before its code.
+const LENGTH_BYTES: usize = 8;
 
 fn compile(module: &[u8], memory: &str, seconds: &str) -> Output {
     let mut child = Command::new(process::binary())
@@ -168,13 +289,18 @@ fn compile(module: &[u8], memory: &str, seconds: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    let length = (module.len() as u64).to_le_bytes();
     // It may be gone before it has read all.
-    let _ = child.stdin.take().unwrap().write_all(module);
+    let _ = child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(&[&length, module].concat());
     child.wait_with_output().unwrap()
 }
 
-/// A component of one core module with a great many functions, each as large as this: far more than any handler.
-fn large_module() -> Vec<u8> {
+/// A component of core modules, each with a great many functions as large as this: far more than any handler.
+fn large_module(core_modules: usize) -> Vec<u8> {
     const FUNCTIONS: usize = 60_000;
     let mut body = vec![0x00];
     for _ in 0..40 {
@@ -195,9 +321,12 @@ fn large_module() -> Vec<u8> {
         core.extend(leb(section.len()));
         core.extend(section);
     }
-    let mut component = b"\0asm\x0d\0\x01\0\x01".to_vec();
-    component.extend(leb(core.len()));
-    component.extend(core);
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    for _ in 0..core_modules {
+        component.push(1);
+        component.extend(leb(core.len()));
+        component.extend(&core);
+    }
     component
 }
 

@@ -30,7 +30,7 @@ pub use limits::table::{LimitKey, Unit};
 pub use modules::cache::CacheError;
 pub use modules::catalog::{Pins, Terms};
 pub use modules::compiler::{
-    COMPILE_COMMAND, COMPILE_FAST, Compiler, EXIT_DAMAGED, compile_module,
+    COMPILE_COMMAND, COMPILE_FAST, CompileError, Compiler, EXIT_DAMAGED, compile_modules,
 };
 pub use modules::folder::{Folder, FolderError};
 pub use modules::load_error::LoadError;

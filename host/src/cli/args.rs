@@ -75,7 +75,7 @@ pub(super) struct CompileArgs {
     /// The address space in bytes.
     #[arg(value_name = "BYTES")]
     pub(super) memory_bytes_max: u64,
-    /// The processor time in seconds.
+    /// The processor time of each module in seconds.
     #[arg(value_name = "SECONDS")]
     pub(super) seconds_max: u64,
     /// Whether the time of compiling matters more than the speed of the code.

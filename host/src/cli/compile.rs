@@ -1,37 +1,29 @@
-//! `compile-module`: the process that compiles a module for a server; limits itself, reads the module, writes the code.
+//! `compile-module`: a process that compiles modules for a server, one after the other; limits itself, reads a module, writes its
+//! code.
 
-use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
 use super::args::CompileArgs;
 use super::{print, process};
-use crate::runtime::{EXIT_DAMAGED, Effort, compile_module};
+use crate::runtime::{CompileError, EXIT_DAMAGED, Effort, compile_modules};
 
-/// Compiles standard input to standard output.
+/// Compiles the modules of standard input to standard output.
 pub(super) fn run(args: &CompileArgs) -> anyhow::Result<ExitCode> {
-    process::confine(args.memory_bytes_max, args.seconds_max)
-        .context("the compiler cannot limit itself")?;
-    let mut module = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut module)
-        .context("the module cannot be read")?;
+    process::confine(args.memory_bytes_max).context("the compiler cannot limit itself")?;
     let effort = match args.fast {
         true => Effort::Fast,
         false => Effort::Full,
     };
-    match compile_module(&module, effort) {
-        Ok(code) => {
-            let mut out = std::io::stdout().lock();
-            out.write_all(&code)
-                .and_then(|()| out.flush())
-                .context("the code cannot be written")?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(why) => {
+    let (modules, code) = (std::io::stdin().lock(), std::io::stdout().lock());
+    let limited = || process::limit_cpu_time_from_now(args.seconds_max);
+    match compile_modules(effort, modules, code, limited) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(CompileError::Damaged(why)) => {
             print::note(&why);
             Ok(ExitCode::from(EXIT_DAMAGED))
         }
+        Err(error) => Err(error.into()),
     }
 }

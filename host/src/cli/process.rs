@@ -44,25 +44,34 @@ const COMPILER_FILES_MAX: u64 = 32;
 /// more, so that a new module does not wait until a busy machine is idle.
 const COMPILER_NICE: i32 = 2;
 
-/// Limits the address space and the CPU time of this process; exceeding them ends it.
-pub(super) fn confine(memory_bytes_max: u64, seconds_max: u64) -> std::io::Result<()> {
+/// Limits the address space of this process, which then can write no file; exceeding the limit ends it.
+pub(super) fn confine(memory_bytes_max: u64) -> std::io::Result<()> {
     let at_most = |n| Rlimit {
         current: Some(n),
         maximum: Some(n),
     };
     setrlimit(Resource::Core, at_most(0))?;
     setrlimit(Resource::As, at_most(memory_bytes_max))?;
-    setrlimit(Resource::Fsize, at_most(memory_bytes_max))?;
     setrlimit(Resource::Nofile, at_most(COMPILER_FILES_MAX))?;
-    let time = Rlimit {
-        current: Some(seconds_max),
-        // The first signal ends the process; the second, which cannot be caught, is only a safeguard.
-        maximum: Some(seconds_max.saturating_add(1)),
-    };
-    setrlimit(Resource::Cpu, time)?;
     // It is not always permitted, and compiling must not fail without it.
     let _ = rustix::process::nice(COMPILER_NICE);
     // If memory runs out, the kernel should kill this process, not the server.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    setrlimit(Resource::Fsize, at_most(0))?;
+    Ok(())
+}
+
+/// Limits the CPU time of this process to so many seconds from now on, to the next full second; exceeding it ends the process.
+pub(super) fn limit_cpu_time_from_now(seconds_max: u64) -> std::io::Result<()> {
+    use rustix::time::{ClockId, clock_gettime};
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    let used = used.tv_sec.unsigned_abs() + u64::from(used.tv_nsec > 0);
+    let before = getrlimit(Resource::Cpu);
+    let until = used.saturating_add(seconds_max);
+    let time = Rlimit {
+        current: Some(before.maximum.map_or(until, |most| most.min(until))),
+        ..before
+    };
+    setrlimit(Resource::Cpu, time)?;
     Ok(())
 }

@@ -6,7 +6,13 @@ pub(crate) mod bounds;
 pub(crate) mod quota;
 pub(crate) mod table;
 
+use std::num::NonZero;
 use std::time::Duration;
+
+/// Returns the number of processors that this process may use.
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
 
 /// The length of an epoch: a spinning guest is interrupted after at most this long.
 pub(super) const EPOCH: Duration = Duration::from_millis(10);

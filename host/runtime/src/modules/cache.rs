@@ -111,11 +111,6 @@ impl Cache {
         NamedTempFile::new_in(&self.dir)
     }
 
-    /// Creates a file without a name, for the input of the compiler.
-    pub(crate) fn new_input(&self) -> io::Result<fs::File> {
-        tempfile::tempfile_in(&self.dir)
-    }
-
     /// Stores compiled code and returns it as a component, which is mapped from the file and so shares the page cache.
     pub(crate) fn put(
         &self,

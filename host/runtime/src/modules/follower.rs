@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::limits::processors;
 use crate::modules::catalog::{Catalog, Decision, Loaded, Offer, Terms};
 use crate::modules::load_error::LoadError;
 use crate::modules::loader::Loader;
@@ -22,8 +23,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How often candidates are loaded again that were refused because of this server. Nothing reports, for example, that a full
 /// disk has room again.
 const RETRY: Duration = Duration::from_secs(20);
-/// The most candidates that are loaded at one time.
-const LOADS_MAX: usize = 8;
+/// How many candidates are loaded at one time, in addition to one for each processor: some wait for the disk.
+const LOADS_MORE: usize = 6;
 
 /// A request to look for changes now.
 pub(crate) struct Rescan {
@@ -64,7 +65,7 @@ impl Follower {
             published,
             loads: JoinSet::new(),
             loading: BTreeMap::new(),
-            permits: Arc::new(Semaphore::new(LOADS_MAX)),
+            permits: Arc::new(Semaphore::new(processors() + LOADS_MORE)),
             is_idle: false,
             waiting: Vec::new(),
         }

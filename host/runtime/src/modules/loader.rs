@@ -66,13 +66,14 @@ impl Loader {
     /// # Errors
     /// If it cannot be loaded; the error says what to change.
     pub async fn load(self: &Arc<Self>, bytes: Vec<u8>) -> Result<Module, LoadError> {
+        let begun = self.compilation.begin_load();
         let bytes = Arc::<[u8]>::from(bytes);
         let (loader, given) = (Arc::clone(self), Arc::clone(&bytes));
         let (sha256, cached) = blocking(move || loader.look_up(&given)).await?;
         let (component, known) = match cached {
             Some((component, known)) => (component, Some(known)),
             None => {
-                let code = self.compilation.compile(bytes).await?;
+                let code = self.compilation.compile(&begun, bytes).await?;
                 let (loader, hash) = (Arc::clone(self), sha256.clone());
                 let component = blocking(move || loader.keep(&hash, code)).await?;
                 (component, None)

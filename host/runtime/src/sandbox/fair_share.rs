@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::limits;
+
 /// The CPU permits of the sandbox, over all handlers.
 #[derive(Clone, Debug)]
 pub(crate) struct CpuPermits {
@@ -26,7 +28,7 @@ pub(crate) struct CpuPermit {
 impl CpuPermits {
     /// Makes permits for half of the processors.
     pub(crate) fn of_this_machine() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let processors = limits::processors();
         Self::new((processors / 2).max(1))
     }
 
