@@ -8,6 +8,7 @@ mod effects;
 mod hostile;
 mod http_sink;
 mod ingest;
+mod languages;
 mod load;
 mod peers;
 mod rig;
@@ -30,7 +31,7 @@ use show::Figures;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Every benchmark, in the order in which they run.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 13] = [
     "sandbox",
     "start",
     "drop-in",
@@ -41,6 +42,9 @@ const NAMES: [&str; 10] = [
     "worst-day",
     "hostile",
     "builds",
+    "languages",
+    "saves",
+    "first-alert",
 ];
 
 /// How long each load lasts by default.
@@ -87,6 +91,9 @@ fn measure(name: &str, arguments: &Arguments, figures: &mut Figures) -> anyhow::
         "latency" => lean()?.block_on(effects::latency(load_time, figures)),
         "worst-day" => lean()?.block_on(worst_day::run(figures)),
         "hostile" => lean()?.block_on(hostile::run(load_time, figures)),
+        "languages" => languages::run(figures),
+        "saves" => languages::saves(figures),
+        "first-alert" => languages::first_alert(figures),
         "builds" => {
             let before = arguments.before.as_deref();
             lean()?.block_on(builds::run(before, load_time, figures))

@@ -9,6 +9,7 @@ use alert_manager::alert::{
     Alert, DeliveryId, Enrichment, Fingerprint, Labels, Origin, Status, StepKind, Timestamp,
 };
 use alert_manager::journal::{Doubts, Recorded};
+use alert_manager::policy::Grants;
 use alert_manager::runtime::{Invocation, Limits, Module, Output};
 use guest_bench::Bench;
 use handler_sdk::Handler as _;
@@ -81,24 +82,7 @@ async fn sandboxed(
     module: &Arc<Module>,
     alert: &Arc<Alert>,
 ) -> anyhow::Result<()> {
-    let call = |step, found| Invocation {
-        step,
-        delivery: DeliveryId::from_raw(1),
-        attempt: 1,
-        lease: 1,
-        dry_run: false,
-        alert: Arc::clone(alert),
-        found,
-        config: Arc::new(BTreeMap::new()),
-        grants: Arc::default(),
-        limits: Limits::default(),
-        time_left: Duration::from_secs(10),
-        now: Timestamp::UNIX_EPOCH,
-        seed: [3; 32],
-        recorded: Recorded::default(),
-        doubts: Doubts::default(),
-        ledger: Arc::new(MemoryLedger::default()),
-    };
+    let call = |step, found| invocation(step, alert, found, Arc::default());
     let nothing = Arc::new(Enrichment::default());
     let enriched = harness
         .runtime
@@ -113,6 +97,33 @@ async fn sandboxed(
         .await;
     black_box(acted.outcome?);
     Ok(())
+}
+
+/// Returns the first attempt of a step.
+pub(crate) fn invocation(
+    step: StepKind,
+    alert: &Arc<Alert>,
+    found: Arc<Enrichment>,
+    grants: Arc<Grants>,
+) -> Invocation {
+    Invocation {
+        step,
+        delivery: DeliveryId::from_raw(1),
+        attempt: 1,
+        lease: 1,
+        dry_run: false,
+        alert: Arc::clone(alert),
+        found,
+        config: Arc::new(BTreeMap::new()),
+        grants,
+        limits: Limits::default(),
+        time_left: Duration::from_secs(10),
+        now: Timestamp::UNIX_EPOCH,
+        seed: [3; 32],
+        recorded: Recorded::default(),
+        doubts: Doubts::default(),
+        ledger: Arc::new(MemoryLedger::default()),
+    }
 }
 
 fn natively(alert: &handler_sdk::Alert, calls: u32) -> Duration {
@@ -134,7 +145,8 @@ fn labels(of: &str) -> Labels {
     Labels::from_iter(pairs.map(|(name, value)| (name, value.as_str().unwrap_or_default())))
 }
 
-fn readme_alert() -> Alert {
+/// Returns the README's alert.
+pub(crate) fn readme_alert() -> Alert {
     let labels = labels("labels");
     Alert {
         fingerprint: Fingerprint::of(&labels),
