@@ -9,7 +9,7 @@ use alert_manager::alert::{
     Alert, DeliveryId, Enrichment, Fingerprint, Labels, Origin, Status, StepKind, Timestamp,
 };
 use alert_manager::journal::{Doubts, Recorded};
-use alert_manager::runtime::{Invocation, Limits, Module, Output};
+use alert_manager::runtime::{HeldBack, Invocation, Limits, Module, Output};
 use guest_bench::Bench;
 use handler_sdk::Handler as _;
 use handler_sdk::mock::Host;
@@ -87,6 +87,7 @@ async fn sandboxed(
         attempt: 1,
         lease: 1,
         dry_run: false,
+        held_back: HeldBack::default(),
         alert: Arc::clone(alert),
         found,
         config: Arc::new(BTreeMap::new()),
