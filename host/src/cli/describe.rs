@@ -9,10 +9,19 @@ use crate::api::{Import, Inspection, Lenient};
 use crate::description::Setting;
 use crate::runtime::Module;
 
+/// What a file needs besides the entry of a handler that posts to Slack.
+const UNTIL_A_TOKEN: &str = "# Slack needs a token: SLACK_TOKEN or slack.token_file. Without one, messages can be shown instead of posted:
+# slack: { preview: true }
+";
+
 /// Returns what a module of this many bytes is.
 pub(super) fn of(module: &Module, bytes: u64) -> Inspection {
     let description = module.description();
-    let mut configuration = "handlers:\n".to_owned();
+    let posts = module.imports().iter().any(|name| name == "slack");
+    let mut configuration = match posts {
+        true => format!("{UNTIL_A_TOKEN}handlers:\n"),
+        false => "handlers:\n".to_owned(),
+    };
     entry::write(
         &mut configuration,
         description,

@@ -31,9 +31,12 @@ pub(super) fn of_tsc(output: &str, dir: &str) -> String {
     if output.contains("=> Promise<") {
         lines.push("A handler is synchronous: remove `async` and `await`. Calls such as cx.http.get() return at once.".to_owned());
     }
-    let missing = output.split("Cannot find module '").nth(1);
-    if let Some((package, _)) = missing.and_then(|rest| rest.split_once('\''))
+    // Of a module of Node's, the compiler may say that it is a name whose types are missing.
+    let before = ["Cannot find module '", "Cannot find name '"];
+    let quoted = |before: &&str| output.split(*before).nth(1)?.split_once('\'');
+    if let Some((package, _)) = before.iter().find_map(quoted)
         && !package.starts_with('.')
+        && (output.contains(before[0]) || package.starts_with("node:"))
     {
         lines.push(about_package(package, dir));
     }
@@ -46,8 +49,56 @@ fn is_about_syntax(message: &str) -> bool {
     number.is_some_and(|rest| rest.starts_with('1') && rest.find(':') == Some(4))
 }
 
+/// What Node has and a handler does not, with what to use instead.
+const OF_NODE: [(&[&str], &str); 5] = [
+    (
+        &["fs", "path", "url", "stream", "zlib"],
+        "a handler has no files: import the data as a TypeScript or JSON module, declare a Setting, or keep state in cx.kv",
+    ),
+    (
+        &["http", "https", "http2", "net", "tls", "dgram", "dns"],
+        "a handler has no network of its own: use cx.http, which the operator grants",
+    ),
+    (
+        &["process", "os"],
+        "a handler has no environment: declare a Setting, and read it with cx.setting",
+    ),
+    (
+        &["child_process", "cluster", "worker_threads"],
+        "a handler runs one step on one thread, and starts no programs",
+    ),
+    (
+        &["timers", "events", "async_hooks", "perf_hooks"],
+        "a handler is synchronous and has no event loop: throw RetryableError with afterMs, or use cx.timer",
+    ),
+];
+
+/// Modules of Node for which there is nothing else.
+const OTHERS_OF_NODE: [&str; 7] = [
+    "assert",
+    "buffer",
+    "crypto",
+    "querystring",
+    "readline",
+    "util",
+    "vm",
+];
+
 /// Returns what to do about a package that is not there.
 pub(super) fn about_package(package: &str, dir: &str) -> String {
+    let module = package.strip_prefix("node:").unwrap_or(package);
+    let module = module.split('/').next().unwrap_or(module);
+    if let Some((_, remedy)) = OF_NODE
+        .iter()
+        .find(|(modules, _)| modules.contains(&module))
+    {
+        return format!("{package} is a module of Node, and {remedy}");
+    }
+    if package.starts_with("node:") || OTHERS_OF_NODE.contains(&module) {
+        return format!(
+            "{package} is a module of Node, which a handler does not run on: write what you need of it, or use a package that needs no Node"
+        );
+    }
     format!(
         "If {package} is a package, add it to `dependencies` in {dir}/package.json, and run: npm install --prefix {dir}"
     )
@@ -147,6 +198,27 @@ mod tests {
             "x",
         );
         assert!(told.contains("remove `async`"), "{told}");
+    }
+
+    #[test]
+    fn a_module_of_node_gets_what_to_use_instead() {
+        for (module, remedy) in [
+            ("fs", "fs is a module of Node, and a handler has no files: "),
+            (
+                "fs/promises",
+                "fs/promises is a module of Node, and a handler has no files: ",
+            ),
+            ("node:https", "use cx.http, which the operator grants"),
+            ("process", "declare a Setting"),
+            ("node:worker_threads", "one thread"),
+            ("timers", "cx.timer"),
+            ("node:sqlite", "which a handler does not run on"),
+            ("crypto", "which a handler does not run on"),
+            ("yaml", "add it to `dependencies`"),
+        ] {
+            let told = about_package(module, "x");
+            assert!(told.contains(remedy), "{told}");
+        }
     }
 
     #[test]
