@@ -92,7 +92,8 @@ fn what_can_be_read_is_checked_whatever_else_keeps_the_server_from_starting() {
     }
     // Without the part that could not be read, settings would seem to be missing.
     let checked = check(dir.path(), &format!("slack: 7\n{wrong}"));
-    assert!(checked.stdout.contains("1 problem"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("2 problems"), "{}", checked.stdout);
+    assert!(!checked.stdout.contains("emoji"), "{}", checked.stdout);
 }
 
 #[test]

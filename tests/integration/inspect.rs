@@ -59,7 +59,7 @@ fn the_configuration_to_paste_is_a_whole_file_once_it_says_what_becomes_of_messa
     for name in ["kube-pod-crash-looping", "slack-notify", "guest-owner"] {
         let dir = folder(&[name]);
         let config = inspected(name).configuration;
-        let config = config.replace("\n# slack:", "\nslack:");
+        let config = config.replacen("# slack:", "slack:", 1);
         fs::write(dir.path().join("am.yml"), &config).unwrap();
         let told = run(dir.path(), &["check", "--config", "am.yml"]);
         assert_eq!(told.code, Some(0), "{config}\n{told:?}");

@@ -69,6 +69,11 @@ pub fn build_all(projects: &[Project], options: &Options) -> Vec<Result<Artifact
         }
     }
     let members: Vec<_> = rust.iter().map(|(_, member)| *member).collect();
+    for (project, kind) in &members {
+        for text in platform::notes(project, kind) {
+            (options.progress)(Event::Note { text: &text });
+        }
+    }
     let built = rust::build_all(&members, options);
     let mut results: Vec<_> = rust.iter().map(|(index, _)| *index).zip(built).collect();
     results.extend(build_others(&others, options));

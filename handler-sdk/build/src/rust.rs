@@ -4,11 +4,12 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use crate::error::shown;
 use crate::project::RustProject;
 use crate::publish::publish;
-use crate::{Artifact, BuildError, Colour, Event, Options, Project, RUST_TARGET, platform, run};
+use crate::{Artifact, BuildError, Colour, Event, Options, Project, RUST_TARGET, run};
 
 /// A project with what its manifest says of it.
 pub(crate) type Member<'a> = (&'a Project, &'a RustProject);
@@ -48,11 +49,6 @@ pub(crate) fn build_all(
     projects: &[Member<'_>],
     options: &Options,
 ) -> Vec<Result<Artifact, BuildError>> {
-    for (project, rust) in projects {
-        for text in platform::notes(project, rust) {
-            (options.progress)(Event::Note { text: &text });
-        }
-    }
     let mut results = Vec::new();
     let mut workspaces: Vec<(PathBuf, Vec<(usize, Member<'_>)>)> = Vec::new();
     for (index, member) in projects.iter().copied().enumerate() {
@@ -120,7 +116,8 @@ fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), 
     let lockfile = root.join("Cargo.lock");
     let is_fixed = lockfile_covers(root, &names) || options.is_locked && lockfile.exists();
     let lock = if is_fixed { Lock::Fixed } else { Lock::MayGrow };
-    let mut output = run::loudly(&mut cargo_build(root, &names, lock, options), options)?;
+    let command = &mut cargo_build(root, &names, lock, options);
+    let mut output = run::loudly(command, &without_lockfile(options))?;
     if !output.succeeded && output.stderr.contains(LOCKFILE_IS_OLD) {
         if options.is_locked {
             return Err(BuildError::Lockfile {
@@ -145,6 +142,20 @@ fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), 
         output: output.stderr,
     })
 }
+
+/// Returns options whose progress has no lines about an old lockfile: that it is updated is an event of its own.
+fn without_lockfile(options: &Options) -> Options {
+    let pass_on = Arc::clone(&options.progress);
+    Options {
+        progress: Arc::new(move |event| match event {
+            Event::Output(line) if LINES_ABOUT_LOCKFILE.iter().any(|part| line.contains(part)) => {}
+            event => pass_on(event),
+        }),
+        ..options.clone()
+    }
+}
+
+const LINES_ABOUT_LOCKFILE: [&str; 2] = [LOCKFILE_IS_OLD, "remove the --locked flag"];
 
 /// In cargo's error for a lockfile that does not cover the manifests.
 const LOCKFILE_IS_OLD: &str = "--locked was passed";

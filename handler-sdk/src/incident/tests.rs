@@ -5,7 +5,7 @@ use super::*;
 use crate::mock::{Host, Post, Storm, Update};
 use crate::slack::Blocks;
 use crate::time::{DAY, HOUR};
-use crate::{Description, Handler, Timestamp};
+use crate::{Description, Handler, Setting, Timestamp};
 
 const BEGAN: Timestamp = Timestamp::from_seconds(1_700_000_000);
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use handler_build::{Artifact, BuildError, Colour, Event, Found, Options, Project, Summary};
+use handler_build::{
+    Artifact, BuildError, Colour, Event, Found, Language, Options, Project, Summary,
+};
 use serde_json::{Value, json};
 
 use super::args::BuildArgs;
@@ -121,7 +123,14 @@ pub(super) fn build(
             print::note(&format!("{} {name}: {why}", paint.yellow("skipped")));
             continue;
         }
-        let error = error.to_string();
+        // On a terminal, cargo's output was shown as it came.
+        let was_shown = paint.is_on() && project.language() == Language::Rust;
+        let error = match error {
+            BuildError::Compile { project, .. } if was_shown => {
+                format!("{project} does not build: see above")
+            }
+            error => error.to_string(),
+        };
         // A missing tool fails every project with the same error.
         if !reported.contains(&error) {
             print::note(&format!("{} {error}", paint.red("error:")));

@@ -12,8 +12,8 @@ pub(super) fn of_tsc(output: &str, dir: &str) -> String {
     let mut messages: Vec<String> = Vec::new();
     for line in output.lines() {
         match messages.last_mut() {
-            // The lines after the first one of a message are indented.
-            Some(message) if line.starts_with(' ') => {
+            // The lines after the first one are indented; with colours, they are those of the source, too.
+            Some(message) if !begins_message(line) => {
                 message.push('\n');
                 message.push_str(line);
             }
@@ -23,6 +23,14 @@ pub(super) fn of_tsc(output: &str, dir: &str) -> String {
     if messages.first().is_some_and(|first| is_about_syntax(first)) {
         // What follows from one missing bracket fills a screen.
         messages.truncate(1);
+        // The count of all that follows, which is the last line with colours.
+        let message = messages[0].trim_end();
+        messages[0] = message
+            .split("\nFound ")
+            .next()
+            .unwrap_or(message)
+            .trim_end()
+            .to_owned();
     }
     let mut lines: Vec<String> = messages
         .iter()
@@ -43,10 +51,28 @@ pub(super) fn of_tsc(output: &str, dir: &str) -> String {
     lines.join("\n")
 }
 
+/// Returns whether a line of tsc's is the first one of a message: `a.ts(3,9): error TS2322: …`, and with colours
+/// `a.ts:3:9 - error TS2322: …`.
+fn begins_message(line: &str) -> bool {
+    let plain = without_colours(line);
+    !plain.starts_with(' ') && plain.contains("error TS")
+}
+
 /// Returns whether a message has one of the numbers of tsc's parser, from 1000 to 1999.
 fn is_about_syntax(message: &str) -> bool {
-    let number = message.split_once("error TS").map(|(_, rest)| rest);
+    let first = without_colours(message.lines().next().unwrap_or_default());
+    let number = first.split_once("error TS").map(|(_, rest)| rest);
     number.is_some_and(|rest| rest.starts_with('1') && rest.find(':') == Some(4))
+}
+
+/// Returns a line without the sequences by which a terminal is told colours.
+fn without_colours(line: &str) -> String {
+    let mut parts = line.split('\u{1b}');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(part.split_once('m').map_or(part, |(_, rest)| rest));
+    }
+    plain
 }
 
 /// What Node has and a handler does not, with what to use instead.
@@ -228,6 +254,22 @@ mod tests {
             "x",
         );
         assert_eq!(told, "x/a.ts:8:18: error TS1005: '{' expected.");
+        let header = |line: u32, number: u32| {
+            format!(
+                "\u{1b}[96ma.ts\u{1b}[0m:\u{1b}[93m{line}\u{1b}[0m:\u{1b}[93m7\u{1b}[0m - \u{1b}[91merror\u{1b}[0m\u{1b}[90m TS{number}: \u{1b}[0mExpected."
+            )
+        };
+        let first = format!(
+            "{}\n\n\u{1b}[7m18\u{1b}[0m   act((cx\n  \u{1b}[91m~\u{1b}[0m",
+            header(18, 1138)
+        );
+        let all = format!(
+            "{first}\n\n{}\n\n19 const\n\n\nFound 2 errors in the same file\n",
+            header(19, 1005)
+        );
+        assert_eq!(of_tsc(&all, "x"), first);
+        let one = format!("{first}\n\n\nFound 1 error in a.ts:18\n");
+        assert_eq!(of_tsc(&one, "x"), first);
     }
 
     #[test]

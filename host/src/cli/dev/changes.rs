@@ -159,8 +159,12 @@ impl Changes {
         }
         wanted.extend(walk.folders);
         let wanted: BTreeSet<PathBuf> = wanted.into_iter().collect();
-        for gone in self.watched.difference(&wanted) {
-            // A folder that was removed is not watched any more.
+        // A folder that was removed is not watched any more.
+        for gone in self
+            .watched
+            .difference(&wanted)
+            .filter(|gone| gone.is_dir())
+        {
             let _ = self.watcher.unwatch(gone);
         }
         self.watched.retain(|folder| wanted.contains(folder));
