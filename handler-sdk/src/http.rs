@@ -243,9 +243,19 @@ impl Response {
     /// # Errors
     /// Returns an error if it is not the JSON of a `T`: the position, and how the body begins.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| Error {
-            request: self.request.clone(),
-            kind: ErrorKind::Unreadable(format!("{error}; it begins `{}`", self.excerpt(80))),
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let hint = match self.is_success() {
+                true => String::new(),
+                false => format!(
+                    "it was answered {}, so call error_for_status() before json(); ",
+                    self.status
+                ),
+            };
+            let why = format!("{hint}{error}; it begins `{}`", self.excerpt(80));
+            Error {
+                request: self.request.clone(),
+                kind: ErrorKind::Unreadable(why),
+            }
         })
     }
 

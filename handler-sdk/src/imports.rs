@@ -29,6 +29,8 @@ mod native {
 
         fn slack_react(&self, at: &str, emoji: &str) -> Result<(), slack::Error>;
 
+        fn slack_upload(&self, file: &slack::File) -> Result<String, slack::Error>;
+
         fn kv_get(&self, key: &str) -> Result<Option<Vec<u8>>, kv::Error>;
 
         fn kv_set(
@@ -107,6 +109,10 @@ mod guest {
 
         pub(crate) fn slack_react(&self, at: &str, emoji: &str) -> Result<(), slack::Error> {
             slack::react(at, emoji)
+        }
+
+        pub(crate) fn slack_upload(&self, file: &slack::File) -> Result<String, slack::Error> {
+            slack::upload(file)
         }
 
         pub(crate) fn kv_get(&self, key: &str) -> Result<Option<Vec<u8>>, kv::Error> {

@@ -44,7 +44,7 @@
 //! assert_eq!(host.posts()[1].text, "Resolved after 2h.");
 //! ```
 
-mod group;
+pub(crate) mod group;
 mod kept;
 #[cfg(test)]
 mod tests;

@@ -19,12 +19,15 @@
 //! // src/lib.rs
 //! use handler_sdk::prelude::*;
 //!
+//! const CHANNEL: Setting = Setting::channel("channel", "the Slack channel").default("alerts");
+//!
 //! struct DiskFull;
 //!
 //! impl Handler for DiskFull {
 //!     fn describe() -> Description {
 //!         Description::new("disk-full", env!("CARGO_PKG_VERSION"), "Says which disk fills up.")
 //!             .alerts(["NodeFilesystemSpaceFillingUp"])
+//!             .settings([&CHANNEL])
 //!             .act_only()
 //!     }
 //!
@@ -35,7 +38,7 @@
 //!             .header(format!("{disk} on {node} fills up"))
 //!             .section(alert.summary().unwrap_or("The alert says no more."))
 //!             .enrichment(found);
-//!         let channel = cx.config_or("channel", "alerts");
+//!         let channel = cx.setting(&CHANNEL).unwrap_or_default();
 //!         cx.slack().post(Message::new(channel, format!("{disk} on {node} fills up")).blocks(blocks))?;
 //!         Ok(Facts::new().with("disk", disk))
 //!     }

@@ -43,6 +43,7 @@
 
 mod alert;
 mod checks;
+mod declared;
 mod found;
 mod host;
 mod imports;
@@ -57,5 +58,5 @@ pub use alert::alert_from_json;
 pub use found::Storm;
 pub use host::{Host, Run};
 pub use reply::Reply;
-pub use sent::{LogLine, OpenTimer, Post, Reaction, Request, Update};
+pub use sent::{LogLine, OpenTimer, Post, Reaction, Request, Update, Upload};
 pub use snapshot::assert_snapshot;

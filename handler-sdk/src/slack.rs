@@ -3,6 +3,7 @@
 mod blocks;
 #[cfg(test)]
 mod cut_tests;
+mod file;
 mod markdown;
 mod mrkdwn;
 mod size;
@@ -18,6 +19,7 @@ use crate::imports::Imports;
 
 pub(crate) use blocks::FRAME_JSON_BYTES;
 pub use blocks::{Blocks, limits};
+pub use file::{File, FileRef};
 pub use mrkdwn::Mrkdwn;
 pub use size::Size;
 

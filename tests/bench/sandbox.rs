@@ -10,7 +10,7 @@ use alert_manager::alert::{
 };
 use alert_manager::journal::{Doubts, Recorded};
 use alert_manager::policy::Grants;
-use alert_manager::runtime::{Invocation, Limits, Module, Output};
+use alert_manager::runtime::{HeldBack, Invocation, Limits, Module, Output};
 use guest_bench::Bench;
 use handler_sdk::Handler as _;
 use handler_sdk::mock::Host;
@@ -112,6 +112,7 @@ pub(crate) fn invocation(
         attempt: 1,
         lease: 1,
         dry_run: false,
+        held_back: HeldBack::default(),
         alert: Arc::clone(alert),
         found,
         config: Arc::new(BTreeMap::new()),

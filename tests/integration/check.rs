@@ -55,6 +55,48 @@ fn check_refuses_what_would_kill_every_alert_and_takes_the_remedy() {
 }
 
 #[test]
+fn what_can_be_read_is_checked_whatever_else_keeps_the_server_from_starting() {
+    let dir = folder(&["slack-notify"]);
+    let wrong =
+        "handlers:\n  slack-notify: { allow: { slack: [alerts] }, config: { emojy: off } }\n";
+    for (first, place) in [
+        // No token.
+        (
+            "slack: { channels: { alerts: \"#alerts\" } }\n",
+            "c.yml:1:8: ",
+        ),
+        ("slack: { token_file: /nowhere/at/all }\n", "c.yml:1:22: "),
+        // A part that has nothing to do with handlers.
+        (
+            "retention: { time: soon }\nslack: { preview: true }\n",
+            "c.yml:1:20: ",
+        ),
+        (
+            "listen: 0.0.0.0:5000\nslack: { preview: true }\n",
+            "c.yml:1:9: ",
+        ),
+        (
+            "credentials: { wiki: { authorization: { credentials_env: NO_SUCH_VARIABLE }, origins: [\"https://wiki.example.com\"] } }\nslack: { preview: true }\n",
+            "c.yml:1:58: ",
+        ),
+    ] {
+        let checked = check(dir.path(), &format!("{first}{wrong}"));
+        assert_eq!(checked.code, Some(1));
+        for part in [place, "did you mean emoji?", "2 problems"] {
+            assert!(
+                checked.stdout.contains(part),
+                "{part} in\n{}",
+                checked.stdout
+            );
+        }
+    }
+    // Without the part that could not be read, settings would seem to be missing.
+    let checked = check(dir.path(), &format!("slack: 7\n{wrong}"));
+    assert!(checked.stdout.contains("2 problems"), "{}", checked.stdout);
+    assert!(!checked.stdout.contains("emoji"), "{}", checked.stdout);
+}
+
+#[test]
 fn a_misspelt_handler_is_named_together_with_all_other_problems() {
     let dir = folder(&["slack-notify"]);
     let text = "slack: { preview: true }\nretention: { time: soon }\nroutes:\n  - handlers: [slack-notfy]\ndead_letter: { handlers: [slack-notifi] }\n";

@@ -55,6 +55,18 @@ fn every_interface_has_a_phrase() {
 }
 
 #[test]
+fn the_configuration_to_paste_is_a_whole_file_once_it_says_what_becomes_of_messages() {
+    for name in ["kube-pod-crash-looping", "slack-notify", "guest-owner"] {
+        let dir = folder(&[name]);
+        let config = inspected(name).configuration;
+        let config = config.replacen("# slack:", "slack:", 1);
+        fs::write(dir.path().join("am.yml"), &config).unwrap();
+        let told = run(dir.path(), &["check", "--config", "am.yml"]);
+        assert_eq!(told.code, Some(0), "{config}\n{told:?}");
+    }
+}
+
+#[test]
 fn the_configuration_to_paste_is_what_check_accepts() {
     for name in [
         "kube-pod-crash-looping",

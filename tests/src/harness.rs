@@ -16,7 +16,8 @@ use alert_manager::journal::{
 };
 use alert_manager::policy::{Grants, HttpGrant};
 use alert_manager::runtime::{
-    Bounds, Compiler, Invocation, Invoked, Limits, Module, Options, Output, Runtime, ServiceOptions,
+    Bounds, Compiler, HeldBack, Invocation, Invoked, Limits, Module, Options, Output, Runtime,
+    ServiceOptions,
 };
 use alert_manager::runtime::{Credential, SlackRate, SlackSettings};
 use alert_manager::secret::{Secret, SecretSource};
@@ -182,6 +183,7 @@ impl<'a> Call<'a> {
             attempt: 1,
             lease: 1,
             dry_run: false,
+            held_back: HeldBack::default(),
             alert: Arc::new(alert(vec![], vec![])),
             found: Arc::new(Enrichment::default()),
             config: Arc::default(),
@@ -494,7 +496,7 @@ impl Ledger for MemoryLedger {
         &self,
         key: String,
         change: KvChange,
-        _quota: KvQuota,
+        quota: KvQuota,
         before: Vec<Entry>,
         mut entry: Entry,
     ) -> BoxFuture<'_, Result<KvOutcome, LedgerError>> {
@@ -502,6 +504,18 @@ impl Ledger for MemoryLedger {
             self.check()?;
             let (reply, write) = change.apply(self.live(&key).as_deref());
             let mut kv = self.kv.lock();
+            if let KvWrite::Put { value, .. } = &write {
+                let size = |key: &str, value: &[u8]| (key.len() + value.len()) as u64;
+                let old = kv.get(&key).map(|(old, _)| size(&key, old));
+                let others = kv.iter().filter(|(other, _)| **other != key);
+                let bytes: u64 = others.map(|(other, (value, _))| size(other, value)).sum();
+                let new = size(&key, value);
+                let keys = kv.len() as u64 + u64::from(old.is_none());
+                if let Some(reply) = quota.over(bytes + new, keys, old, new) {
+                    let changed = false;
+                    return Ok(KvOutcome { reply, changed });
+                }
+            }
             let changed = write != KvWrite::Keep;
             match write {
                 KvWrite::Keep => {}

@@ -67,6 +67,13 @@ pub enum BuildError {
         /// The folders.
         folders: Vec<PathBuf>,
     },
+    /// The lockfile does not cover the dependencies of the projects, and must not be updated.
+    Lockfile {
+        /// The file.
+        lockfile: PathBuf,
+        /// The command that updates it.
+        remedy: String,
+    },
     /// The code does not compile, or cargo rejects the project.
     Compile {
         /// The project.
@@ -187,6 +194,11 @@ impl fmt::Display for BuildError {
                     folders.join(" and ")
                 )
             }
+            Self::Lockfile { lockfile, remedy } => write!(
+                f,
+                "{} does not cover the dependencies in Cargo.toml, and is not updated because of --locked or the variable CI\nrun, and commit the lockfile: {remedy}",
+                shown(lockfile)
+            ),
             Self::Compile { project, output } => write!(f, "{project} does not build\n{output}"),
             Self::NoComponent { project, expected } => write!(
                 f,
@@ -222,6 +234,7 @@ impl std::error::Error for BuildError {
             | Self::Prerequisite { .. }
             | Self::Fetch { .. }
             | Self::TooManyFiles { .. }
+            | Self::Lockfile { .. }
             | Self::Compile { .. }
             | Self::NoComponent { .. }
             | Self::Refused { .. } => None,

@@ -16,6 +16,7 @@ mod contract;
 mod error;
 mod freshness;
 mod language;
+mod platform;
 mod project;
 mod publish;
 mod python;
@@ -68,6 +69,11 @@ pub fn build_all(projects: &[Project], options: &Options) -> Vec<Result<Artifact
         }
     }
     let members: Vec<_> = rust.iter().map(|(_, member)| *member).collect();
+    for (project, kind) in &members {
+        for text in platform::notes(project, kind) {
+            (options.progress)(Event::Note { text: &text });
+        }
+    }
     let built = rust::build_all(&members, options);
     let mut results: Vec<_> = rust.iter().map(|(index, _)| *index).zip(built).collect();
     results.extend(build_others(&others, options));
@@ -119,6 +125,8 @@ pub struct Options {
     pub tools: Tools,
     /// Nothing is fetched: neither tools nor packages.
     pub is_offline: bool,
+    /// A `Cargo.lock` that is there and does not cover a project's dependencies is an error, instead of being updated.
+    pub is_locked: bool,
     /// Checks a component before it is published, given its file name; an error says why a server would reject it.
     pub check: Check,
     /// Called with each event of the build, from any thread.
@@ -134,6 +142,7 @@ impl Options {
             colour: Colour::Never,
             tools: Tools::default(),
             is_offline: false,
+            is_locked: false,
             check: Arc::new(|_, _| Ok(None)),
             progress: Arc::new(|_| {}),
         }
@@ -148,6 +157,7 @@ impl fmt::Debug for Options {
             .field("colour", &self.colour)
             .field("tools", &self.tools)
             .field("is_offline", &self.is_offline)
+            .field("is_locked", &self.is_locked)
             .finish_non_exhaustive()
     }
 }
@@ -222,8 +232,18 @@ pub enum Event<'a> {
         /// Their names.
         projects: &'a [&'a str],
     },
+    /// The lockfile does not cover the dependencies; cargo updates it.
+    UpdatingLockfile {
+        /// The file.
+        lockfile: &'a Path,
+    },
     /// A line of a tool's output.
     Output(&'a str),
+    /// The source has what compiles and is probably not meant.
+    Note {
+        /// The place, what is wrong with it, and what to write.
+        text: &'a str,
+    },
     /// A component was published.
     Built(&'a Artifact),
 }

@@ -4,7 +4,9 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
+use crate::error::shown;
 use crate::project::RustProject;
 use crate::publish::publish;
 use crate::{Artifact, BuildError, Colour, Event, Options, Project, RUST_TARGET, run};
@@ -102,6 +104,8 @@ fn workspace_root(project: &Project, options: &Options) -> Result<PathBuf, Build
     }
 }
 
+/// Compiles projects of one workspace. A lockfile that does not cover their manifests, such as after a dependency was added, is
+/// updated, unless [`Options::is_locked`].
 fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), BuildError> {
     let names: Vec<&str> = projects
         .iter()
@@ -109,6 +113,62 @@ fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), 
         .collect();
     (options.progress)(Event::Building { projects: &names });
 
+    let lockfile = root.join("Cargo.lock");
+    let is_fixed = lockfile_covers(root, &names) || options.is_locked && lockfile.exists();
+    let lock = if is_fixed { Lock::Fixed } else { Lock::MayGrow };
+    let command = &mut cargo_build(root, &names, lock, options);
+    let mut output = run::loudly(command, &without_lockfile(options))?;
+    if !output.succeeded && output.stderr.contains(LOCKFILE_IS_OLD) {
+        if options.is_locked {
+            return Err(BuildError::Lockfile {
+                lockfile,
+                remedy: format!(
+                    "cargo update --workspace --manifest-path {}",
+                    shown(&root.join("Cargo.toml"))
+                ),
+            });
+        }
+        (options.progress)(Event::UpdatingLockfile {
+            lockfile: &lockfile,
+        });
+        let command = &mut cargo_build(root, &names, Lock::MayGrow, options);
+        output = run::loudly(command, options)?;
+    }
+    if output.succeeded {
+        return Ok(());
+    }
+    Err(BuildError::Compile {
+        project: names.join(", "),
+        output: output.stderr,
+    })
+}
+
+/// Returns options whose progress has no lines about an old lockfile: that it is updated is an event of its own.
+fn without_lockfile(options: &Options) -> Options {
+    let pass_on = Arc::clone(&options.progress);
+    Options {
+        progress: Arc::new(move |event| match event {
+            Event::Output(line) if LINES_ABOUT_LOCKFILE.iter().any(|part| line.contains(part)) => {}
+            event => pass_on(event),
+        }),
+        ..options.clone()
+    }
+}
+
+const LINES_ABOUT_LOCKFILE: [&str; 2] = [LOCKFILE_IS_OLD, "remove the --locked flag"];
+
+/// In cargo's error for a lockfile that does not cover the manifests.
+const LOCKFILE_IS_OLD: &str = "--locked was passed";
+
+/// Whether cargo may change the lockfile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lock {
+    Fixed,
+    MayGrow,
+}
+
+/// Returns the command that builds packages of a workspace.
+fn cargo_build(root: &Path, names: &[&str], lock: Lock, options: &Options) -> Command {
     let mut command = cargo(root, options);
     command.args([
         "build",
@@ -128,7 +188,7 @@ fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), 
     command
         .arg("--config")
         .arg(format!("build.rustflags={flags:?}"));
-    for name in &names {
+    for name in names {
         command.args(["--package", name]);
     }
     command.args([
@@ -138,20 +198,13 @@ fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), 
             Colour::Never => "never",
         },
     ]);
-    if lockfile_covers(root, &names) {
+    if lock == Lock::Fixed {
         command.arg("--locked");
     }
     if options.is_offline {
         command.arg("--offline");
     }
-    let output = run::loudly(&mut command, options)?;
-    if output.succeeded {
-        return Ok(());
-    }
-    Err(BuildError::Compile {
-        project: names.join(", "),
-        output: output.stderr,
-    })
+    command
 }
 
 /// Returns flags that remove the local paths from the messages of panics, so that builds are reproducible.

@@ -170,6 +170,88 @@ fn a_lockfile_that_does_not_know_a_new_project_may_grow() {
     assert!(lockfile.contains("name = \"new\""), "{lockfile}");
 }
 
+/// A project whose lockfile was made before a dependency was added.
+fn with_an_old_lockfile() -> Folder {
+    let folder = Folder::new();
+    folder.project("one", EMPTY);
+    folder.write(
+        "one/Cargo.lock",
+        "version = 4\n\n[[package]]\nname = \"one\"\nversion = \"0.1.0\"\n",
+    );
+    folder.write(
+        "dep/Cargo.toml",
+        "[package]\nname = \"dep\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
+    );
+    folder.write("dep/src/lib.rs", EMPTY);
+    let manifest = fs::read_to_string(folder.0.join("one/Cargo.toml")).unwrap();
+    folder.write(
+        "one/Cargo.toml",
+        &format!("{manifest}\n[dependencies]\ndep = {{ path = \"../dep\" }}\n"),
+    );
+    folder
+}
+
+#[test]
+fn a_lockfile_without_a_dependency_that_was_added_is_updated_and_reported() {
+    let folder = with_an_old_lockfile();
+    let (options, events) = recorded(folder.options());
+    build(
+        &discover(&folder.0.join("one")).unwrap().projects[0],
+        &options,
+    )
+    .unwrap();
+    let lockfile = folder.0.join("one/Cargo.lock");
+    assert_eq!(
+        *events.lock().unwrap(),
+        [
+            "building one".to_owned(),
+            format!("updating {}", lockfile.display()),
+            "built one".to_owned()
+        ]
+    );
+    let lockfile = fs::read_to_string(lockfile).unwrap();
+    assert!(lockfile.contains("name = \"dep\""), "{lockfile}");
+}
+
+#[test]
+fn a_lockfile_that_may_not_change_is_an_error_with_the_command() {
+    let folder = with_an_old_lockfile();
+    let before = fs::read_to_string(folder.0.join("one/Cargo.lock")).unwrap();
+    let options = Options {
+        is_locked: true,
+        ..folder.options()
+    };
+    let project = &discover(&folder.0.join("one")).unwrap().projects[0];
+    let error = build(project, &options).unwrap_err();
+    assert!(matches!(error, BuildError::Lockfile { .. }), "{error}");
+    let command = format!(
+        "cargo update --workspace --manifest-path {}/one/Cargo.toml",
+        folder.0.display()
+    );
+    assert!(error.to_string().ends_with(&command), "{error}");
+    assert_eq!(
+        fs::read_to_string(folder.0.join("one/Cargo.lock")).unwrap(),
+        before
+    );
+}
+
+#[test]
+fn what_a_component_does_not_have_is_reported_with_its_line() {
+    let folder = Folder::new();
+    // It is looked for in the text alone: here it is not compiled.
+    let code = "#[cfg(any())]\npub fn read() { let _ = std::fs::read(\"x\"); }\n";
+    folder.project("one", code);
+    let (options, events) = recorded(folder.options());
+    build(
+        &discover(&folder.0.join("one")).unwrap().projects[0],
+        &options,
+    )
+    .unwrap();
+    let events = events.lock().unwrap();
+    let line = format!("note {}/one/src/lib.rs:2: std::fs: ", folder.0.display());
+    assert!(events[0].starts_with(&line), "{events:?}");
+}
+
 #[cfg(unix)]
 mod target {
     use super::*;

@@ -124,6 +124,42 @@ fn two_projects_of_one_name() {
 }
 
 #[test]
+fn a_manifest_that_is_almost_one_of_a_handler() {
+    assert_told(
+        &[(
+            "a/pyproject.toml",
+            "[project]\nname = \"a\"\n\n[tool.alertmanager]\nneeds = []\n",
+        )],
+        "DIR/a/pyproject.toml:4: there is a table [tool.alertmanager], but a handler has [tool.alert-manager]: rename it",
+    );
+    for key in [
+        "alertmanager",
+        "alert-manager",
+        "AlertManager",
+        "alertManger",
+    ] {
+        assert_told(
+            &[(
+                "a/package.json",
+                &format!("{{\n  \"name\": \"a\",\n  \"{key}\": {{}}\n}}\n"),
+            )],
+            &format!(
+                "DIR/a/package.json:3: there is a key {key:?}, but a handler has \"alertManager\": rename it"
+            ),
+        );
+    }
+    let cargo =
+        "[package]\nname = \"a\"\n\n[lib]\n\n[dependencies]\nhandler-sdk = { path = \"x\" }\n";
+    assert_told(
+        &[
+            ("a/Cargo.toml", cargo),
+            ("a/src/lib.rs", "handler_sdk::export!(A);\n"),
+        ],
+        "DIR/a/Cargo.toml:4: its library exports a handler, but is no WebAssembly module: write `crate-type = [\"cdylib\", \"rlib\"]` below `[lib]`",
+    );
+}
+
+#[test]
 fn a_folder_with_another_manifest_is_no_project() {
     assert!(
         errors(&[
@@ -135,6 +171,11 @@ fn a_folder_with_another_manifest_is_no_project() {
             ("c/package.json", "no JSON"),
             ("d/pyproject.toml", "no TOML ["),
             ("e/notes.md", ""),
+            (
+                "f/Cargo.toml",
+                "[package]\nname = \"f\"\n[dependencies]\nhandler-sdk = \"1\"\n"
+            ),
+            ("f/src/lib.rs", "//! What handlers have in common.\n"),
         ])
         .is_empty()
     );

@@ -179,6 +179,30 @@ fn what_has_not_changed_is_not_built_again() {
 }
 
 #[test]
+fn tools_whose_folder_was_moved_are_fetched_again() {
+    let machine = Machine::new();
+    machine.build("owner").unwrap();
+    let tools = machine
+        .folder
+        .0
+        .join("tools/python3.12-componentize-py-0.25.1/bin");
+    let script = tools.join("componentize-py");
+    fs::remove_file(&script).unwrap();
+    // It names the interpreter at the place where it was made.
+    fs::write(
+        &script,
+        "#!/moved/away/bin/python\nimport componentize_py\n",
+    )
+    .unwrap();
+    fs::remove_dir_all(machine.folder.0.join("owner/target")).unwrap();
+    machine.build("owner").unwrap();
+    assert_eq!(
+        machine.ran(),
+        ["pip", "componentize", "pip", "componentize"]
+    );
+}
+
+#[test]
 fn an_installation_that_was_cut_off_is_repeated() {
     let machine = Machine::new();
     machine.build("owner").unwrap();

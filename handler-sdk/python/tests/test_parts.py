@@ -177,6 +177,8 @@ def test_errors_of_http_become_the_failure_that_fits() -> None:
         assert failed.message == f"GET https://a.example{path}: {message}"
         if path == "/wait":
             assert failed.after == timedelta(seconds=30)
+    with pytest.raises(HttpError, match="it was answered 404, so call raise_for_status\\(\\) before json\\(\\); Expecting"):
+        http.get("https://user:pw@a.example/gone?token=x").json()
 
 
 def test_a_date_after_which_to_retry_is_taken_from_the_servers_own_clock() -> None:

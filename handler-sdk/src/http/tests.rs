@@ -118,6 +118,15 @@ fn a_body_that_cannot_be_read_is_retried() {
 }
 
 #[test]
+fn json_of_a_failed_request_names_its_status() {
+    let host = Host::new().http_get("https://a.example/x", 404, "<html>");
+    let response = host.cx().http().get("https://a.example/x").send().unwrap();
+    let why = response.json::<Value>().unwrap_err().to_string();
+    let hint = "it was answered 404, so call error_for_status() before json(); expected value";
+    assert!(why.contains(hint), "{why}");
+}
+
+#[test]
 fn a_request_is_sent_as_it_was_built() {
     struct Posts;
     impl Handler for Posts {

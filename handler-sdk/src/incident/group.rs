@@ -15,7 +15,7 @@ use crate::time::{MINUTE, human};
 use crate::{Alert, Cx, Enrichment, Failure, Severity};
 
 /// The setting that the route's `slack.thread_by` becomes.
-const THREAD_BY: &str = "slack.thread_by";
+pub(crate) const THREAD_BY: &str = "slack.thread_by";
 const CLAIM: Duration = MINUTE.saturating_mul(10);
 const WAIT: Duration = Duration::from_secs(1);
 /// How often one delivery updates the shared message at most, if the counts change meanwhile.

@@ -5,9 +5,11 @@ use super::*;
 use crate::mock::{Host, Post, Storm, Update};
 use crate::slack::Blocks;
 use crate::time::{DAY, HOUR};
-use crate::{Description, Handler, Timestamp};
+use crate::{Description, Handler, Setting, Timestamp};
 
 const BEGAN: Timestamp = Timestamp::from_seconds(1_700_000_000);
+
+const CHANNEL: Setting = Setting::channel("channel", "where it posts").default("alerts");
 
 /// A handler that shows each alert by its label `pod`.
 #[derive(Debug)]
@@ -15,11 +17,13 @@ struct Pods;
 
 impl Handler for Pods {
     fn describe() -> Description {
-        Description::new("pods", "0.1.0", "Shows pods.").storm_one()
+        Description::new("pods", "0.1.0", "Shows pods.")
+            .storm_one()
+            .settings([&CHANNEL])
     }
 
     fn act(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
-        let channel = cx.config_or("channel", "alerts");
+        let channel = cx.setting(&CHANNEL).unwrap_or_default();
         let incident = Incident::open(cx, alert, found, channel);
         let state = if alert.is_firing() {
             "FIRING"

@@ -98,6 +98,11 @@ pub(super) fn timer(delay_seconds: u32, facts: &[(String, String)]) -> Result<()
             "delay-seconds: {delay_seconds} s, at most {TIMER_SECONDS_MAX}"
         ));
     }
+    self::facts(facts)
+}
+
+/// Checks the facts of a handler; returns what is wrong with them.
+pub(super) fn facts(facts: &[(String, String)]) -> Result<(), String> {
     if facts.len() > FACTS_MAX {
         return Err(format!("facts: {} facts, at most {FACTS_MAX}", facts.len()));
     }

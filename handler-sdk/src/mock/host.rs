@@ -3,9 +3,11 @@
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
+use super::checks;
+use super::declared::Declared;
 use super::imports::MockImports;
 use super::reply::Reply;
-use super::sent::{LogLine, Post, Reaction, Request, Update};
+use super::sent::{LogLine, Post, Reaction, Request, Update, Upload};
 use super::state::{EARLIER_MESSAGE, Route, State, Step};
 use crate::bindings::alert_manager::handler::slack;
 use crate::handler::run_act;
@@ -192,14 +194,23 @@ impl Host {
     ///
     /// # Errors
     /// The handler's failure.
+    ///
+    /// # Panics
+    /// Panics at facts that the host refuses.
     pub fn enrich<H: Handler>(
         &self,
         alert: &Alert,
         so_far: &Enrichment,
     ) -> Result<Enrichment, Failure> {
         let so_far = self.with_given(so_far);
-        self.begin(Step::Enrich, alert, &so_far);
-        H::enrich(&self.cx_of(Step::Enrich), alert, &so_far)
+        self.begin::<H>(Step::Enrich, alert, &so_far);
+        let added = H::enrich(&self.cx_of(Step::Enrich), alert, &so_far);
+        if let Ok(added) = &added
+            && let Err(why) = checks::facts(&added.facts)
+        {
+            panic!("the host refuses what `enrich` returned: {why}");
+        }
+        added
     }
 
     /// Runs only `act`, or `resolved` if the alert has resolved.
@@ -208,7 +219,7 @@ impl Host {
     /// The handler's failure.
     pub fn act<H: Handler>(&self, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
         let found = self.with_given(found);
-        self.begin(Step::Act, alert, &found);
+        self.begin::<H>(Step::Act, alert, &found);
         self.state().met_hold = None;
         let result = run_act::<H>(&self.cx_of(Step::Act), alert, &found);
         match self.state().met_hold.take() {
@@ -235,6 +246,14 @@ impl Host {
     /// Returns the emoji that were added.
     pub fn reactions(&self) -> Vec<Reaction> {
         self.state().reactions.clone()
+    }
+
+    /// Returns the files that were uploaded. A server of this version answers each upload with [`Error::Unavailable`]: have the
+    /// mock do so by [`Host::slack_error`].
+    ///
+    /// [`Error::Unavailable`]: crate::slack::Error::Unavailable
+    pub fn uploads(&self) -> Vec<Upload> {
+        self.state().uploads.clone()
     }
 
     /// Returns the lines that were logged.
@@ -274,7 +293,13 @@ impl Host {
         all
     }
 
-    pub(super) fn begin(&self, step: Step, alert: &Alert, found: &Enrichment) {
+    pub(super) fn begin<H: Handler>(&self, step: Step, alert: &Alert, found: &Enrichment) {
+        self.state().declared = Some(Declared::of(&H::describe()));
+        self.begin_for(step, alert, found);
+    }
+
+    /// Begins a step that runs no handler.
+    pub(super) fn begin_for(&self, step: Step, alert: &Alert, found: &Enrichment) {
         let mut state = self.state();
         state.about = (alert.clone(), found.clone());
         let event = format!(

@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use super::checks;
 use super::replay::CallName;
-use super::sent::{LogLine, Post, Reaction, Request, Update, checked_blocks};
+use super::sent::{LogLine, Post, Reaction, Request, Update, Upload, checked_blocks};
 use super::state::{State, Step};
 use crate::Timestamp;
 use crate::bindings::alert_manager::handler::{history, http, kv, log, slack, timer};
 use crate::imports::HostFunctions;
-use crate::slack::{MessageRef, limits};
+use crate::slack::{FileRef, MessageRef, limits};
 
 /// The mock host's functions for one step.
 #[derive(Debug)]
@@ -265,6 +265,30 @@ impl HostFunctions for MockImports {
         answer.map(|_| ())
     }
 
+    fn slack_upload(&self, file: &slack::File) -> Result<String, slack::Error> {
+        let parts = (
+            "upload",
+            &file.name,
+            &file.title,
+            &file.media_type,
+            &file.data,
+        );
+        let name = CallName::of("slack", file.key.as_deref(), format!("{parts:?}"));
+        self.slack(name, |state| {
+            checks::key(file.key.as_deref()).map_err(slack::Error::Invalid)?;
+            state.next_slack_error(None)?;
+            let at = format!("mock:file:{}", state.uploads.len() + 1);
+            state.uploads.push(Upload {
+                at: FileRef(at.clone()),
+                name: file.name.clone(),
+                title: file.title.clone(),
+                media_type: file.media_type.clone(),
+                data: file.data.clone(),
+            });
+            Ok(at)
+        })
+    }
+
     fn kv_get(&self, key: &str) -> Result<Option<Vec<u8>>, kv::Error> {
         self.kv(key, &[], format!("get {key:?}"), |state| {
             Ok((state.kv_live(key), Kept::Read))
@@ -374,6 +398,9 @@ impl HostFunctions for MockImports {
     }
 
     fn config_get(&self, key: &str) -> Option<String> {
+        if let Some(declared) = &self.state().declared {
+            declared.check(key);
+        }
         let name = CallName::of("config", None, key.to_owned());
         self.call(name, |state| Done {
             answer: state.config.get(key).cloned(),

@@ -151,13 +151,13 @@ impl Host {
         state.call.delivery_id = id;
         state.call.attempt = 1;
         drop(state);
-        self.begin(Step::Act, &alert, &found);
+        self.begin::<H>(Step::Act, &alert, &found);
         run_act::<H>(&self.cx_of(Step::Act), &alert, &found)
     }
 
     /// Returns the context of an `act` for this alert, to test a function that takes one.
     pub fn cx_for(&self, alert: &Alert) -> Cx {
-        self.begin(Step::Act, alert, &Enrichment::new());
+        self.begin_for(Step::Act, alert, &Enrichment::new());
         self.cx_of(Step::Act)
     }
 }

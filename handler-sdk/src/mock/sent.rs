@@ -6,7 +6,7 @@ use crate::Timestamp;
 use crate::bindings::alert_manager::handler::{http, slack};
 use crate::http::{Method, method_name};
 use crate::log::Level;
-use crate::slack::{MessageRef, limits};
+use crate::slack::{FileRef, MessageRef, limits};
 
 /// A request that a handler sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +100,21 @@ pub struct Reaction {
     pub at: MessageRef,
     /// The emoji, without colons.
     pub emoji: String,
+}
+
+/// A file that a handler uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// What `upload` returned.
+    pub at: FileRef,
+    /// Its name.
+    pub name: String,
+    /// Its title.
+    pub title: String,
+    /// Its type.
+    pub media_type: String,
+    /// Its content.
+    pub data: Vec<u8>,
 }
 
 /// A timer that a handler has set, and that has not run.

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::checks;
+use super::declared::Declared;
 use super::replay::Replay;
 use super::reply::Reply;
-use super::sent::{LogLine, OpenTimer, Post, Reaction, Request, Update};
+use super::sent::{LogLine, OpenTimer, Post, Reaction, Request, Update, Upload};
 use crate::bindings::alert_manager::handler::types::Call;
 use crate::bindings::alert_manager::handler::{history, http, kv, slack, timer};
 use crate::http::{Method, method_name};
@@ -24,6 +25,8 @@ pub(super) struct State {
     pub(super) now: Timestamp,
     pub(super) call: Call,
     pub(super) config: BTreeMap<String, String>,
+    /// The settings that the handler declares; `None` if no handler is run.
+    pub(super) declared: Option<Declared>,
     pub(super) routes: Vec<Route>,
     pub(super) requests: Vec<Request>,
     pub(super) slack_denied: Option<String>,
@@ -39,6 +42,7 @@ pub(super) struct State {
     pub(super) posts: Vec<Post>,
     pub(super) updates: Vec<Update>,
     pub(super) reactions: Vec<Reaction>,
+    pub(super) uploads: Vec<Upload>,
     pub(super) kv: BTreeMap<String, (Vec<u8>, Option<Timestamp>)>,
     pub(super) kv_errors: VecDeque<kv::Error>,
     pub(super) past: Vec<Given>,
@@ -117,6 +121,7 @@ impl Default for State {
                 dry_run: false,
             },
             config: BTreeMap::new(),
+            declared: None,
             routes: Vec::new(),
             requests: Vec::new(),
             slack_denied: None,
@@ -129,6 +134,7 @@ impl Default for State {
             posts: Vec::new(),
             updates: Vec::new(),
             reactions: Vec::new(),
+            uploads: Vec::new(),
             kv: BTreeMap::new(),
             kv_errors: VecDeque::new(),
             past: Vec::new(),

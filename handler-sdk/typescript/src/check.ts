@@ -118,6 +118,16 @@ export function pairs(field: string, value: unknown): [string, string][] {
   return names.map((name) => [wellFormed(name), text(`${field}.${name}`, value[name])]);
 }
 
+/** Returns facts, sorted by name, without those that are `undefined`. */
+export function facts(field: string, value: unknown): [string, string][] {
+  return pairs(field, isPlainObject(value) ? known(value) : value);
+}
+
+/** Returns an object without the fields that are `undefined`. */
+export function known<T>(value: Readonly<Record<string, T | undefined>>): Record<string, T> {
+  return Object.fromEntries(Object.entries(value).filter((entry): entry is [string, T] => entry[1] !== undefined));
+}
+
 /** Compares text in the order of its UTF-8 bytes, which is that of its code points. */
 export function byBytes(a: string, b: string): number {
   const left = Array.from(a);

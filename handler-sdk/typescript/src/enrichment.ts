@@ -5,8 +5,11 @@ import * as check from "./check.ts";
 import { stormOf, type Storm } from "./storm.ts";
 import type { WireBlock, WireEnrichment } from "./wire.ts";
 
-/** Names with values that are recorded in the delivery's story, and that later handlers read by name. Values are text. */
-export type Facts = Record<string, string>;
+/**
+ * Names with values that are recorded in the delivery's story, and that later handlers read by name. Values are text; a fact
+ * that is `undefined` is left out, so that branches may return different facts.
+ */
+export type Facts = Record<string, string | undefined>;
 
 /** Something for people to read. {@link Block} has a function for each kind. */
 export type Block =
@@ -71,7 +74,7 @@ export class Found implements Enrichment {
   readonly blocks: readonly Block[];
 
   constructor(found: Enrichment = {}) {
-    this.facts = Object.assign(Object.create(null) as Record<string, string>, found.facts);
+    this.facts = Object.assign(Object.create(null) as Record<string, string>, check.known(found.facts ?? {}));
     this.blocks = found.blocks ?? [];
   }
 
@@ -105,7 +108,7 @@ export class Found implements Enrichment {
   /** Returns it with what another handler adds. Of a fact that both have, the other's counts. */
   with(added: Enrichment): Found {
     return new Found({
-      facts: { ...this.facts, ...added.facts },
+      facts: { ...this.facts, ...check.known(added.facts ?? {}) },
       blocks: [...this.blocks, ...(added.blocks ?? [])],
     });
   }
@@ -131,7 +134,7 @@ export function toWireEnrichment(field: string, given: unknown): WireEnrichment 
   const blocks = given.blocks ?? [];
   if (!Array.isArray(blocks)) throw check.wrong(`${field}.blocks`, "an array of blocks", blocks);
   return {
-    facts: given.facts === undefined ? [] : check.pairs(`${field}.facts`, { ...given.facts }),
+    facts: given.facts === undefined ? [] : check.facts(`${field}.facts`, { ...given.facts }),
     blocks: blocks.map((block: unknown, index) => blockToWire(`${field}.blocks[${index}]`, block)),
   };
 }

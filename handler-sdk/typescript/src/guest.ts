@@ -19,7 +19,7 @@ import { NEEDS } from "./context.ts";
 import { beginStep, installGlobals } from "./globals.ts";
 import { isHandler, type Handler } from "./handler.ts";
 import * as run from "./run.ts";
-import { traceOf } from "./stack.ts";
+import { prepareStacks, traceOf } from "./stack.ts";
 import type { Hooks, Imports, WireAlert, WireCall, WireEnrichment } from "./wire.ts";
 
 installGlobals();
@@ -29,6 +29,7 @@ installGlobals();
  * component's world imports, `main` is the module's file.
  */
 export function exportHooks(load: () => Readonly<Record<string, unknown>>, imports: Imports, main: string): Hooks {
+  prepareStacks();
   const handler = theHandler(evaluated(load), main);
   const step = (call: WireCall, alert: WireAlert, found: WireEnrichment, name: string): run.Step => {
     beginStep(imports.log, () => [call.deliveryId, alert.fingerprint, alert.status, name].join("\n"));

@@ -71,7 +71,7 @@ function factsOf(field: string, given: unknown): WireLabels {
   if (given === undefined) {
     throw new check.MisuseError(`${field} returned undefined: return facts, \`return {}\` if there are none`);
   }
-  return check.pairs(field, given);
+  return check.facts(field, given);
 }
 
 function run<T>(step: Step, method: Method, convert: (field: string, given: unknown) => T): T {
@@ -82,7 +82,7 @@ function run<T>(step: Step, method: Method, convert: (field: string, given: unkn
   try {
     returned = handler[method]?.(cx, Alert.fromWire(alert), Found.fromWire(found));
   } catch (error) {
-    throw thrown(error, method, imports);
+    throw thrown(error, handler, method, imports);
   }
   if (check.isPromise(returned)) {
     // Node would report the rejection of a Promise that nobody waits for.
@@ -98,11 +98,11 @@ function run<T>(step: Step, method: Method, convert: (field: string, given: unkn
 }
 
 /** Returns what the host is told of something that a handler has thrown. */
-function thrown(error: unknown, method: Method, imports: Imports): unknown {
+function thrown(error: unknown, handler: Handler, method: Method, imports: Imports): unknown {
   const failure = failureOf(error);
   if (failure !== undefined) return new StepFailure(failure);
   if (error instanceof check.MisuseError) return permanently(`${error.message} (${placeOf(error) ?? method})`);
-  return unexpected(error, method, imports);
+  return unexpected(error, handler, method, imports);
 }
 
 /** Returns the failure for a wrong value that a method returned, with the place of the method. */
@@ -121,8 +121,10 @@ function permanently(message: string): StepFailure {
  * Returns an error that makes the component trap, as a panic does in Rust: the step is tried once more, and is dead then. Its
  * message and its stack name the author's file and line; the log has them too.
  */
-function unexpected(error: unknown, method: Method, imports: Imports): Error {
+function unexpected(error: unknown, handler: Handler, method: Method, imports: Imports): Error {
   const trace = traceOf(error);
+  // What is no Error has no stack: the place of the method is all that is known.
+  if (trace.length === 0) trace.push(`at ${functionPlace(handler[method]) ?? handler.definedAt ?? method}`);
   const message = explained(error);
   imports.log.write("error", `${method} threw ${message}`, trace.length === 0 ? [] : [["stack", trace.join("\n")]]);
   const trap = new Error(trace[0] === undefined ? message : `${message}, ${trace[0]}`, { cause: error });
@@ -133,7 +135,7 @@ function unexpected(error: unknown, method: Method, imports: Imports): Error {
 /** Returns what an error says, and what to do about it if that is known. */
 export function explained(error: unknown): string {
   if (error instanceof check.MisuseError) return error.message;
-  const given = error instanceof Error ? `${error.name}: ${error.message}` : `${check.describeValue(error)} was thrown`;
+  const given = error instanceof Error ? `${error.name}: ${error.message}` : `${check.describeValue(error)} was thrown; throw an Error, which names its line`;
   const remedy = remedyFor(error) ?? jsonHint(error);
   return remedy === undefined ? given : `${given}; ${remedy}`;
 }

@@ -24,42 +24,67 @@ Array.from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/").f
   DIGITS[digit.charCodeAt(0)] = value;
 });
 
+/** Where each line of a bundle begins in the mappings, and the fields before it: five numbers a line. */
+const INDEXES = new WeakMap<SourceMap, Int32Array>();
+const PER_LINE = 5;
+
+/**
+ * Reads a map through, because what a line has is relative to the lines before it. That takes most of a handler's CPU time for one
+ * alert, so `exportHooks` does it when the component is built.
+ */
+export function prepare(map: SourceMap): Int32Array {
+  const known = INDEXES.get(map);
+  if (known !== undefined) return known;
+  const index: number[] = [];
+  const fields = [0, 0, 0, 0];
+  for (let at = 0; at < map.mappings.length; ) {
+    index.push(at, ...fields);
+    at = readLine(map.mappings, at, fields);
+  }
+  const made = Int32Array.from(index);
+  INDEXES.set(map, made);
+  return made;
+}
+
 /**
  * Returns the places in source files that places in the bundle were made from; `undefined` for those that the map does not have.
- *
- * The map is read once and to the last line that is asked for, because a handler has little CPU time.
+ * Only the lines that are asked for are read.
  */
 export function originalPlaces(map: SourceMap, wanted: readonly Place[]): (Place | undefined)[] {
   const found: (Place | undefined)[] = wanted.map(() => undefined);
-  const lastLine = Math.max(0, ...wanted.map((place) => place.line));
-  const { mappings } = map;
-  // A segment has the column in the bundle, and relative to the segment before: the source, its line and its column.
-  const fields = [0, 0, 0, 0];
-  let [line, at] = [1, 0];
-  while (at < mappings.length && line <= lastLine) {
-    const isWanted = wanted.some((place) => place.line === line);
-    let next = mappings.charCodeAt(at);
-    fields[0] = 0;
-    while (at < mappings.length && next !== SEMICOLON) {
-      let [field, value, shift] = [0, 0, 0];
-      for (; at < mappings.length; at += 1) {
-        next = mappings.charCodeAt(at);
-        if (next === COMMA || next === SEMICOLON) break;
-        const bits = DIGITS[next] ?? 0;
-        value |= (bits & 31) << shift;
-        shift += 5;
-        if ((bits & 32) !== 0) continue;
-        // The lowest bit is the sign.
-        fields[field] = (fields[field] ?? 0) + ((value & 1) === 1 ? -(value >> 1) : value >> 1);
-        [field, value, shift] = [field + 1, 0, 0];
-      }
-      if (isWanted && field >= 4) keep(map, fields, line, wanted, found);
-      if (next === COMMA) at += 1;
-    }
-    at += 1;
-    line += 1;
+  const index = prepare(map);
+  for (const line of new Set(wanted.map((place) => place.line))) {
+    const [at, ...fields] = index.subarray((line - 1) * PER_LINE, line * PER_LINE);
+    if (line < 1 || at === undefined) continue;
+    readLine(map.mappings, at, fields, () => keep(map, fields, line, wanted, found));
   }
   return found;
+}
+
+/**
+ * Reads the segments of a line, which begins at `at`, and returns where the next one begins. `fields` are the column in the bundle,
+ * the source, its line and its column; `each` is called when they are those of a segment.
+ */
+function readLine(mappings: string, at: number, fields: number[], each?: () => void): number {
+  fields[0] = 0;
+  while (at < mappings.length) {
+    let [field, value, shift, next] = [0, 0, 0, 0];
+    for (; at < mappings.length; at += 1) {
+      next = mappings.charCodeAt(at);
+      if (next === COMMA || next === SEMICOLON) break;
+      const bits = DIGITS[next] ?? 0;
+      value |= (bits & 31) << shift;
+      shift += 5;
+      if ((bits & 32) !== 0) continue;
+      // The lowest bit is the sign.
+      fields[field] = (fields[field] ?? 0) + ((value & 1) === 1 ? -(value >> 1) : value >> 1);
+      [field, value, shift] = [field + 1, 0, 0];
+    }
+    if (field >= 4) each?.();
+    at += 1;
+    if (next === SEMICOLON) break;
+  }
+  return at;
 }
 
 /** Keeps a segment for the places of its line at or after it: the last of them counts. */

@@ -1,6 +1,6 @@
 /** Stack traces in the author's files and lines. */
 
-import { originalPlaces, type Place, type SourceMap } from "./sourcemap.ts";
+import { originalPlaces, prepare, type Place, type SourceMap } from "./sourcemap.ts";
 
 declare global {
   /** The source map of the bundle without its first line, in which `alert-manager build` sets it. */
@@ -8,8 +8,7 @@ declare global {
 }
 
 /**
- * A map that is longer is not read: it would take a large part of a handler's CPU time (500 ms by default), and an error without
- * the author's line is better than none. The SDK and a handler of some hundred lines have a fifth of it.
+ * A map that is longer is not read. The SDK and a handler of some hundred lines have a fifth of it.
  */
 const MAPPINGS_CHARS_MAX = 300_000;
 
@@ -17,6 +16,12 @@ const MAPPINGS_CHARS_MAX = 300_000;
 interface Frame {
   readonly name: string;
   readonly place: Place;
+}
+
+/** Reads the bundle's source map, when the component is built: an alert has little CPU time. */
+export function prepareStacks(): void {
+  const map = globalThis.handlerSourceMap;
+  if (map !== undefined && map.mappings.length <= MAPPINGS_CHARS_MAX) prepare(map);
 }
 
 /** Returns the stack trace of an error in the author's files: the SDK's own frames are left out, unless there are no others. */

@@ -28,7 +28,7 @@ export class Timer {
   after(key: string, delayMs: number, facts: Readonly<Facts> = {}): void {
     const name = check.text("timer.after key", key);
     const delaySeconds = Math.ceil(check.length("timer.after delayMs", delayMs) / SECOND);
-    const pairs = check.pairs("timer.after facts", facts);
+    const pairs = check.facts("timer.after facts", facts);
     hostCall("timer", () => this.#timer.after(name, delaySeconds, pairs));
   }
 

@@ -49,6 +49,26 @@ function traps(act: (cx: Any) => unknown, message: string, host?: Host): void {
   );
 }
 
+test("a setting is read that the handler does not declare", () => {
+  refused(
+    (cx) => ({ lines: cx.config("log-lines") }),
+    "the setting `log-lines` is read, but the handler does not declare it, so `check` would report it as unknown: " +
+      'write `const LOG_LINES = Setting.string("log-lines", "what it sets")`, and add it to `settings: [LOG_LINES]`',
+  );
+  // What the server sets needs no declaration.
+  assert.deepEqual(run((cx) => ({ story: cx.config("story_base") })).facts, {});
+});
+
+test("enrich returns a fact with a name of the host's", () => {
+  const handler = defineHandler({
+    name: "test",
+    version: "1.0.0",
+    summary: "Tests.",
+    enrich: () => ({ facts: { "timer.key": "again" } }),
+  });
+  assert.throws(() => new Host().enrich(handler, ALERT), /enrich returned a fact "timer\.key": such names are the host's/);
+});
+
 test("act is async", () => {
   refused(
     async () => ({}),
@@ -65,7 +85,7 @@ test("a fact is a number, a Date, bytes or an object", () => {
   refused(() => ({ since: new Date(0) }), "act.since: text is expected, not a Date: write date.toISOString()");
   refused(() => ({ body: new Uint8Array(2) }), "act.body: text is expected, not a Uint8Array: write decodeUtf8(bytes)");
   refused(() => ({ pod: { name: "x" } }), "act.pod: text is expected, not an object: write JSON.stringify(…)");
-  refused(() => ({ owner: undefined }), "act.owner: text is expected, not undefined");
+  refused(() => ({ owner: null }), "act.owner: text is expected, not null");
 });
 
 test("act returns something else than facts", () => {
@@ -182,13 +202,9 @@ test("a value of the host is missing, and is used", () => {
 });
 
 test("something is thrown that is no error", () => {
-  assert.throws(
-    () =>
-      run(() => {
-        throw "text";
-      }),
-    { message: 'the text "text" was thrown' },
-  );
+  traps(() => {
+    throw "text";
+  }, 'the text "text" was thrown; throw an Error, which names its line');
 });
 
 test("the body of a 404 is parsed as JSON by hand", () => {

@@ -52,11 +52,11 @@ function source(body: string): string {
 function notFacts(parameters: string, fact: string, type: string): string {
   const needs = (text: string): string => text.replace("Context", 'Context<"slack" | "kv">');
   const act = needs("(cx: Context, alert: Alert, found: Found) => Facts");
-  const isUndefined = type.endsWith("undefined") ? " Type 'undefined' is not assignable to type 'string'." : "";
+  const isUndefined = type.endsWith("undefined") ? ` Type '${type}' is not assignable to type 'string | undefined'.` : "";
   return (
     `Type '(${needs(parameters)}) => { ${fact}: ${type}; }' is not assignable to type '${act}'. ` +
-    `Type '{ ${fact}: ${type}; }' is not assignable to type 'Facts'. Property '${fact}' is incompatible with index signature. ` +
-    `Type '${type}' is not assignable to type 'string'.${isUndefined}`
+    `Type '{ ${fact}: ${type}; }' is not assignable to type 'Facts'. Property '${fact}' is incompatible with index signature.${isUndefined} ` +
+    `Type '${type.split(" ")[0]}' is not assignable to type 'string'.`
   );
 }
 
@@ -96,12 +96,21 @@ const CASES: readonly (readonly [body: string, said: string])[] = [
     `This expression is not constructable. Type 'NotInAHandler<"write the URL as text; encode(text) from handler-sdk percent-encodes a part of it">' has no construct signatures.`,
   ],
   ["act() { return { restarts: 14 }; },", notFacts("", "restarts", "number")],
-  ["act(cx) { return { n: cx.setting(Setting.string('n', 'n')) }; },", notFacts("cx: Context", "n", "string | undefined")],
-  [
-    "act(cx, alert) { return { pod: alert.label('pod') }; },",
-    notFacts("cx: Context, alert: Alert", "pod", "string | undefined"),
-  ],
+  ["act(cx) { return { n: cx.setting(Setting.integer('n', 'n')) }; },", notFacts("cx: Context", "n", "number | undefined")],
 ];
+
+/** What an author writes first, and is right. */
+const RIGHT = [
+  "act(cx, alert) { const owner = alert.label('owner'); if (owner === undefined) return {}; return { owner }; },",
+  "act(cx, alert) { if (!alert.isFiring) return {}; if (alert.name === 'a') return { owner: 'x' }; return { owner: 'y', team: 'z' }; },",
+  "act(cx, alert) { return { pod: alert.label('pod') }; },",
+  "enrich(cx, alert) { if (!alert.isFiring) return {}; return { facts: { pod: alert.label('pod') } }; },",
+  "enrich(cx, alert) { return { facts: alert.isFiring ? { owner: 'x' } : {} }; },",
+];
+
+test("facts may differ between the branches of a method, and one may be undefined", () => {
+  assert.deepEqual(judged(RIGHT), RIGHT.map(() => ""));
+});
 
 test("what the compiler says names the remedy", () => {
   const said = judged(CASES.map(([body]) => body));

@@ -1,7 +1,6 @@
 //! Runs one hook of a module in a new store with every limit set, and reports how it ended.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use futures_util::FutureExt as _;
 use crate::bindings::{hooks as contract, types};
 use crate::calls::HookState;
 use crate::calls::context::{Counts, HostContext};
+use crate::calls::held_back::HeldBack;
 use crate::hooks::failure::failure_of;
 use crate::hooks::given::Given;
 use crate::hooks::returned;
@@ -103,7 +103,7 @@ fn message_of(panic: &(dyn Any + Send)) -> &str {
 struct Ended {
     outcome: Result<Output, StepFailure>,
     usage: Usage,
-    kv_held_back: BTreeMap<String, Option<Vec<u8>>>,
+    held_back: HeldBack,
 }
 
 impl Ended {
@@ -112,7 +112,7 @@ impl Ended {
         Self {
             outcome: Err(failure),
             usage,
-            kv_held_back: BTreeMap::new(),
+            held_back: HeldBack::default(),
         }
     }
 }
@@ -128,7 +128,7 @@ fn report(ended: Ended, kept: FinishedRecording) -> Invoked {
     let Ended {
         outcome,
         usage,
-        kv_held_back,
+        held_back,
     } = ended;
     let mut trace = kept.trace;
     trace.cpu_us = micros(usage.cpu);
@@ -144,7 +144,7 @@ fn report(ended: Ended, kept: FinishedRecording) -> Invoked {
         recorded: kept.recorded,
         has_effect: kept.has_effect,
         has_sent: kept.has_sent,
-        kv_held_back,
+        held_back,
     }
 }
 
@@ -206,7 +206,7 @@ async fn run(
             wall: began.elapsed(),
             memory_bytes: guest.memory.bytes_peak(),
         },
-        kv_held_back: host.kv_held_back.clone(),
+        held_back: host.held_back.clone(),
     }
 }
 
@@ -278,10 +278,11 @@ fn state_for(
         ledger: invocation.ledger,
         clients: Arc::clone(&module.clients),
         rates: Arc::clone(&module.rates),
+        setting_reads: Arc::clone(&module.setting_reads),
         services: runtime.services(),
         recorder,
         counts: Counts::default(),
-        kv_held_back: BTreeMap::new(),
+        held_back: invocation.held_back,
     };
     HookState { guest, host }
 }

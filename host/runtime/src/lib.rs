@@ -22,6 +22,7 @@ mod wasmtime_words;
 
 use text::hex;
 
+pub use calls::held_back::HeldBack;
 pub use grant_uses::{GrantKind, GrantUse, GrantUses};
 pub use hooks::returned::checked_enrichment;
 pub use limits::bounds::Bounds;

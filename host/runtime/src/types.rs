@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::calls::held_back::HeldBack;
 use crate::limits::quota::{LimitHit, Limits};
 use crate::slack::hold::SlackHold;
 use crate::trace::Trace;
@@ -26,6 +27,8 @@ pub struct Invocation {
     pub lease: u32,
     /// True if effects are shown instead of made.
     pub dry_run: bool,
+    /// In a dry run, what earlier steps of it held back.
+    pub held_back: HeldBack,
     /// The alert.
     pub alert: Arc<Alert>,
     /// The facts and blocks that earlier steps found; all of them for `act`.
@@ -71,8 +74,8 @@ pub struct Invoked {
     pub has_effect: bool,
     /// True if it sent a call that changes something, whatever came of it.
     pub has_sent: bool,
-    /// The changes of the key-value store that a dry run held back: the value of each key, or `None` if it was removed.
-    pub kv_held_back: BTreeMap<String, Option<Vec<u8>>>,
+    /// What this step and the earlier ones of a dry run have held back.
+    pub held_back: HeldBack,
 }
 
 impl Invoked {
@@ -89,7 +92,7 @@ impl Invoked {
             recorded: RecordUse::default(),
             has_effect: false,
             has_sent: false,
-            kv_held_back: BTreeMap::new(),
+            held_back: HeldBack::default(),
         }
     }
 }

@@ -183,6 +183,10 @@ pub(super) struct BuildArgs {
     /// Fetch nothing: fail if a tool or a package is not here.
     #[arg(long)]
     pub(super) offline: bool,
+    /// Fail if a Cargo.lock does not cover the dependencies of a project, instead of updating it; so it is, too, if the variable CI
+    /// is set.
+    #[arg(long)]
+    pub(super) locked: bool,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -192,10 +196,13 @@ pub(super) struct BuildArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Lang {
     /// Rust.
+    #[value(alias = "rs")]
     Rust,
     /// Python.
+    #[value(alias = "py")]
     Python,
     /// TypeScript.
+    #[value(aliases = ["ts", "js", "javascript"])]
     Typescript,
 }
 
@@ -239,9 +246,9 @@ pub(super) struct TestArgs {
     /// A file with an alert, or with any body that the webhook accepts; `-` is standard input.
     #[arg(long, value_name = "FILE", required = true)]
     pub(super) alert: PathBuf,
-    /// Which alert of a body with several, counted from 0.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) index: usize,
+    /// Which alert of a body with several, counted from 0; the first that is valid if absent.
+    #[arg(long, value_name = "N")]
+    pub(super) index: Option<usize>,
     /// After a firing alert, also run it as resolved, with what was kept.
     #[arg(long)]
     pub(super) resolve: bool,
@@ -428,6 +435,9 @@ pub(super) struct SendArgs {
     /// Send it as resolved: ends the firing alert with the same labels.
     #[arg(long)]
     pub(super) resolve: bool,
+    /// Send the alerts of --alert as if they began now: they are new events, which run even if they were sent before.
+    #[arg(long, requires = "alert", conflicts_with = "resolve")]
+    pub(super) again: bool,
     /// Return once it is stored, without waiting for its handlers.
     #[arg(long)]
     pub(super) no_wait: bool,

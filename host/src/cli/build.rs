@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use handler_build::{Artifact, BuildError, Colour, Event, Found, Options, Project, Summary};
+use handler_build::{
+    Artifact, BuildError, Colour, Event, Found, Language, Options, Project, Summary,
+};
 use serde_json::{Value, json};
 
 use super::args::BuildArgs;
@@ -32,6 +34,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
     let module_check = ModuleCheck::new(None, out, CacheUse::IfThere)?;
     let options = Options {
         is_offline: args.offline,
+        is_locked: args.locked || is_in_ci(),
         ..options(out, module_check)
     };
     let results = build(&found.projects, &options, ToolsMissing::Fails);
@@ -44,6 +47,11 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Returns whether this runs in continuous integration, where a build changes no file of the project.
+fn is_in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
 
 /// Returns the folder that is meant if none, or this one, is named.
@@ -115,7 +123,14 @@ pub(super) fn build(
             print::note(&format!("{} {name}: {why}", paint.yellow("skipped")));
             continue;
         }
-        let error = error.to_string();
+        // On a terminal, cargo's output was shown as it came.
+        let was_shown = paint.is_on() && project.language() == Language::Rust;
+        let error = match error {
+            BuildError::Compile { project, .. } if was_shown => {
+                format!("{project} does not build: see above")
+            }
+            error => error.to_string(),
+        };
         // A missing tool fails every project with the same error.
         if !reported.contains(&error) {
             print::note(&format!("{} {error}", paint.red("error:")));
@@ -165,9 +180,31 @@ fn report(event: Event<'_>, paint: Paint) {
         }
         // The progress of a compiler or a package manager is shown only on a terminal; if it fails, its output is in the error.
         Event::Output(line) if paint.is_on() => print::note(&paint.dim(line)),
-        Event::Built(artifact) => print::note(&format!("  {}", described(artifact))),
+        Event::UpdatingLockfile { lockfile } => print::note(&format!(
+            "{} {}, which does not cover the dependencies in Cargo.toml",
+            paint.bold("updating"),
+            lockfile.display()
+        )),
+        Event::Note { text } => print::note(&format!("{} {text}", paint.yellow("note"))),
+        Event::Built(artifact) => {
+            print::note(&format!("  {}", described(artifact)));
+            if let Some(note) = other_name(artifact) {
+                print::note(&format!("  {} {note}", paint.yellow("note")));
+            }
+        }
         _ => {}
     }
+}
+
+/// Returns a note if a module calls itself other than its project: the server and its configuration know it by that name.
+fn other_name(artifact: &Artifact) -> Option<String> {
+    let handler = &artifact.summary.as_ref()?.handler;
+    (*handler != artifact.name).then(|| {
+        format!(
+            "the project is called {}, but the handler {handler}: the configuration names it handlers.{handler}. Give both one name",
+            artifact.name
+        )
+    })
 }
 
 /// Returns what was built, in one line.

@@ -50,20 +50,19 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         ..Findings::default()
     };
     findings.notes.extend(serve::unused_file(file));
-    let (config, problems) = Config::examine(file, &overrides, &env);
-    let is_whole = problems.0.is_empty();
-    findings
-        .problems
-        .extend(problems.0.into_iter().map(Finding::from));
-    let config = match config {
+    let examined = Config::examine(file, &overrides, &env);
+    let starts = examined.problems.0.is_empty();
+    let problems = examined.problems.0.into_iter();
+    findings.problems.extend(problems.map(Finding::from));
+    let config = match examined.config {
         Some(config) => config,
         None => modules_alone(args)?,
     };
     check_modules(&config, &mut findings)?;
     if named.is_none() || config.file.is_some() {
-        review(&config, is_whole, &mut findings);
+        review(&config, !examined.is_partial, &mut findings);
     }
-    if is_whole {
+    if starts {
         if let Some(Err(error)) = config.tls_server.clone().map(Tls::new) {
             findings.problems.push(outside(error.to_string()));
         }
@@ -97,8 +96,8 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Adds the findings of comparing the modules with the configuration. If the configuration could not be read completely, only
-/// the names in it are compared, since a missing part may be one that could not be read.
+/// Adds the findings of comparing the modules with the configuration. Unless it is whole, only the names in it are compared, since
+/// a missing part may be one that could not be read.
 fn review(config: &Config, is_whole: bool, findings: &mut Findings) {
     let found = &findings.found;
     let reviewed = if is_whole {

@@ -9,10 +9,15 @@ use crate::api::{Import, Inspection, Lenient};
 use crate::description::Setting;
 use crate::runtime::Module;
 
+/// What a configuration file needs besides the entry of a handler.
+const UNTIL_A_TOKEN: &str = "# A file needs a token for Slack (SLACK_TOKEN or slack.token_file), or shows messages instead of posting them:
+# slack: { preview: true }
+";
+
 /// Returns what a module of this many bytes is.
 pub(super) fn of(module: &Module, bytes: u64) -> Inspection {
     let description = module.description();
-    let mut configuration = "handlers:\n".to_owned();
+    let mut configuration = format!("{UNTIL_A_TOKEN}handlers:\n");
     entry::write(
         &mut configuration,
         description,

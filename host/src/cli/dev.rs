@@ -15,7 +15,7 @@ use super::module_check::ModuleCheck;
 use super::modules::CacheUse;
 use super::print::{self, Paint};
 use super::serve::Audience;
-use super::{build, serve};
+use super::{build, paths, serve};
 use crate::telemetry::log;
 use build::ToolsMissing;
 use changes::Changes;
@@ -56,9 +56,11 @@ pub(super) fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     } else {
         builder.build(&first)?;
     }
+    let alert = handler_build::is_project(&dir).then(|| paths::below(&dir, "alert.json"));
+    let alert = alert.filter(|file| file.is_file());
     let overrides = args.web.overrides(Some(dir));
     let source = serve::source(args.file.config_file, overrides);
-    serve::serve(source, Audience::Developer, || {
+    serve::serve(source, Audience::Developer { alert }, || {
         tokio::spawn(keep_built(builder, reports));
     })
 }
@@ -94,7 +96,31 @@ impl Builder {
             build::report_unreadable(&found);
             self.unreadable = unreadable;
         }
+        self.follow_names(&found.projects);
         Ok(self.changes.of(found.projects))
+    }
+
+    /// Gives the module of a project that was renamed its new name, so that it is replaced: beside the old one, a server would
+    /// refuse the new one. A module whose project is gone is named, and stays.
+    fn follow_names(&self, projects: &[Project]) {
+        let module = |name: &str| self.dir.join(format!("{name}.wasm"));
+        for (before, now) in self.changes.renamed(projects) {
+            let (from, to) = (module(&before), module(&now));
+            if from.is_file() && !to.exists() && std::fs::rename(&from, &to).is_ok() {
+                print::note(&format!(
+                    "{before}.wasm is now {now}.wasm, like its project"
+                ));
+            }
+        }
+        for name in self.changes.gone(projects) {
+            let file = module(&name);
+            if file.is_file() {
+                print::note(&format!(
+                    "the project {name} is gone; {} is served until you remove it",
+                    file.display()
+                ));
+            }
+        }
     }
 
     /// Builds with the compilation cache of the server that serves the result.

@@ -3,12 +3,11 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-
 use super::args::InspectArgs;
 use super::describe;
 use super::modules::{self, CacheUse};
 use super::print::{self, Paint};
+use super::process;
 
 /// Prints the description of the module, or fails with why a server would refuse it.
 pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
@@ -16,11 +15,7 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let bytes = modules::read(&args.module, config.sandbox.module_bytes_max)?;
     let size = bytes.len() as u64;
     let (runtime, _folder) = modules::sandbox(&config, CacheUse::IfThere)?;
-    let threads = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start")?;
-    let module = threads.block_on(modules::load_one(&runtime, &args.module, bytes))?;
+    let module = process::threads()?.block_on(modules::load_one(&runtime, &args.module, bytes))?;
     let inspection = describe::of(&module, size);
     if args.json {
         print::json(&serde_json::to_value(&inspection)?);

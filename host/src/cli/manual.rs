@@ -163,6 +163,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "ALERT_MANAGER_TOOLS",
         "The folder for the tools that build handlers in Python and TypeScript (~/.cache/alert-manager/tools).",
     ),
+    (
+        "CI",
+        "If it is set, and not to false, `build` does not update a Cargo.lock.",
+    ),
     ("NO_COLOR", "If it is set, output has no colours."),
 ];
 

@@ -1,5 +1,6 @@
 //! The command line: commands and exit codes.
 
+mod alerts;
 mod args;
 mod build;
 mod channels;

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use handler_build::Summary;
 
 use super::modules::{self, CacheUse};
+use super::process;
 use crate::runtime::{Folder, Loader, Origin};
 
 /// The sandbox in which modules are checked.
@@ -24,14 +24,9 @@ impl ModuleCheck {
     pub(super) fn new(file: Option<&Path>, out: &Path, cache: CacheUse) -> anyhow::Result<Self> {
         let config = modules::config_or_default(file)?;
         let (runtime, folder) = modules::sandbox(&config, cache)?;
-        let threads = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .context("cannot start")?;
         Ok(Self {
             loader: Arc::clone(runtime.loader()),
-            threads,
+            threads: process::threads()?,
             out: out.to_owned(),
             bytes_max: config.sandbox.module_bytes_max,
             _cache: folder,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{print, serve};
+use super::{print, process, serve};
 use crate::app;
 use crate::config::{Config, Overrides, Secrets};
 use crate::description::Description;
@@ -27,27 +27,23 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
     if !config.handlers_dir.is_dir() {
         return Ok(Found::default());
     }
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start")?
-        .block_on(async {
-            let (runtime, _folder) = sandbox(config, CacheUse::IfThere)?;
-            let registry = Registry::open(
-                Arc::clone(runtime.loader()),
-                app::module_sources(config)?,
-                app::pins(config),
-            );
-            // Compiling has its own time limit, which on a busy machine is longer than that of a rescan.
-            registry.ready().await;
-            // A rescan waits for files that seem to be still written.
-            registry.rescan().await;
-            let serving = registry.serving();
-            Ok(Found {
-                files: serving.listed().to_vec(),
-                descriptions: serving.descriptions(),
-            })
+    process::threads()?.block_on(async {
+        let (runtime, _folder) = sandbox(config, CacheUse::IfThere)?;
+        let registry = Registry::open(
+            Arc::clone(runtime.loader()),
+            app::module_sources(config)?,
+            app::pins(config),
+        );
+        // Compiling has its own time limit, which on a busy machine is longer than that of a rescan.
+        registry.ready().await;
+        // A rescan waits for files that seem to be still written.
+        registry.rescan().await;
+        let serving = registry.serving();
+        Ok(Found {
+            files: serving.listed().to_vec(),
+            descriptions: serving.descriptions(),
         })
+    })
 }
 
 /// Returns the configuration, or the default one if it cannot be read, for a command that needs of it only the bounds of the

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use super::client::URL_DEFAULT;
+use super::paths::shell_word;
 use crate::config::Config;
 
 /// The advice that is printed after `ready`.
@@ -15,11 +17,14 @@ pub(super) struct Next {
     webhook_is_closed: bool,
     preview: bool,
     has_file: bool,
+    /// The alert of the one project that is served.
+    alert: Option<PathBuf>,
 }
 
 impl Next {
-    /// Creates the advice for a server with this configuration that listens on `address`.
-    pub(super) fn new(config: &Config, address: SocketAddr) -> Self {
+    /// Creates the advice for a server with this configuration that listens on `address`. `alert` is a file with an alert that its
+    /// handlers answer; without it the README's alert is named.
+    pub(super) fn new(config: &Config, address: SocketAddr, alert: Option<PathBuf>) -> Self {
         let scheme = match config.tls_server {
             Some(_) => "https",
             None => "http",
@@ -40,6 +45,7 @@ impl Next {
             webhook_is_closed: config.webhook.is_closed(),
             preview: config.slack.preview,
             has_file: config.file.is_some(),
+            alert,
         }
     }
 }
@@ -53,16 +59,22 @@ impl fmt::Display for Next {
             format!(" --url {url}")
         };
         writeln!(f, "\nNext, in another terminal:")?;
+        let alert = self.alert.as_deref().map(shell_word);
         if !self.webhook_is_closed {
+            let body = match &alert {
+                Some(file) => format!("-d @{file}"),
+                None => r#"-d '{"status":"firing","labels":{"alertname":"KubePodCrashLooping","namespace":"shop","pod":"web-0"}}'"#.to_owned(),
+            };
             writeln!(
                 f,
-                "  curl {url}/webhook -H 'Content-Type: application/json' \\\n    \
-                 -d '{{\"status\":\"firing\",\"labels\":{{\"alertname\":\"KubePodCrashLooping\",\"namespace\":\"shop\",\"pod\":\"web-0\"}}}}'"
+                "  curl {url}/webhook -H 'Content-Type: application/json' \\\n    {body}"
             )?;
         }
+        let file = alert.map(|file| format!(" --alert {file} --again"));
         writeln!(
             f,
-            "  {program} send{to}      posts an alert and shows the result"
+            "  {program} send{to}{}      posts an alert and shows the result",
+            file.unwrap_or_default()
         )?;
         writeln!(f, "  {program} explain{to}   the story of the newest")?;
         if self.preview {
@@ -88,6 +100,7 @@ mod tests {
             webhook_is_closed: false,
             preview: true,
             has_file: false,
+            alert: None,
         }
     }
 
@@ -118,5 +131,16 @@ mod tests {
             ..next()
         };
         assert!(with_file.to_string().contains("slack.token_file"));
+        let of_a_project = Next {
+            alert: Some("disk-full/alert.json".into()),
+            ..next()
+        };
+        let shown = of_a_project.to_string();
+        assert!(shown.contains("-d @disk-full/alert.json"), "{shown}");
+        assert!(
+            shown.contains("send --alert disk-full/alert.json --again "),
+            "{shown}"
+        );
+        assert!(!shown.contains("KubePodCrashLooping"), "{shown}");
     }
 }

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use tokio::task::JoinSet;
 
-use super::modules;
+use super::{modules, process};
 use crate::config::Config;
 use crate::review::Asked;
 use crate::runtime::CredentialKind;
@@ -15,11 +14,7 @@ const ORIGINS_MAX: usize = 200;
 
 /// Asks all of them concurrently, within seconds.
 pub(super) fn ask(config: &Config) -> anyhow::Result<Asked> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start")?
-        .block_on(ask_all(config))
+    process::threads()?.block_on(ask_all(config))
 }
 
 async fn ask_all(config: &Config) -> anyhow::Result<Asked> {

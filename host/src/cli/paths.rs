@@ -15,6 +15,14 @@ pub(super) fn relative(from: &Path, to: &Path) -> PathBuf {
     }
 }
 
+/// Returns a file of a folder, without the folder if that is the working folder.
+pub(super) fn below(folder: &Path, file: &str) -> PathBuf {
+    match folder == Path::new(".") {
+        true => PathBuf::from(file),
+        false => folder.join(file),
+    }
+}
+
 /// Quotes a path as one word of a shell command.
 pub(super) fn shell_word(path: &Path) -> Cow<'_, str> {
     let text = path.to_string_lossy();

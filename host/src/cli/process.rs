@@ -1,5 +1,6 @@
 //! Process settings that are made before a secret is read.
 
+use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Keeps secrets out of core dumps and away from other processes, and raises the limit of open files as far as allowed,
@@ -31,6 +32,14 @@ pub(super) fn harden() {
     if files.current != files.maximum && setrlimit(Resource::Nofile, raised).is_err() {
         tracing::debug!("cannot raise the limit of open files");
     }
+}
+
+/// Returns the threads on which a command that runs no server waits for what is asynchronous.
+pub(super) fn threads() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the worker threads")
 }
 
 /// Makes every file that this process creates readable only by its user.

@@ -1,6 +1,5 @@
 //! `routes`: which routes match an alert, and why.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
@@ -8,16 +7,15 @@ use serde_json::{Value, json};
 
 use super::args::RoutesArgs;
 use super::print::{self, Paint};
-use super::{modules, send, serve};
+use super::{alerts, modules, serve};
 use crate::alert::{Labels, Ranked, RankedBy, Timestamp};
 use crate::config::Overrides;
-use crate::http::webhook;
 use crate::router::{RouteOutcome, Router};
 
 /// Prints the matching routes.
 pub(super) fn run(args: &RoutesArgs) -> anyhow::Result<ExitCode> {
     let sets = match &args.alert {
-        Some(file) => read_alerts(file)?,
+        Some(file) => alerts::read(file, Timestamp::now())?.labels(),
         None => vec![args.labels.iter().cloned().collect()],
     };
     let overrides = Overrides {
@@ -121,19 +119,4 @@ fn priority(ranked: Ranked, labels: &Labels) -> String {
         RankedBy::Nothing => "neither severity nor priority has a known word".to_owned(),
     };
     format!("priority {}: {why}", ranked.priority)
-}
-
-fn read_alerts(file: &Path) -> anyhow::Result<Vec<Labels>> {
-    let body = send::read(file)?;
-    let parsed = webhook::parse(&body, Timestamp::now())
-        .map_err(|error| anyhow!("{}: {error}", file.display()))?;
-    for bad in parsed.bad.first {
-        let line = format!("alert {}: {}", bad.index, bad.error);
-        print::note(&print::plain(&line));
-    }
-    if parsed.bad.more > 0 {
-        print::note(&format!("{} more parts are not alerts", parsed.bad.more));
-    }
-    let alerts = parsed.alerts.into_iter();
-    Ok(alerts.map(|parsed| parsed.alert.labels).collect())
 }

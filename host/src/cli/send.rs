@@ -81,12 +81,16 @@ fn body(args: &SendArgs, now: Timestamp) -> anyhow::Result<String> {
     if let Some(file) = &args.alert {
         let text = String::from_utf8(read(file)?)
             .with_context(|| format!("{} is not UTF-8", file.display()))?;
-        if !args.resolve {
+        if !args.resolve && !args.again {
             return Ok(text);
         }
+        let flag = if args.again { "--again" } else { "--resolve" };
         let mut body: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
-            .with_context(|| format!("{}: --resolve needs JSON", file.display()))?;
-        resolve(&mut body, now)?;
+            .with_context(|| format!("{}: {flag} needs JSON", file.display()))?;
+        match args.again {
+            true => begin_now(&mut body, now),
+            false => resolve(&mut body, now)?,
+        }
         return Ok(body.to_string());
     }
     let mut alert: Value = if args.labels.is_empty() {
@@ -128,6 +132,21 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
         return Ok(body);
     }
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// Makes every alert of a body begin now, so that it is a new event, in each of the forms that the webhook accepts.
+fn begin_now(body: &mut Value, now: Timestamp) {
+    match body {
+        Value::Array(alerts) => alerts.iter_mut().for_each(|alert| begin_now(alert, now)),
+        Value::Object(fields) => match fields.get_mut("alerts") {
+            Some(alerts) => begin_now(alerts, now),
+            None => {
+                fields.insert("startsAt".into(), json!(now.to_string()));
+            }
+        },
+        // The server says what is wrong with it.
+        _ => {}
+    }
 }
 
 /// Makes every alert of a body resolved, in each of the forms that the webhook accepts.
@@ -290,5 +309,20 @@ mod tests {
             assert_eq!(alert["endsAt"], "1970-01-01T00:00:00Z", "{body}");
         }
         assert!(resolve(&mut json!([1]), now).is_err());
+    }
+
+    #[test]
+    fn every_form_of_a_body_can_begin_again() {
+        let now = Timestamp::UNIX_EPOCH;
+        let alert = json!({ "labels": {}, "startsAt": "2026-03-02T07:31:57Z" });
+        for (mut body, pointer) in [
+            (alert.clone(), ""),
+            (json!([alert]), "/0"),
+            (json!({ "alerts": [alert] }), "/alerts/0"),
+        ] {
+            begin_now(&mut body, now);
+            let alert = body.pointer(pointer).unwrap();
+            assert_eq!(alert["startsAt"], "1970-01-01T00:00:00Z", "{body}");
+        }
     }
 }

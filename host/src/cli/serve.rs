@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,12 +29,15 @@ const USUAL_FILE: &str = "alert-manager.yml";
 const AFTER_THE_END_MAX: Duration = Duration::from_secs(1);
 
 /// Who has started the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Audience {
     /// `serve`: advice is printed only on a terminal.
     Operator,
     /// `dev`: a person who tries it out.
-    Developer,
+    Developer {
+        /// The alert of the one project that is served.
+        alert: Option<PathBuf>,
+    },
 }
 
 /// Serves until a signal.
@@ -52,7 +55,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Returns the source of the configuration: flags, variables and file.
-pub(super) fn source(file: Option<std::path::PathBuf>, overrides: Overrides) -> ConfigSource {
+pub(super) fn source(file: Option<PathBuf>, overrides: Overrides) -> ConfigSource {
     Arc::new(move || {
         Config::load(file.as_deref(), &overrides, &|name| {
             std::env::var(name).ok()
@@ -99,11 +102,16 @@ async fn listen_and_run(
         Some(_) => "https",
         None => "http",
     };
-    let advice = (audience == Audience::Developer || std::io::stderr().is_terminal())
-        .then(|| Next::new(&config, address));
-    let compiler = match audience {
-        Audience::Operator => compiler()?,
-        Audience::Developer => compiler()?.fast(),
+    let (advice, compiler) = match audience {
+        Audience::Operator => {
+            let advice = std::io::stderr().is_terminal();
+            let advice = advice.then(|| Next::new(&config, address, None));
+            (advice, compiler()?)
+        }
+        Audience::Developer { alert } => {
+            let advice = Next::new(&config, address, alert);
+            (Some(advice), compiler()?.fast())
+        }
     };
     // On a thread that may block on the disk, so that a signal can end a start that hangs.
     let starting = tokio::task::spawn_blocking(move || {

@@ -6,18 +6,17 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 
 use super::args::TestArgs;
 use super::explain::attempt::{mebibytes, micros, render_step};
 use super::modules::{self, CacheUse};
 use super::print::{self, Paint, one_line, plain};
-use super::{send, serve};
+use super::{alerts, process, serve};
 use crate::alert::{Alert, Labels, Status, Timestamp};
 use crate::api::{Kept, Trial, TrialOutcome, TrialRun, Used};
 use crate::app;
 use crate::config::{self, Config, Overrides, Secrets};
-use crate::http::webhook;
 use crate::review;
 use crate::router::Router;
 use crate::runtime::{Limits, Module};
@@ -28,7 +27,7 @@ const VALUE_CHARS_MAX: usize = 200;
 
 /// Runs the module and prints what it did. Returns 1 if a step did not succeed.
 pub(super) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
-    let alerts = alerts(args)?;
+    let events = events(args)?;
     let rules = match &args.http {
         Some(file) => config::http_rules(file).map_err(|problems| anyhow!("{problems}"))?,
         None => HttpRules::default(),
@@ -41,11 +40,7 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
         .map_err(|problems| anyhow!("{problems}"))?;
     let bytes = modules::read(&args.module, config.sandbox.module_bytes_max)?;
     let (runtime, _folder) = modules::sandbox(&config, CacheUse::IfThere)?;
-    let threads = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start")?;
-    let (trial, limits) = threads.block_on(async {
+    let (trial, limits) = process::threads()?.block_on(async {
         let module = modules::load_one(&runtime, &args.module, bytes).await?;
         if let Some(why) = review::refusal(&config, module.description()) {
             return Err(modules::refused(&args.module, &why));
@@ -54,7 +49,7 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
         let limits = configured.settings.limits;
         let bench = Bench::new(runtime, module, configured, rules)?;
         let facts: Labels = args.facts.iter().cloned().collect();
-        anyhow::Ok((bench.run(alerts, &facts).await, limits))
+        anyhow::Ok((bench.run(events, &facts).await, limits))
     })?;
     if args.json {
         print::json(&serde_json::to_value(&trial)?);
@@ -80,22 +75,20 @@ fn configured(config: &Config, module: &Module) -> Configured {
 }
 
 /// Returns the alert that is meant, and its end if that is to follow.
-fn alerts(args: &TestArgs) -> anyhow::Result<Vec<Alert>> {
+fn events(args: &TestArgs) -> anyhow::Result<Vec<Alert>> {
     let now = Timestamp::now();
-    let (file, body) = (args.alert.display(), send::read(&args.alert)?);
-    let parsed = webhook::parse(&body, now).map_err(|error| anyhow!("{file}: {error}"))?;
-    let count = parsed.alerts.len();
-    let mut alerts = parsed.alerts.into_iter().map(|parsed| parsed.alert);
-    let Some(alert) = alerts.nth(args.index) else {
-        bail!(
-            "{file} has {count} alerts, so --index is at most {}",
-            count - 1
-        );
+    let file = args.alert.display();
+    let body = alerts::read(&args.alert, now)?;
+    let index = match args.index {
+        Some(index) => index,
+        // Bad ones have been named already.
+        None => body.first(),
     };
-    if count > 1 {
+    let alert = body.at(index)?;
+    if body.count() > 1 {
         print::note(&format!(
-            "{file} has {count} alerts: this is number {}; --index chooses another",
-            args.index
+            "{file} has {} alerts: this is number {index}; --index chooses another",
+            body.count()
         ));
     }
     let mut events = vec![alert];

@@ -106,16 +106,30 @@ fn rule(reader: &mut Reader, node: &Node, path: &str) -> Option<HttpRule> {
     })
 }
 
-/// Returns a URL as requests spell it, or one with `*` as it is.
+/// Returns a URL as requests spell it; a `*` in it is kept.
 fn url(text: &str) -> Option<String> {
     if text == "*" {
         return Some(text.to_owned());
     }
-    let parsed: Url = parse_http_url(&text.replace('*', "1"))?;
-    Some(match text.contains('*') {
-        true => text.to_owned(),
-        false => parsed.to_string(),
-    })
+    let mut url: Url = parse_http_url(&text.replace('*', "1"))?;
+    if text.contains('*') {
+        let Ok(pattern) = Url::parse(text) else {
+            // A `*` is written in a port, where a URL can have none.
+            return Some(text.to_owned());
+        };
+        url = pattern;
+    }
+    // It is not sent.
+    url.set_fragment(None);
+    let (_, rest) = text.split_once("://")?;
+    let spelt = url.to_string();
+    Some(
+        match rest.ends_with('*') && !rest.contains(['/', '?', '#']) {
+            // A `*` after the host stands for paths, too.
+            true => spelt.trim_end_matches('/').to_owned(),
+            false => spelt,
+        },
+    )
 }
 
 fn headers(reader: &mut Reader, section: &mut Section<'_>) -> Vec<(String, String)> {
@@ -215,6 +229,27 @@ mod tests {
         }
         std::fs::write(&file, "").unwrap();
         assert_eq!(http_rules(&file).unwrap().rules, []);
+    }
+
+    #[test]
+    fn a_url_is_spelt_as_requests_spell_it_whether_or_not_it_has_an_asterisk() {
+        for (written, spelt) in [
+            ("https://A.example:443", "https://a.example/"),
+            ("https://A.example:443/*", "https://a.example/*"),
+            ("HTTPS://*.Example/x", "https://*.example/x"),
+            ("https://a.example?q=*", "https://a.example/?q=*"),
+            (
+                "https://a.example/a b/*?q=ä",
+                "https://a.example/a%20b/*?q=%C3%A4",
+            ),
+            ("https://a.example/x/../*#part", "https://a.example/*"),
+            ("https://a.example*", "https://a.example*"),
+            ("https://a.example:*/x", "https://a.example:*/x"),
+            ("*", "*"),
+        ] {
+            assert_eq!(url(written).as_deref(), Some(spelt), "{written}");
+        }
+        assert_eq!(url("*://a.example"), None);
     }
 
     #[test]

@@ -17,8 +17,40 @@ use super::{Config, Overrides};
 use crate::findings::{Problem, Problems};
 use crate::http::server::Bound;
 
+/// The parts that a review compares with the modules.
+const REVIEWED: [&str; 7] = [
+    "slack",
+    "credentials",
+    "severity_map",
+    "storm",
+    "dead_letter",
+    "handlers",
+    "routes",
+];
+
 /// Far more than any configuration; a bound for what is read if the path is wrong.
 const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// What could be read of a configuration, and everything that is wrong with it.
+#[derive(Debug)]
+pub struct Examined {
+    /// What could be read; the rest is absent or at its default. `None` if the file is not YAML.
+    pub config: Option<Config>,
+    /// Why a server does not start with it.
+    pub problems: Problems,
+    /// True if something could not be read that a review compares with the modules.
+    pub is_partial: bool,
+}
+
+impl Examined {
+    fn nothing(problems: Problems) -> Self {
+        Self {
+            config: None,
+            problems,
+            is_partial: true,
+        }
+    }
+}
 
 impl Config {
     /// Reads the file (`file`, else the one that `ALERT_MANAGER_CONFIG` names, else none), overrides it with the variables
@@ -32,9 +64,10 @@ impl Config {
         flags: &Overrides,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Problems> {
-        match Self::examine(file, flags, env) {
-            (Some(config), problems) if problems.0.is_empty() => Ok(config),
-            (_, problems) => Err(problems),
+        let examined = Self::examine(file, flags, env);
+        match examined.config {
+            Some(config) if examined.problems.0.is_empty() => Ok(config),
+            _ => Err(examined.problems),
         }
     }
 
@@ -50,14 +83,13 @@ impl Config {
     }
 
     /// Reads what [`load`](Self::load) reads, and returns everything that is wrong together with what could be read all the
-    /// same: `check` goes on to compare that with the modules. If there are problems, what could not be read is absent or at
-    /// its default. If the file is not YAML there is no configuration.
+    /// same: `check` goes on to compare that with the modules.
     #[must_use]
     pub fn examine(
         file: Option<&Path>,
         flags: &Overrides,
         env: &dyn Fn(&str) -> Option<String>,
-    ) -> (Option<Self>, Problems) {
+    ) -> Examined {
         let env = &|name: &str| env(name).filter(|value| !value.is_empty());
         let file = Self::file_named(file, env);
         let mut reader = Reader::new(file.as_deref()).with_secrets(flags.secrets);
@@ -65,21 +97,26 @@ impl Config {
         if let Some(path) = &file {
             match read_config(path) {
                 Ok(text) => document = reader.parse(&text),
-                Err(problems) => return (None, problems),
+                Err(problems) => return Examined::nothing(problems),
             }
         }
         if reader.has_problems() {
             // What could not be parsed would look as if it were absent.
-            return (None, reader.finish().problems);
+            return Examined::nothing(reader.finish().problems);
         }
         let mut config = decode(&mut reader, document.as_ref(), flags, env);
         if let Some(path) = file {
             config.spots = Arc::new(Spots::new(path, document.as_ref()));
         }
+        let is_partial = reader.is_partial;
         let found = reader.finish();
         config.mistakes = found.mistakes;
         config.warnings = found.warnings;
-        (Some(config), found.problems)
+        Examined {
+            config: Some(config),
+            problems: found.problems,
+            is_partial,
+        }
     }
 
     /// Returns the folder of handlers that [`load`](Self::load) would use, even if the rest of what it reads is wrong:
@@ -156,7 +193,11 @@ fn decode(reader: &mut Reader, document: Option<&Node>, flags: &Overrides, env: 
         no_proxy: Arc::default(),
     };
     for part in PARTS {
+        let was_partial = decoding.reader.is_partial;
         (part.read)(&mut decoding);
+        if !part.keys.iter().any(|key| REVIEWED.contains(&key.name)) {
+            decoding.reader.is_partial = was_partial;
+        }
     }
     check_budget(&mut decoding);
     check_exposure(&mut decoding);
@@ -179,7 +220,7 @@ fn check_exposure(d: &mut Decoding<'_>) {
     );
     let advice = "add webhook.authorization and api.authorization, or insecure: true, to the configuration file";
     match d.document.place_of(&["listen"]) {
-        Some(at) => d.reader.fail(at, message, advice),
+        Some(at) => d.reader.refuse(at, message, advice),
         None => d.reader.fail_outside("the listen address", message, advice),
     }
 }

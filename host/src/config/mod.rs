@@ -43,6 +43,7 @@ pub use changes::Changes;
 pub(crate) use current::Current;
 pub(crate) use http_rules::http_rules;
 pub use key::{Key, Written, shown_amount};
+pub use load::Examined;
 pub(crate) use placeholder::placeholder;
 pub use reference::{Described, described};
 pub(crate) use sections::parse_http_url;

@@ -33,6 +33,8 @@ pub(super) struct Reader {
     mistakes: Vec<(Place, Problem)>,
     /// Problems with flags and variables.
     outside: Vec<Problem>,
+    /// Whether something that a review compares with the modules could not be read.
+    pub(super) is_partial: bool,
 }
 
 impl Reader {
@@ -45,6 +47,7 @@ impl Reader {
             warnings: Vec::new(),
             mistakes: Vec::new(),
             outside: Vec::new(),
+            is_partial: false,
         }
     }
 
@@ -91,8 +94,14 @@ impl Reader {
         }
     }
 
-    /// Reports what keeps the configuration from being used.
+    /// Reports what cannot be read, and so keeps the configuration from being used.
     pub(super) fn fail(&mut self, at: Place, message: String, advice: impl Into<String>) {
+        self.is_partial = true;
+        self.refuse(at, message, advice);
+    }
+
+    /// Reports what can be read, but keeps the configuration from being used, such as a missing secret.
+    pub(super) fn refuse(&mut self, at: Place, message: String, advice: impl Into<String>) {
         let problem = self.problem(at, message, advice.into());
         self.problems.push((at, problem));
     }

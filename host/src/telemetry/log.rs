@@ -63,7 +63,9 @@ pub fn init(format: Option<Format>, verbosity: Verbosity, colours: Colours) {
         // Libraries log for developers, not for operators.
         .with_default(Level::WARN.min(verbosity.level()))
         .with_target("alert_manager", verbosity.level())
-        .with_target("handler", verbosity.level());
+        .with_target("handler", verbosity.level())
+        // It warns of each watched folder that is removed.
+        .with_target("notify", Level::ERROR);
     let registry = tracing_subscriber::registry().with(levels);
     let writer = match sink::stderr() {
         Some(sink) => BoxMakeWriter::new(move || sink),

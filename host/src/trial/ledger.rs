@@ -1,41 +1,24 @@
-//! A ledger in memory for a step that is tried. It keeps nothing but the key-value store, and knows no earlier alert.
+//! The ledger of a step that is tried: it has no record and no earlier alert. What the step changes is held back by the runtime.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use crate::gate::{GateAsk, Pass};
 use crate::journal::{
-    BoxFuture, Earlier, Entry, KvChange, KvOutcome, KvQuota, KvWrite, Ledger, LedgerError, Note,
-    Past, TimerChange, TimerQuota, TimerReply,
+    BoxFuture, Earlier, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError, Note, Past,
+    TimerChange, TimerQuota, TimerReply,
 };
 
-/// The key-value store of a handler that is tried. Every call passes its gates, and no record is kept: there is no retry.
-#[derive(Debug, Default)]
-pub(super) struct MemoryLedger {
-    kv: Mutex<BTreeMap<String, Vec<u8>>>,
+/// Every call passes its gates, and no record is kept: there is no retry.
+#[derive(Debug)]
+pub(super) struct TrialLedger;
+
+/// The answer to a change: a dry run makes none.
+fn no_change<T: Send + 'static>() -> BoxFuture<'static, Result<T, LedgerError>> {
+    let why = "a trial stores nothing".to_owned();
+    Box::pin(std::future::ready(Err(LedgerError::Unavailable(why))))
 }
 
-impl MemoryLedger {
-    /// Makes the changes that a dry run held back, so that the next step sees them.
-    pub(super) fn keep(&self, held_back: BTreeMap<String, Option<Vec<u8>>>) {
-        let mut kv = self.kv.lock();
-        for (key, value) in held_back {
-            match value {
-                Some(value) => kv.insert(key, value),
-                None => kv.remove(&key),
-            };
-        }
-    }
-
-    /// Returns what is kept now.
-    pub(super) fn kept(&self) -> BTreeMap<String, Vec<u8>> {
-        self.kv.lock().clone()
-    }
-}
-
-impl Ledger for MemoryLedger {
+impl Ledger for TrialLedger {
     fn ready(&self) -> Result<(), LedgerError> {
         Ok(())
     }
@@ -54,27 +37,19 @@ impl Ledger for MemoryLedger {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn kv_get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, LedgerError>> {
-        Box::pin(std::future::ready(Ok(self.kv.lock().get(&key).cloned())))
+    fn kv_get(&self, _: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, LedgerError>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     fn kv_change(
         &self,
-        key: String,
-        change: KvChange,
+        _: String,
+        _: KvChange,
         _: KvQuota,
         _: Vec<Entry>,
         _: Entry,
     ) -> BoxFuture<'_, Result<KvOutcome, LedgerError>> {
-        let mut kv = self.kv.lock();
-        let (reply, write) = change.apply(kv.get(&key).map(Vec::as_slice));
-        let changed = write != KvWrite::Keep;
-        match write {
-            KvWrite::Keep => {}
-            KvWrite::Put { value, .. } => drop(kv.insert(key, value)),
-            KvWrite::Remove => drop(kv.remove(&key)),
-        }
-        Box::pin(std::future::ready(Ok(KvOutcome { reply, changed })))
+        no_change()
     }
 
     fn earlier(&self, _: Earlier) -> BoxFuture<'_, Result<Past, LedgerError>> {
@@ -84,15 +59,11 @@ impl Ledger for MemoryLedger {
     fn timer_change(
         &self,
         _: String,
-        change: TimerChange,
+        _: TimerChange,
         _: TimerQuota,
         _: Vec<Entry>,
         _: Entry,
     ) -> BoxFuture<'_, Result<TimerReply, LedgerError>> {
-        let reply = match change {
-            TimerChange::Set { .. } => TimerReply::Done,
-            TimerChange::Cancel => TimerReply::Absent,
-        };
-        Box::pin(std::future::ready(Ok(reply)))
+        no_change()
     }
 }

@@ -1,5 +1,5 @@
 //! Tries a module: its hooks run for an alert through the same [`Runtime`] as on a server, with the same limits and grants, and
-//! nothing goes out. What goes out is replaced at its ends: the ledger is in memory ([`ledger`]), requests are answered by rules
+//! nothing goes out. What goes out is replaced at its ends: the ledger keeps nothing ([`ledger`]), requests are answered by rules
 //! ([`http_rules`]), credentials have made-up secrets, and everything that changes something is held back by the runtime as in
 //! any dry run.
 
@@ -13,18 +13,21 @@ pub(crate) use http_rules::{HttpRule, HttpRules};
 
 use crate::alert::{Alert, DeliveryId, Enrichment, Labels, Priority, StepKind, Timestamp};
 use crate::api::{Kept, Lenient, StepOutcome, StepTry, Trial, TrialOutcome, TrialRun, Used};
-use crate::journal::{Doubts, Recorded};
-use crate::router::Router;
+use crate::journal::{CallKind, Doubts, Recorded};
+use crate::router::{Router, THREAD_BY};
 use crate::runtime::{
-    Credential, CredentialKind, Invocation, Invoked, Module, Output, Runtime, RuntimeError,
-    ServiceOptions, StepFailure,
+    Credential, CredentialKind, HeldBack, Invocation, Invoked, Module, Output, Runtime,
+    RuntimeError, ServiceOptions, StepFailure,
 };
 use crate::secret::{Authorization, Secret, SecretSource};
 use crate::worker::HandlerSettings;
-use ledger::MemoryLedger;
+use ledger::TrialLedger;
 
 /// The secret that credentials have in a trial: none is read.
 const NO_SECRET: &str = "not-sent";
+
+/// Settings that the server sets, which no handler declares.
+const OF_THE_SERVER: [&str; 2] = ["story_base", THREAD_BY];
 
 /// What a server with a configuration would give the module.
 pub(crate) struct Configured {
@@ -43,7 +46,6 @@ pub(crate) struct Bench {
     settings: Arc<HandlerSettings>,
     router: Router,
     rules: Arc<HttpRules>,
-    ledger: Arc<MemoryLedger>,
 }
 
 /// The event that is run, and where it comes from.
@@ -79,15 +81,15 @@ impl Bench {
             router: configured.router,
             module: Arc::new(module),
             rules,
-            ledger: Arc::default(),
         })
     }
 
     /// Runs the module for each of the alerts, one after the other. Its key-value store lasts from one to the next.
     pub(crate) async fn run(self, alerts: Vec<Alert>, facts: &Labels) -> Trial {
         let mut runs = Vec::new();
+        let mut held_back = HeldBack::default();
         for alert in alerts {
-            runs.push(self.run_one(alert, facts).await);
+            runs.push(self.run_one(alert, facts, &mut held_back).await);
         }
         let steps = || runs.iter().flat_map(|run: &TrialRun| &run.steps);
         let is_done = steps().all(|step| step.outcome.is(StepOutcome::Done));
@@ -103,7 +105,7 @@ impl Bench {
             version: description.version.clone(),
             sha256: self.module.sha256().to_owned(),
             outcome: outcome.into(),
-            kept: self.ledger.kept().into_iter().map(kept).collect(),
+            kept: held_back.kv.into_iter().filter_map(kept).collect(),
             unanswered: self.rules.unanswered(),
             allow: allow.into_iter().collect(),
             notes: self.notes(&runs),
@@ -111,7 +113,7 @@ impl Bench {
         }
     }
 
-    async fn run_one(&self, alert: Alert, facts: &Labels) -> TrialRun {
+    async fn run_one(&self, alert: Alert, facts: &Labels, held_back: &mut HeldBack) -> TrialRun {
         let name = self.module.name();
         let places = self.router.matching(&alert.labels).into_iter();
         let mut routes = places.map(|place| (place, &self.router.routes()[place]));
@@ -139,7 +141,8 @@ impl Bench {
                 StepKind::Act => !description.enrich_only,
             };
             if is_called {
-                let step = self.step(&event, kind, &mut found, &mut used).await;
+                let so_far = (&mut found, &mut *held_back, &mut used);
+                let step = self.step(&event, kind, so_far).await;
                 steps.push(step);
             }
         }
@@ -152,23 +155,23 @@ impl Bench {
         }
     }
 
-    /// Runs one step, and adds what an enrichment found to `found`.
+    /// Runs one step, and adds what it found, held back and used to that of the steps before it.
     async fn step(
         &self,
         event: &Event<'_>,
         kind: StepKind,
-        found: &mut Enrichment,
-        used: &mut Used,
+        (found, held_back, used): (&mut Enrichment, &mut HeldBack, &mut Used),
     ) -> StepTry {
         let started_at = Timestamp::now();
-        let invocation = self.invocation(event, kind, found, started_at);
+        let mut invocation = self.invocation(event, kind, found, started_at);
+        invocation.held_back = std::mem::take(held_back);
         let Invoked {
             outcome,
             trace,
-            kv_held_back,
+            held_back: now,
             ..
         } = self.runtime.invoke(&self.module, invocation).await;
-        self.ledger.keep(kv_held_back);
+        *held_back = now;
         used.wall_us += trace.wall_us;
         used.cpu_us += trace.cpu_us;
         used.memory_bytes = used.memory_bytes.max(trace.memory_bytes);
@@ -220,6 +223,7 @@ impl Bench {
             attempt: 1,
             lease: 1,
             dry_run: true,
+            held_back: HeldBack::default(),
             alert: Arc::clone(&event.alert),
             found: Arc::new(event.given(found)),
             config: Arc::clone(&event.config),
@@ -233,7 +237,7 @@ impl Bench {
             seed: [0; 32],
             recorded: Recorded::default(),
             doubts: Doubts::default(),
-            ledger: Arc::clone(&self.ledger) as _,
+            ledger: Arc::new(TrialLedger),
         }
     }
 
@@ -246,6 +250,11 @@ impl Bench {
                 "no route sends this alert to {name}: `alert-manager routes` shows which routes match, and why"
             ));
         }
+        for key in self.undeclared(runs) {
+            notes.push(format!(
+                "{name} reads the setting {key:?}, which it does not declare in `describe`: `check` cannot verify it, and refuses it as unknown if other settings are declared"
+            ));
+        }
         let is_other = |pin: [u8; 32]| {
             let digits: String = pin.iter().map(|byte| format!("{byte:02x}")).collect();
             digits != self.module.sha256()
@@ -256,6 +265,21 @@ impl Bench {
             ));
         }
         notes
+    }
+}
+
+impl Bench {
+    /// Returns the settings that were read and that the module does not declare.
+    fn undeclared<'a>(&self, runs: &'a [TrialRun]) -> BTreeSet<&'a str> {
+        let declared = self.module.description().settings.as_deref();
+        let declared = declared.unwrap_or_default();
+        let steps = runs.iter().flat_map(|run| &run.steps);
+        let calls = steps.flat_map(|step| &step.trace.calls);
+        let reads = calls.filter(|call| call.kind.is(CallKind::Config));
+        let keys = reads.map(|call| call.request.as_str());
+        keys.filter(|key| !OF_THE_SERVER.contains(key))
+            .filter(|key| !declared.iter().any(|setting| setting.is_named(key)))
+            .collect()
     }
 }
 
@@ -280,12 +304,13 @@ fn how_it_ended(outcome: &Result<Output, StepFailure>) -> StepOutcome {
     }
 }
 
-fn kept((key, value): (String, Vec<u8>)) -> Kept {
-    Kept {
+fn kept((key, value): (String, Option<Vec<u8>>)) -> Option<Kept> {
+    let value = value?;
+    Some(Kept {
         key,
         bytes: value.len() as u64,
         value: String::from_utf8(value).ok(),
-    }
+    })
 }
 
 /// Replaces the secret of a credential, so that none is read.

@@ -1,5 +1,7 @@
-//! `Cargo.toml`: a project if its library is a `cdylib`. Cargo checks the rest of the file.
+//! `Cargo.toml`: a project if its library is a `cdylib`. Cargo checks the rest of the file. A library that exports a handler and is
+//! none is a mistake.
 
+use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -12,6 +14,8 @@ struct CargoToml {
     package: Option<Package>,
     #[serde(default)]
     lib: Library,
+    #[serde(default)]
+    dependencies: toml::Table,
 }
 
 #[derive(Deserialize)]
@@ -22,8 +26,25 @@ struct Package {
 #[derive(Default, Deserialize)]
 struct Library {
     name: Option<String>,
+    path: Option<String>,
     #[serde(default, rename = "crate-type", alias = "crate_type")]
     crate_type: Vec<String>,
+}
+
+impl CargoToml {
+    /// Returns whether the library, of the manifest at `path`, uses the SDK and exports a handler.
+    fn exports_a_handler(&self, path: &Path) -> bool {
+        let library = self.lib.path.as_deref().unwrap_or("src/lib.rs");
+        self.dependencies.contains_key("handler-sdk")
+            && fs::read_to_string(path.with_file_name(library))
+                .is_ok_and(|code| code.lines().any(is_export))
+    }
+}
+
+/// Returns whether a line of code is the macro by which a handler is exported.
+fn is_export(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("handler_sdk::export!") || line.starts_with("export!")
 }
 
 /// Returns the name and the kind of a project, or `None` if the manifest is that of something else.
@@ -36,7 +57,18 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Option<Manifest>, BuildErr
         Err(_) => return Ok(None),
     };
     let is_handler = manifest.lib.crate_type.iter().any(|kind| kind == "cdylib");
-    let name = manifest.package.and_then(|package| package.name);
+    let name = manifest
+        .package
+        .as_ref()
+        .and_then(|package| package.name.clone());
+    if !is_handler && manifest.exports_a_handler(path) {
+        let problem = "its library exports a handler, but is no WebAssembly module: write `crate-type = [\"cdylib\", \"rlib\"]` below `[lib]`";
+        return Err(BuildError::manifest(
+            path,
+            super::line_with(text, "[lib]"),
+            problem,
+        ));
+    }
     let (true, Some(name)) = (is_handler, name) else {
         return Ok(None);
     };
@@ -49,7 +81,10 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Option<Manifest>, BuildErr
         .replace('-', "_");
     Ok(Some(Manifest {
         name,
-        kind: Kind::Rust(RustProject { library_stem }),
+        kind: Kind::Rust(RustProject {
+            library_stem,
+            dependencies: manifest.dependencies.keys().cloned().collect(),
+        }),
     }))
 }
 
@@ -61,7 +96,7 @@ mod tests {
 
     fn project(text: &str) -> Option<(String, String)> {
         let manifest = read(Path::new("Cargo.toml"), text).unwrap()?;
-        let Kind::Rust(RustProject { library_stem }) = manifest.kind else {
+        let Kind::Rust(RustProject { library_stem, .. }) = manifest.kind else {
             panic!("a Rust project")
         };
         Some((manifest.name, library_stem))

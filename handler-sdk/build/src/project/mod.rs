@@ -33,6 +33,8 @@ pub(crate) enum Kind {
 pub(crate) struct RustProject {
     /// The stem of the compiler's output file.
     pub(crate) library_stem: String,
+    /// The packages that it depends on.
+    pub(crate) dependencies: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,6 +250,22 @@ fn line_of(text: &str, value: &str) -> Option<usize> {
     ];
     let has_it = |line: &str| quoted.iter().any(|quoted| line.contains(quoted));
     text.lines().position(has_it).map(|at| at + 1)
+}
+
+/// Returns the number of the first line that has `word`.
+fn line_with(text: &str, word: &str) -> Option<usize> {
+    let at = text.lines().position(|line| line.contains(word));
+    at.map(|at| at + 1)
+}
+
+/// Returns the one of the names that is `word` but for case, hyphens and underscores, or for a character.
+fn misspelt<'a>(word: &str, mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |name: &str| {
+        let letters = name.chars().filter(|c| !matches!(c, '-' | '_'));
+        letters.collect::<String>().to_ascii_lowercase()
+    };
+    let plain_word = plain(word);
+    names.find(|name| *name != word && distance(&plain(name), &plain_word) <= 1)
 }
 
 fn toml_error(path: &Path, text: &str, error: &toml::de::Error) -> BuildError {

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Kind, Manifest, TypeScriptProject, checked_name, checked_needs};
+use super::{Kind, Manifest, TypeScriptProject, checked_name, checked_needs, line_with, misspelt};
 use crate::BuildError;
 
+/// The key that makes it a project.
+const KEY: &str = "alertManager";
 /// Where `new` puts the SDK.
 const SDK: &str = ".sdk/typescript";
 /// The file with the author's handler.
@@ -17,6 +19,8 @@ const MAIN: &str = "src/handler.ts";
 struct PackageJson {
     name: Option<String>,
     alert_manager: Option<Settings>,
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -32,7 +36,7 @@ struct Settings {
 pub(super) fn read(path: &Path, text: &str) -> Result<Option<Manifest>, BuildError> {
     let manifest: PackageJson = match serde_json::from_str(text) {
         Ok(manifest) => manifest,
-        Err(error) if text.contains("\"alertManager\"") => {
+        Err(error) if text.contains(&format!("\"{KEY}\"")) => {
             let shown = error.to_string();
             let problem = shown
                 .rsplit_once(" at line ")
@@ -42,7 +46,15 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Option<Manifest>, BuildErr
         Err(_) => return Ok(None),
     };
     let Some(settings) = manifest.alert_manager else {
-        return Ok(None);
+        let names = manifest.others.keys().map(String::as_str);
+        return match misspelt(KEY, names) {
+            None => Ok(None),
+            Some(meant) => {
+                let problem =
+                    format!("there is a key {meant:?}, but a handler has {KEY:?}: rename it");
+                Err(BuildError::manifest(path, line_with(text, meant), problem))
+            }
+        };
     };
     // A scope says who publishes a package, not what it is.
     let unscoped = manifest.name.map(|name| match name.rsplit_once('/') {

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Kind, Manifest, PythonProject, checked_name, checked_needs};
+use super::{Kind, Manifest, PythonProject, checked_name, checked_needs, line_with, misspelt};
 use crate::BuildError;
 
+/// The table that makes it a project.
+const TABLE: &str = "alert-manager";
 /// Where `new` puts the SDK.
 const SDK: &str = ".sdk/python";
 /// The author's module.
@@ -16,7 +18,7 @@ const MODULE: &str = "handler";
 struct PyprojectToml {
     project: Option<ProjectTable>,
     #[serde(default)]
-    tool: Tool,
+    tool: toml::Table,
 }
 
 #[derive(Deserialize)]
@@ -26,10 +28,15 @@ struct ProjectTable {
     dependencies: Vec<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
+struct WithSettings {
+    tool: Tool,
+}
+
+#[derive(Deserialize)]
 struct Tool {
     #[serde(rename = "alert-manager")]
-    alert_manager: Option<Settings>,
+    alert_manager: Settings,
 }
 
 #[derive(Deserialize)]
@@ -45,14 +52,23 @@ struct Settings {
 pub(super) fn read(path: &Path, text: &str) -> Result<Option<Manifest>, BuildError> {
     let manifest: PyprojectToml = match toml::from_str(text) {
         Ok(manifest) => manifest,
-        Err(error) if text.contains("[tool.alert-manager]") => {
+        Err(error) if text.contains("[tool.alert") => {
             return Err(super::toml_error(path, text, &error));
         }
         Err(_) => return Ok(None),
     };
-    let Some(settings) = manifest.tool.alert_manager else {
+    let names = manifest.tool.keys().map(String::as_str);
+    if let Some(meant) = misspelt(TABLE, names) {
+        let problem =
+            format!("there is a table [tool.{meant}], but a handler has [tool.{TABLE}]: rename it");
+        return Err(BuildError::manifest(path, line_with(text, meant), problem));
+    }
+    if !manifest.tool.contains_key(TABLE) {
         return Ok(None);
-    };
+    }
+    // Parsed once more, because the places of mistakes are known only from the text.
+    let settings = toml::from_str(text).map(|file: WithSettings| file.tool.alert_manager);
+    let settings = settings.map_err(|error| super::toml_error(path, text, &error))?;
     let project = manifest.project;
     let dependencies = project.as_ref().map(|project| project.dependencies.clone());
     let name = checked_name(

@@ -8,6 +8,7 @@ pub(crate) mod python;
 
 use std::env;
 use std::fs::{self, File, TryLockError};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,12 +36,33 @@ struct Toolset {
 }
 
 impl Toolset {
-    /// Returns whether the folder has the toolset. An interpreter may be gone that a virtual environment links to.
+    /// Returns whether the folder has the toolset. An interpreter may be gone that a virtual environment links to, or that a
+    /// script names by its path, because the folder was moved.
     fn is_in(&self, folder: &Path) -> bool {
-        folder.join(FINISHED).is_file()
-            && self.needed.iter().all(|file| folder.join(file).is_file())
+        let is_usable = |file: &&str| {
+            let file = folder.join(file);
+            file.is_file() && has_its_interpreter(&file)
+        };
+        folder.join(FINISHED).is_file() && self.needed.iter().all(is_usable)
     }
 }
+
+/// Returns whether the interpreter is there that the first line of a script names; true for what is no script.
+fn has_its_interpreter(file: &Path) -> bool {
+    let mut line = Vec::new();
+    let read = File::open(file).and_then(|file| {
+        let mut beginning = BufReader::new(file.take(INTERPRETER_BYTES_MAX));
+        beginning.read_until(b'\n', &mut line)
+    });
+    let line = String::from_utf8_lossy(&line);
+    let named = line
+        .strip_prefix("#!")
+        .and_then(|line| line.split_whitespace().next());
+    read.is_ok() && named.is_none_or(|interpreter| Path::new(interpreter).is_file())
+}
+
+/// How much of a script is read for the name of its interpreter; Linux itself reads less.
+const INTERPRETER_BYTES_MAX: u64 = 1024;
 
 /// Returns the folder with a toolset. Installs it if it is missing or incomplete, or if its installation was cut off; another
 /// process that installs it is waited for. `tools_of` returns a command for each of its tools.

@@ -12,8 +12,8 @@ pub(super) fn of_tsc(output: &str, dir: &str) -> String {
     let mut messages: Vec<String> = Vec::new();
     for line in output.lines() {
         match messages.last_mut() {
-            // The lines after the first one of a message are indented.
-            Some(message) if line.starts_with(' ') => {
+            // The lines after the first one are indented; with colours, they are those of the source, too.
+            Some(message) if !begins_message(line) => {
                 message.push('\n');
                 message.push_str(line);
             }
@@ -23,6 +23,14 @@ pub(super) fn of_tsc(output: &str, dir: &str) -> String {
     if messages.first().is_some_and(|first| is_about_syntax(first)) {
         // What follows from one missing bracket fills a screen.
         messages.truncate(1);
+        // The count of all that follows, which is the last line with colours.
+        let message = messages[0].trim_end();
+        messages[0] = message
+            .split("\nFound ")
+            .next()
+            .unwrap_or(message)
+            .trim_end()
+            .to_owned();
     }
     let mut lines: Vec<String> = messages
         .iter()
@@ -31,23 +39,92 @@ pub(super) fn of_tsc(output: &str, dir: &str) -> String {
     if output.contains("=> Promise<") {
         lines.push("A handler is synchronous: remove `async` and `await`. Calls such as cx.http.get() return at once.".to_owned());
     }
-    let missing = output.split("Cannot find module '").nth(1);
-    if let Some((package, _)) = missing.and_then(|rest| rest.split_once('\''))
+    // Of a module of Node's, the compiler may say that it is a name whose types are missing.
+    let before = ["Cannot find module '", "Cannot find name '"];
+    let quoted = |before: &&str| output.split(*before).nth(1)?.split_once('\'');
+    if let Some((package, _)) = before.iter().find_map(quoted)
         && !package.starts_with('.')
+        && (output.contains(before[0]) || package.starts_with("node:"))
     {
         lines.push(about_package(package, dir));
     }
     lines.join("\n")
 }
 
+/// Returns whether a line of tsc's is the first one of a message: `a.ts(3,9): error TS2322: …`, and with colours
+/// `a.ts:3:9 - error TS2322: …`.
+fn begins_message(line: &str) -> bool {
+    let plain = without_colours(line);
+    !plain.starts_with(' ') && plain.contains("error TS")
+}
+
 /// Returns whether a message has one of the numbers of tsc's parser, from 1000 to 1999.
 fn is_about_syntax(message: &str) -> bool {
-    let number = message.split_once("error TS").map(|(_, rest)| rest);
+    let first = without_colours(message.lines().next().unwrap_or_default());
+    let number = first.split_once("error TS").map(|(_, rest)| rest);
     number.is_some_and(|rest| rest.starts_with('1') && rest.find(':') == Some(4))
 }
 
+/// Returns a line without the sequences by which a terminal is told colours.
+fn without_colours(line: &str) -> String {
+    let mut parts = line.split('\u{1b}');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(part.split_once('m').map_or(part, |(_, rest)| rest));
+    }
+    plain
+}
+
+/// What Node has and a handler does not, with what to use instead.
+const OF_NODE: [(&[&str], &str); 5] = [
+    (
+        &["fs", "path", "url", "stream", "zlib"],
+        "a handler has no files: import the data as a TypeScript or JSON module, declare a Setting, or keep state in cx.kv",
+    ),
+    (
+        &["http", "https", "http2", "net", "tls", "dgram", "dns"],
+        "a handler has no network of its own: use cx.http, which the operator grants",
+    ),
+    (
+        &["process", "os"],
+        "a handler has no environment: declare a Setting, and read it with cx.setting",
+    ),
+    (
+        &["child_process", "cluster", "worker_threads"],
+        "a handler runs one step on one thread, and starts no programs",
+    ),
+    (
+        &["timers", "events", "async_hooks", "perf_hooks"],
+        "a handler is synchronous and has no event loop: throw RetryableError with afterMs, or use cx.timer",
+    ),
+];
+
+/// Modules of Node for which there is nothing else.
+const OTHERS_OF_NODE: [&str; 7] = [
+    "assert",
+    "buffer",
+    "crypto",
+    "querystring",
+    "readline",
+    "util",
+    "vm",
+];
+
 /// Returns what to do about a package that is not there.
 pub(super) fn about_package(package: &str, dir: &str) -> String {
+    let module = package.strip_prefix("node:").unwrap_or(package);
+    let module = module.split('/').next().unwrap_or(module);
+    if let Some((_, remedy)) = OF_NODE
+        .iter()
+        .find(|(modules, _)| modules.contains(&module))
+    {
+        return format!("{package} is a module of Node, and {remedy}");
+    }
+    if package.starts_with("node:") || OTHERS_OF_NODE.contains(&module) {
+        return format!(
+            "{package} is a module of Node, which a handler does not run on: write what you need of it, or use a package that needs no Node"
+        );
+    }
     format!(
         "If {package} is a package, add it to `dependencies` in {dir}/package.json, and run: npm install --prefix {dir}"
     )
@@ -150,12 +227,49 @@ mod tests {
     }
 
     #[test]
+    fn a_module_of_node_gets_what_to_use_instead() {
+        for (module, remedy) in [
+            ("fs", "fs is a module of Node, and a handler has no files: "),
+            (
+                "fs/promises",
+                "fs/promises is a module of Node, and a handler has no files: ",
+            ),
+            ("node:https", "use cx.http, which the operator grants"),
+            ("process", "declare a Setting"),
+            ("node:worker_threads", "one thread"),
+            ("timers", "cx.timer"),
+            ("node:sqlite", "which a handler does not run on"),
+            ("crypto", "which a handler does not run on"),
+            ("yaml", "add it to `dependencies`"),
+        ] {
+            let told = about_package(module, "x");
+            assert!(told.contains(remedy), "{told}");
+        }
+    }
+
+    #[test]
     fn of_the_errors_that_follow_from_one_in_the_syntax_the_first_is_shown() {
         let told = of_tsc(
             "a.ts(8,18): error TS1005: '{' expected.\na.ts(9,5): error TS1109: Expression expected.",
             "x",
         );
         assert_eq!(told, "x/a.ts:8:18: error TS1005: '{' expected.");
+        let header = |line: u32, number: u32| {
+            format!(
+                "\u{1b}[96ma.ts\u{1b}[0m:\u{1b}[93m{line}\u{1b}[0m:\u{1b}[93m7\u{1b}[0m - \u{1b}[91merror\u{1b}[0m\u{1b}[90m TS{number}: \u{1b}[0mExpected."
+            )
+        };
+        let first = format!(
+            "{}\n\n\u{1b}[7m18\u{1b}[0m   act((cx\n  \u{1b}[91m~\u{1b}[0m",
+            header(18, 1138)
+        );
+        let all = format!(
+            "{first}\n\n{}\n\n19 const\n\n\nFound 2 errors in the same file\n",
+            header(19, 1005)
+        );
+        assert_eq!(of_tsc(&all, "x"), first);
+        let one = format!("{first}\n\n\nFound 1 error in a.ts:18\n");
+        assert_eq!(of_tsc(&one, "x"), first);
     }
 
     #[test]

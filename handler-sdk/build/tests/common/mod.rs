@@ -69,6 +69,11 @@ pub(crate) fn recorded(options: Options) -> (Options, Arc<Mutex<Vec<String>>>) {
         Event::FetchingTools { content, .. } => {
             log.lock().unwrap().push(format!("fetching {content}"));
         }
+        Event::UpdatingLockfile { lockfile } => log
+            .lock()
+            .unwrap()
+            .push(format!("updating {}", lockfile.display())),
+        Event::Note { text } => log.lock().unwrap().push(format!("note {text}")),
         Event::WaitingForTools { .. } => log.lock().unwrap().push("waiting".to_owned()),
         _ => {}
     };

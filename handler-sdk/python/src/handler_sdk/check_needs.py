@@ -22,24 +22,44 @@ _NO_NETWORK = "cannot reach the network from a handler"
 _USE_HTTP = f"{_NO_NETWORK}: use cx.http, which the operator grants"
 _USE_SLACK = f"{_NO_NETWORK}: use cx.slack, which the operator grants"
 _ONE_THREAD = "has no use in a handler, which runs one step on one thread and has no event loop: write plain functions"
+_NO_PROGRAM = "cannot start a program from a handler"
+_USE_SETTING = "declare a Setting, and read it with cx.setting"
+_NO_ENVIRONMENT = f"is empty, since a handler has no environment variables: {_USE_SETTING}"
+_NO_FILES = "a handler has no files when it runs: read it at the top of the module, which is built in, or use a setting"
+#: The methods of a `pathlib.Path` that read or write a file.
+_OF_FILES = {"read_bytes", "read_text", "write_bytes", "write_text"}
 _MODULES = {
     "aiohttp": _USE_HTTP,
+    "boto3": _USE_HTTP,
+    "botocore": _USE_HTTP,
     "ftplib": _USE_HTTP,
     "http.client": _USE_HTTP,
     "httpx": _USE_HTTP,
+    "imaplib": _USE_HTTP,
+    "kubernetes": _USE_HTTP,
+    "paramiko": _USE_HTTP,
+    "redis": _USE_HTTP,
     "requests": _USE_HTTP,
     "socket": _USE_HTTP,
     "ssl": _USE_HTTP,
     "urllib.request": _USE_HTTP,
     "urllib3": _USE_HTTP,
+    "websockets": _USE_HTTP,
     "smtplib": _USE_HTTP,
     "slack_bolt": _USE_SLACK,
     "slack_sdk": _USE_SLACK,
     "asyncio": _ONE_THREAD,
     "concurrent.futures": _ONE_THREAD,
     "multiprocessing": _ONE_THREAD,
+    "anyio": _ONE_THREAD,
     "threading": _ONE_THREAD,
-    "subprocess": "cannot start a program from a handler",
+    "trio": _ONE_THREAD,
+    "subprocess": _NO_PROGRAM,
+    "os.system": _NO_PROGRAM,
+    "os.popen": _NO_PROGRAM,
+    "os.environ": _NO_ENVIRONMENT,
+    "os.getenv": _NO_ENVIRONMENT,
+    "sqlite3": "has no file in a handler: keep state in cx.kv",
     "wit_world": "is generated, and its functions fail while the component is built: use cx",
     "handler_sdk.mock": "is for tests: import it in test_*.py",
 }
@@ -173,8 +193,9 @@ class _Visitor(ast.NodeVisitor):
         elif whose in self._contexts and node.attr in NEEDS:
             self._need(node, f"{whose}.{node.attr}", node.attr)
         elif whose == "os" and node.attr in ("environ", "getenv"):
-            remedy = "declare a Setting, and read it with cx.setting"
-            self._add(node, f"`os.{node.attr}`: a handler has no environment variables: {remedy}")
+            self._add(node, f"`os.{node.attr}`: a handler has no environment variables: {_USE_SETTING}")
+        elif whose == "os" and node.attr in ("system", "popen"):
+            self._add(node, f"`os.{node.attr}` {_NO_PROGRAM}")
         self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
@@ -186,8 +207,10 @@ class _Visitor(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         is_open = isinstance(node.func, ast.Name) and node.func.id == "open"
         if is_open and any(self._functions):
-            remedy = "read it at the top of the module, which is built in, or use a setting"
-            self._add(node, f"`open` in a hook: a handler has no files when it runs: {remedy}")
+            self._add(node, f"`open` in a hook: {_NO_FILES}")
+        method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        if method in _OF_FILES and any(self._functions):
+            self._add(node, f"`{method}` in a hook: {_NO_FILES}")
         self.generic_visit(node)
 
     def _need(self, node: ast.stmt | ast.expr, use: str, *interfaces: str) -> None:

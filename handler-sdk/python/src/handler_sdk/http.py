@@ -157,7 +157,8 @@ class Response:
         try:
             return _json.loads(self.body)
         except ValueError as error:
-            why = f"{error}; it begins `{self._excerpt(80)}`"
+            hint = "" if self.is_success else f"it was answered {self.status}, so call raise_for_status() before json(); "
+            why = f"{hint}{error}; it begins `{self._excerpt(80)}`"
             message = f"{self._request}: the answer can't be read: {why}"
             raise HttpError(ErrorKind.UNREADABLE, message, reason=why) from None
 

@@ -8,6 +8,9 @@ export const HOST_LIMITS = {
   httpCalls: 50,
   slackCalls: 50,
   kvCalls: 1_000,
+  historyCalls: 20,
+  timerCalls: 100,
+  timersOpen: 100,
   logLines: 200,
   responseBytes: 8 << 20,
   kvKeyBytes: 512,
@@ -22,6 +25,16 @@ const URL_BYTES_MAX = 8 << 10;
 const HEADERS_MAX = 100;
 const HEADER_BYTES_MAX = 64 << 10;
 const EMOJI_BYTES_MAX = 100;
+const HISTORY_LABELS_MAX = 16;
+const HISTORY_LABEL_BYTES_MAX = 256;
+const HISTORY_SECONDS_MAX = 90 * 86_400;
+const TIMER_KEY_BYTES_MAX = 256;
+const TIMER_SECONDS_MAX = 30 * 86_400;
+const FACTS_MAX = 256;
+const FACT_NAME_BYTES_MAX = 256;
+const FACT_BYTES_MAX = 8 << 10;
+/** What the names of the host's own facts begin with. */
+const HOSTS_PREFIXES = ["enrich_failed.", "storm.", "timer."];
 
 /** Headers that describe the connection or the framing: only the host sets them. */
 // prettier-ignore
@@ -76,4 +89,45 @@ export function wrongHeaders(headers: readonly (readonly [string, string])[]): s
 export function wrongEmoji(name: string): string | undefined {
   const isBad = name === "" || utf8Length(name) > EMOJI_BYTES_MAX || /[:\u0000-\u001f\u007f-\u009f]/.test(name);
   return isBad ? "emoji: its name without colons, at most 100 bytes" : undefined;
+}
+
+/** Returns what is wrong with what `history.earlier` is asked for. */
+export function wrongEarlier(same: readonly string[], withinSeconds: number): string | undefined {
+  if (same.length > HISTORY_LABELS_MAX) return `same: ${same.length} labels, at most ${HISTORY_LABELS_MAX}`;
+  if (same.some((name) => utf8Length(name) > HISTORY_LABEL_BYTES_MAX)) {
+    return `same: a name of over ${HISTORY_LABEL_BYTES_MAX} bytes`;
+  }
+  return withinSeconds > HISTORY_SECONDS_MAX
+    ? `within-seconds: ${withinSeconds} s, at most ${HISTORY_SECONDS_MAX}`
+    : undefined;
+}
+
+/** Returns what is wrong with a timer's key. */
+export function wrongTimerKey(key: string): string | undefined {
+  const bytes = utf8Length(key);
+  if (bytes === 0) return "key: it is empty";
+  return bytes > TIMER_KEY_BYTES_MAX ? `key: ${bytes} bytes, at most ${TIMER_KEY_BYTES_MAX}` : undefined;
+}
+
+/** Returns what is wrong with what a timer is set to. */
+export function wrongTimer(
+  delaySeconds: number,
+  facts: readonly (readonly [string, string])[],
+): string | undefined {
+  return delaySeconds > TIMER_SECONDS_MAX
+    ? `delay: ${delaySeconds} s, at most ${TIMER_SECONDS_MAX}`
+    : wrongFacts(facts);
+}
+
+/** Returns what is wrong with the facts of a handler. */
+export function wrongFacts(facts: readonly (readonly [string, string])[]): string | undefined {
+  if (facts.length > FACTS_MAX) return `facts: ${facts.length} facts, at most ${FACTS_MAX}`;
+  for (const [name, value] of facts) {
+    const shown = JSON.stringify(name);
+    if (/^$|[\u0000-\u001f\u007f-\u009f]/.test(name)) return `a fact without a valid name: ${shown}`;
+    if (HOSTS_PREFIXES.some((prefix) => name.startsWith(prefix))) return `a fact ${shown}: such names are the host's`;
+    if (utf8Length(name) > FACT_NAME_BYTES_MAX) return `fact_name_bytes: at most ${FACT_NAME_BYTES_MAX}`;
+    if (utf8Length(value) > FACT_BYTES_MAX) return `fact_bytes: the fact ${shown}, at most ${FACT_BYTES_MAX}`;
+  }
+  return undefined;
 }

@@ -1,8 +1,9 @@
 /** The mock host: a test scripts it, runs a handler, and reads what the handler did. */
 
 import type { Alert } from "../alert.ts";
+import { MisuseError } from "../check.ts";
 import { contextOf, NEEDS, type Context, type Need } from "../context.ts";
-import { Found, toWireEnrichment, type Enrichment, type Facts } from "../enrichment.ts";
+import { Found, toWireEnrichment, type Enrichment } from "../enrichment.ts";
 import { PermanentError, RetryableError, UnavailableError, type Failure } from "../failure.ts";
 import { beginStep } from "../globals.ts";
 import type { Handler } from "../handler.ts";
@@ -13,6 +14,7 @@ import type { MessageRef, SlackErrorKind } from "../slack.ts";
 import { toWire } from "../time.ts";
 import { decodeUtf8, encodeUtf8 } from "../utf8.ts";
 import type { Imports, WireFailure } from "../wire.ts";
+import { wrongFacts } from "./checks.ts";
 import { declaredNeeds } from "./needs.ts";
 import { Reply } from "./reply.ts";
 import type { LogLine, Post, Reaction, Request, Timer, Update } from "./sent.ts";
@@ -171,9 +173,12 @@ export class Host {
    * @throws {Failure} the handler's failure; an error that is no failure as it is.
    */
   enrich(handler: Handler, alert: Alert, soFar: Enrichment = {}): Found {
-    return this.#step("enrich", alert, soFar, (imports, found, now) =>
-      Found.fromWire(run.enrich({ handler, imports, call: this.#state.call, alert: alert.toWire(), found, now })),
-    );
+    return this.#step("enrich", handler, alert, soFar, (imports, found, now) => {
+      const added = run.enrich({ handler, imports, call: this.#state.call, alert: alert.toWire(), found, now });
+      const wrong = wrongFacts(added.facts);
+      if (wrong !== undefined) throw new MisuseError(`enrich returned ${wrong}`);
+      return Found.fromWire(added);
+    });
   }
 
   /**
@@ -181,10 +186,10 @@ export class Host {
    *
    * @throws {Failure} the handler's failure; an error that is no failure as it is.
    */
-  act(handler: Handler, alert: Alert, found: Enrichment = {}): Facts {
+  act(handler: Handler, alert: Alert, found: Enrichment = {}): Record<string, string> {
     this.#state.metHold = undefined;
     try {
-      return this.#step("act", alert, found, (imports, wire, now) =>
+      return this.#step("act", handler, alert, found, (imports, wire, now) =>
         Object.fromEntries(run.act({ handler, imports, call: this.#state.call, alert: alert.toWire(), found: wire, now })),
       );
     } catch (error) {
@@ -269,12 +274,15 @@ export class Host {
 
   #step<T>(
     step: StepName,
+    handler: Handler,
     alert: Alert,
     found: Enrichment,
     body: (imports: Imports, found: ReturnType<typeof toWireEnrichment>, now: () => Date) => T,
   ): T {
     const { deliveryId } = this.#state.call;
     const imports = this.#imports(step);
+    this.#state.declared = (handler.settings ?? []).map((setting) => setting.name);
+    this.#state.fingerprint = alert.fingerprint;
     this.#state.begin(step, [deliveryId, alert.incidentKey, alert.status].join(" "));
     beginStep(imports.log, () => [deliveryId, alert.fingerprint, alert.status, step].join("\n"));
     const all = toWireEnrichment("found", this.#state.given.with(found));
@@ -300,15 +308,15 @@ export class Run {
   /** What `enrich` added, or its failure. */
   readonly enrichment: Settled<Found>;
   /** What `act` or `resolved` returned, or its failure. */
-  readonly result: Settled<Facts>;
+  readonly result: Settled<Record<string, string>>;
 
-  constructor(enrichment: Settled<Found>, result: Settled<Facts>) {
+  constructor(enrichment: Settled<Found>, result: Settled<Record<string, string>>) {
     this.enrichment = enrichment;
     this.result = result;
   }
 
   /** The facts of `act`. Throws its failure if it failed. */
-  get facts(): Facts {
+  get facts(): Record<string, string> {
     if (this.result.failure !== undefined) throw this.result.failure;
     return this.result.value;
   }

@@ -1,13 +1,24 @@
 /** The state of the mock host, and its functions as the contract has them. */
 
 import { LIMITS } from "../blocks.ts";
+import { MisuseError } from "../check.ts";
 import { Found } from "../enrichment.ts";
+import { payloadOf } from "../failure.ts";
 import type { Method } from "../http.ts";
 import { decodeUtf8, encodeUtf8, utf8Length } from "../utf8.ts";
 import { recordOf } from "../alert.ts";
 import { SECOND } from "../time.ts";
 import type { Imports, WireCall, WireMessage, WireOccurrence, WireRequest, WireResponse } from "../wire.ts";
-import { HOST_LIMITS, wrongEmoji, wrongHeaders, wrongKey, wrongRequest } from "./checks.ts";
+import {
+  HOST_LIMITS,
+  wrongEarlier,
+  wrongEmoji,
+  wrongHeaders,
+  wrongKey,
+  wrongRequest,
+  wrongTimer,
+  wrongTimerKey,
+} from "./checks.ts";
 import { Replay, type Kept } from "./replay.ts";
 import type { Reply } from "./reply.ts";
 import {
@@ -23,6 +34,9 @@ import {
 
 /** The step that runs; Slack and timers are denied during `enrich`. */
 export type StepName = "enrich" | "act";
+
+/** The greatest number that the store keeps. */
+const I64_MAX = 2n ** 63n - 1n;
 
 /** A reference that no post of this host returns. */
 export const EARLIER_MESSAGE = "mock:earlier:0";
@@ -42,6 +56,10 @@ export class State {
   now = new Date(1_700_000_000_000);
   call: WireCall = { deliveryId: "d-1", attempt: 1, timeLeftMs: 30_000, dryRun: false };
   readonly config = new Map<string, string>();
+  /** The names of the settings that the handler declares; `undefined` if no handler is run. */
+  declared: readonly string[] | undefined;
+  /** The fingerprint of the alert that is run. */
+  fingerprint = "";
   readonly routes: { method: Method; url: string; reply: Reply }[] = [];
   readonly requests: Request[] = [];
   slackDenied: string | undefined;
@@ -57,6 +75,7 @@ export class State {
   readonly posts: Post[] = [];
   readonly updates: Update[] = [];
   readonly reactions: Reaction[] = [];
+  /** By the alert's fingerprint and the key. */
   readonly timers = new Map<string, Timer>();
   readonly logs: LogLine[] = [];
   readonly kv = new Map<string, KeptValue>();
@@ -90,7 +109,10 @@ export class State {
   imports(step: StepName): Required<Imports> {
     return {
       config: {
-        get: (key) => this.#recorded(step, `config ${key}`, () => [this.config.get(key), "read"]),
+        get: (key) => {
+          this.#checkDeclared(key);
+          return this.#recorded(step, `config ${key}`, () => [this.config.get(key), "read"]);
+        },
       },
       log: {
         write: (level, message, fields) => {
@@ -131,19 +153,29 @@ export class State {
           }),
       },
       history: {
-        earlier: (same, within) =>
-          this.#recorded(step, `history ${JSON.stringify(same)} ${within}`, () => [
+        earlier: (same, within) => {
+          if (!this.#count("history", HOST_LIMITS.historyCalls))
+            throw hostError("budget-exhausted", usedUp("history_calls", HOST_LIMITS.historyCalls));
+          const wrong = wrongEarlier(same, within);
+          if (wrong !== undefined) throw hostError("invalid", wrong);
+          return this.#recorded(step, `history ${JSON.stringify(same)} ${within}`, () => [
             { count: this.past.length, occurrences: this.past.slice(0, 50) },
             "read",
-          ]),
+          ]);
+        },
       },
       timer: {
         after: (key, delaySeconds, facts) =>
-          this.#timer(step, `after ${key} ${delaySeconds} ${JSON.stringify(facts)}`, () => {
-            if (delaySeconds > 30 * 86_400) throw hostError("invalid", `delay: ${delaySeconds} s, at most ${30 * 86_400}`);
-            this.timers.set(key, { key, delayMs: delaySeconds * SECOND, facts: { ...recordOf(facts) } });
+          this.#timer(step, key, `after ${key} ${delaySeconds} ${JSON.stringify(facts)}`, () => {
+            const wrong = wrongTimer(delaySeconds, facts);
+            if (wrong !== undefined) throw hostError("invalid", wrong);
+            this.#setTimer({ key, delayMs: delaySeconds * SECOND, facts: { ...recordOf(facts) } });
+            return "effect";
           }),
-        cancel: (key) => this.#timer(step, `cancel ${key}`, () => void this.timers.delete(key)),
+        cancel: (key) =>
+          this.#timer(step, key, `cancel ${key}`, () =>
+            this.timers.delete(`${this.fingerprint} ${key}`) ? "effect" : "read",
+          ),
       },
     };
   }
@@ -180,7 +212,7 @@ export class State {
     const parts = [method, url, headers, body && decodeUtf8(body), credential];
     const name = key ? `http key ${key}` : `http ${JSON.stringify(parts)}`;
     const reads = method === "get" || method === "head";
-    return this.#recorded(step, name, () => {
+    const outcome = this.#recorded<{ response?: WireResponse; error?: unknown }>(step, name, () => {
       this.requests.push({
         method: method.toUpperCase() as Method,
         url,
@@ -190,10 +222,18 @@ export class State {
         key: key ?? undefined,
         timeoutMs: request.timeoutMs ?? undefined,
       });
-      const response = this.#replyTo(request);
-      const isEffect = !reads && response.status >= 200 && response.status < 400;
-      return [response, reads ? "read" : isEffect ? "effect" : "nothing"];
+      try {
+        const response = this.#replyTo(request);
+        const isEffect = response.status >= 200 && response.status < 400;
+        return [{ response }, reads ? "read" : isEffect ? "effect" : "nothing"];
+      } catch (error) {
+        // Only what the server has done can be answered with too much.
+        const isEffect = payloadOf(error)?.tag === "too-large";
+        return [{ error }, reads ? "read" : isEffect ? "effect" : "nothing"];
+      }
     });
+    if (outcome.response === undefined) throw outcome.error;
+    return outcome.response;
   }
 
   #replyTo(request: WireRequest): WireResponse {
@@ -203,7 +243,8 @@ export class State {
     // The latest script is used, so that a test can replace one between two runs.
     const route = this.routes.findLast((each) => each.method === method && urlFits(each.url, request.url));
     if (route === undefined) throw hostError("denied", `the test scripted no answer to ${method} ${request.url}`);
-    if (request.credential && this.credentials && !this.credentials.has(request.credential)) {
+    const credential = request.credential ?? undefined;
+    if (credential !== undefined && this.credentials?.has(credential) === false) {
       throw hostError("denied", `the test does not grant the credential ${request.credential}`);
     }
     const wrongOnes = wrongHeaders(request.headers);
@@ -222,9 +263,35 @@ export class State {
     return this.#recorded(step, name, () => [live(), "effect"]);
   }
 
-  #timer(step: StepName, name: string, live: () => void): void {
+  #timer(step: StepName, key: string, name: string, live: () => Kept): void {
+    if (!this.#count("timer", HOST_LIMITS.timerCalls))
+      throw hostError("budget-exhausted", usedUp("timer_calls", HOST_LIMITS.timerCalls));
     if (step === "enrich") throw hostError("denied", "timers are denied during `enrich`");
-    this.#recorded(step, `timer ${name}`, () => [live(), "effect"]);
+    this.#recorded(step, `timer ${name}`, () => {
+      const wrong = wrongTimerKey(key);
+      if (wrong !== undefined) throw hostError("invalid", wrong);
+      return [undefined, live()];
+    });
+  }
+
+  /** Sets a timer of the alert that is run, unless as many are open as may be. */
+  #setTimer(timer: Timer): void {
+    const place = `${this.fingerprint} ${timer.key}`;
+    const mine = [...this.timers.keys()].filter((other) => other.startsWith(`${this.fingerprint} `) && other !== place);
+    if (mine.length >= HOST_LIMITS.timersOpen)
+      throw hostError("budget-exhausted", `timers: ${HOST_LIMITS.timersOpen} are open for this alert`);
+    this.timers.set(place, timer);
+  }
+
+  /** Throws if a handler reads a setting that it does not declare. */
+  #checkDeclared(key: string): void {
+    if (this.declared === undefined || key === "story_base" || key === "slack.thread_by") return;
+    if (this.declared.some((name) => urlFits(name, key))) return;
+    const name = key.replace(/[^A-Za-z0-9]/g, "_").toUpperCase();
+    throw new MisuseError(
+      `the setting \`${key}\` is read, but the handler does not declare it, so \`check\` would report it as unknown: ` +
+        `write \`const ${name} = Setting.string("${key}", "what it sets")\`, and add it to \`settings: [${name}]\``,
+    );
   }
 
   #post(message: WireMessage): string {
@@ -308,10 +375,11 @@ export class State {
   #add(key: string, by: number, ttl: number | null | undefined): bigint {
     const given = this.live(key);
     const text = given === undefined ? "0" : decodeUtf8(given).trim();
-    if (!/^-?\d+$/.test(text)) {
+    if (!/^[+-]?\d+$/.test(text)) {
       throw hostError("unavailable", `the value of ${key} is not a number: remove it, or use another key`);
     }
-    const sum = BigInt(text) + BigInt(by);
+    const exact = BigInt(text.replace("+", "")) + BigInt(by);
+    const sum = exact > I64_MAX ? I64_MAX : exact < -I64_MAX - 1n ? -I64_MAX - 1n : exact;
     this.#put(key, encodeUtf8(String(sum)), ttl);
     return sum;
   }

@@ -89,6 +89,22 @@ pub struct KvQuota {
     pub keys_max: u64,
 }
 
+impl KvQuota {
+    /// Returns the reply if a handler would use these `bytes` and `keys` after a value of `new` bytes replaced one of `old` bytes, or
+    /// was added, and that exceeds the quota. A change that does not increase the usage is allowed: the quota may have been
+    /// lowered.
+    #[must_use]
+    pub fn over(self, bytes: u64, keys: u64, old: Option<u64>, new: u64) -> Option<KvReply> {
+        if bytes > self.bytes_max && new > old.unwrap_or(0) {
+            Some(KvReply::QuotaExceeded)
+        } else if keys > self.keys_max && old.is_none() {
+            Some(KvReply::TooManyKeys)
+        } else {
+            None
+        }
+    }
+}
+
 /// The reply to a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

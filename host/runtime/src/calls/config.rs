@@ -70,6 +70,7 @@ impl HostCall for ConfigGet {
         _: &Plan,
         host: &mut HostContext,
     ) -> Result<Done<Self::Reply>, Stop> {
+        host.setting_reads.note(&host.handler, &key);
         let value = host.config.get(&key).cloned();
         let line = match &value {
             Some(_) => "set",

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::calls::held_back::HeldBack;
 use crate::calls::interfaces::{CallsMax, INTERFACES};
+use crate::calls::setting_reads::SettingReads;
 use crate::grant_uses::GrantKind;
 use crate::limits::quota::{LimitHit, LimitName, Limits};
 use crate::outbound::egress::Clients;
@@ -39,11 +41,12 @@ pub(crate) struct HostContext {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) rates: Arc<Rates>,
+    pub(crate) setting_reads: Arc<SettingReads>,
     pub(crate) services: Arc<Services>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) counts: Counts,
-    /// In a dry run, the keys that were changed, with their values; `None` for a removed key.
-    pub(crate) kv_held_back: BTreeMap<String, Option<Vec<u8>>>,
+    /// What a dry run has held back.
+    pub(crate) held_back: HeldBack,
 }
 
 /// The number of calls so far, by interface, and the bytes that they brought into the sandbox and took out of it.

@@ -160,7 +160,7 @@ impl HostCall for KvGet {
 impl HostContext {
     /// Reads a value; in a dry run, with the changes of this invocation. The inner error is for the guest.
     async fn current(&self, key: &str) -> Result<Result<Option<Vec<u8>>, Error>, Stop> {
-        if let Some(value) = self.kv_held_back.get(key) {
+        if let Some(value) = self.held_back.kv.get(key) {
             return Ok(Ok(value.clone()));
         }
         let value = stored(self.ledger.kv_get(key.to_owned()).await)?;

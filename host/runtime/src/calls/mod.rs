@@ -5,6 +5,7 @@ mod bytes;
 mod config;
 pub(crate) mod context;
 mod driver;
+pub(crate) mod held_back;
 mod history;
 mod http;
 pub(crate) mod interfaces;
@@ -12,6 +13,7 @@ mod kv;
 mod log;
 mod naming;
 mod record;
+pub(crate) mod setting_reads;
 mod slack;
 #[cfg(test)]
 mod tests;

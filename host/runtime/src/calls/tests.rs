@@ -24,6 +24,7 @@ use alert_manager_core::secret::{Secret, SecretSource};
 
 use super::context::{Counts, HostContext};
 use super::driver::HostCall;
+use super::held_back::HeldBack;
 use super::{HookState, config, history, http, kv, slack, timer};
 use crate::bindings::http::{Method, Request};
 use crate::bindings::slack::Message;
@@ -346,10 +347,11 @@ fn state<C: HostCall>(call: &C, reply: &str, origin: &str, obstacles: &[Obstacle
         }),
         clients: Arc::default(),
         rates: Arc::default(),
+        setting_reads: Arc::default(),
         services: Arc::new(services(lasting, origin)),
         recorder: Arc::clone(&recorder),
         counts: Counts::default(),
-        kv_held_back: BTreeMap::new(),
+        held_back: HeldBack::default(),
     };
     HookState {
         guest: GuestState::new(

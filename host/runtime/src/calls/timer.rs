@@ -165,17 +165,21 @@ impl HostCall for TimerCall {
         })
     }
 
-    /// Nothing reads a timer, so there is nothing to make visible.
     async fn hold_back(
-        prepared: Prepared,
+        Prepared { key, change }: Prepared,
         _: &Plan,
-        _: &mut HostContext,
+        host: &mut HostContext,
     ) -> Result<Done<Changed>, Stop> {
-        let line = match prepared.change {
-            TimerChange::Set { .. } => "held back: it would be set",
-            TimerChange::Cancel => "held back: it would be cancelled",
+        let done = match change {
+            TimerChange::Set { .. } => "it would be set",
+            TimerChange::Cancel => "it would be cancelled",
         };
-        Ok(Done::held_back(Changed::Reply(TimerReply::Done), line))
+        let alert = serde_json::to_string(&*host.alert).map_or(0, |json| json.len());
+        let quota = quota(&host.limits);
+        let reply = host.held_back.change_timer(&key, &change, alert, quota);
+        note_limit(reply, host);
+        let line = format!("held back: {}", describe(reply, done, &host.limits));
+        Ok(Done::held_back(Changed::Reply(reply), line))
     }
 
     async fn live(
@@ -191,10 +195,7 @@ impl HostCall for TimerCall {
             TimerChange::Cancel => "cancelled",
         };
         let mut entry = plan.entry(host.clock.now(), seq, true, line, reply);
-        let quota = TimerQuota {
-            open_max: TIMERS_OPEN_MAX,
-            bytes_max: host.limits.timer_bytes_max,
-        };
+        let quota = quota(&host.limits);
         let ledger = &host.ledger;
         let changed = ledger.timer_change(key, change, quota, before, entry.clone());
         let reply = match stored(changed.await)? {
@@ -211,11 +212,7 @@ impl HostCall for TimerCall {
             entry.result.clone_from(&line);
             host.replay.hold(entry);
         }
-        match reply {
-            TimerReply::TooMany => host.recorder.limit_hit(LimitName::Timers),
-            TimerReply::TooLarge => host.recorder.limit_hit(LimitName::TimerBytes),
-            TimerReply::Done | TimerReply::Absent => {}
-        }
+        note_limit(reply, host);
         Ok(Done {
             effect: Effect::Recorded,
             ..Done::live(Changed::Reply(reply), line)
@@ -257,6 +254,21 @@ fn found(host: &HostContext, key: &str, given: Labels) -> Result<String, Error> 
         blocks: host.found.blocks.clone(),
     };
     serde_json::to_string(&found).map_err(|error| Error::Invalid(error.to_string()))
+}
+
+fn quota(limits: &Limits) -> TimerQuota {
+    TimerQuota {
+        open_max: TIMERS_OPEN_MAX,
+        bytes_max: limits.timer_bytes_max,
+    }
+}
+
+fn note_limit(reply: TimerReply, host: &HostContext) {
+    match reply {
+        TimerReply::TooMany => host.recorder.limit_hit(LimitName::Timers),
+        TimerReply::TooLarge => host.recorder.limit_hit(LimitName::TimerBytes),
+        TimerReply::Done | TimerReply::Absent => {}
+    }
 }
 
 fn describe(reply: TimerReply, done: &str, limits: &Limits) -> String {

@@ -8,6 +8,7 @@ use wasmtime::component::{Component, Linker};
 
 use crate::bindings::Contract;
 use crate::calls::HookState;
+use crate::calls::setting_reads::SettingReads;
 use crate::hooks::describe::{DescribeFailure, describe};
 use crate::hooks::{Exports, Hooks};
 use crate::modules::cache::{Cache, Known};
@@ -96,6 +97,7 @@ impl Loader {
             }
         };
         Ok(Module {
+            setting_reads: Arc::new(SettingReads::of(&known.description)),
             description: known.description,
             imports: known.imports,
             contract: recognized.version,

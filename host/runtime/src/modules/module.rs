@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::calls::setting_reads::SettingReads;
 use crate::hooks::Hooks;
 use crate::outbound::egress::Clients;
 use crate::outbound::rates::Rates;
@@ -18,6 +19,7 @@ pub struct Module {
     pub(crate) hooks: Hooks,
     pub(crate) clients: Arc<Clients>,
     pub(crate) rates: Arc<Rates>,
+    pub(crate) setting_reads: Arc<SettingReads>,
     /// Its share of the CPU permits.
     pub(crate) share: HandlerShare,
 }

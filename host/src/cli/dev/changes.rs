@@ -71,8 +71,10 @@ impl Changes {
 
     /// Returns those of the projects whose sources are not those of their last build. Forgets projects that are gone.
     pub(super) fn of(&mut self, projects: Vec<Project>) -> Vec<Project> {
-        self.built
-            .retain(|dir, _| projects.iter().any(|project| project.dir == *dir));
+        self.built.retain(|dir, _| {
+            // One whose manifest has a mistake is not gone.
+            projects.iter().any(|project| project.dir == *dir) || handler_build::is_project(dir)
+        });
         // Before the sources are looked at, so that no later change is missed.
         self.watch_folders(&projects);
         let has_changed = |project: &Project| {
@@ -81,6 +83,25 @@ impl Changes {
             })
         };
         projects.into_iter().filter(has_changed).collect()
+    }
+
+    /// Returns the projects that have another name than when they were built: the old name and the new one.
+    pub(super) fn renamed(&self, projects: &[Project]) -> Vec<(String, String)> {
+        let names = projects.iter().filter_map(|project| {
+            let before = &self.built.get(&project.dir)?.project.name;
+            (*before != project.name).then(|| (before.clone(), project.name.clone()))
+        });
+        names.collect()
+    }
+
+    /// Returns the names of projects that were built and are gone.
+    pub(super) fn gone(&self, projects: &[Project]) -> Vec<String> {
+        let gone = self.built.iter().filter(|(dir, built)| {
+            let is_there =
+                |project: &Project| project.dir == **dir || project.name == built.project.name;
+            !projects.iter().any(is_there) && !handler_build::is_project(dir)
+        });
+        gone.map(|(_, built)| built.project.name.clone()).collect()
     }
 
     /// Notes the sources of projects that are about to be built.
@@ -138,8 +159,12 @@ impl Changes {
         }
         wanted.extend(walk.folders);
         let wanted: BTreeSet<PathBuf> = wanted.into_iter().collect();
-        for gone in self.watched.difference(&wanted) {
-            // A folder that was removed is not watched any more.
+        // A folder that was removed is not watched any more.
+        for gone in self
+            .watched
+            .difference(&wanted)
+            .filter(|gone| gone.is_dir())
+        {
             let _ = self.watcher.unwatch(gone);
         }
         self.watched.retain(|folder| wanted.contains(folder));
@@ -214,6 +239,11 @@ mod tests {
         fn changed(&mut self) -> Vec<Project> {
             let found = handler_build::discover(self.dir.path()).unwrap();
             self.changes.of(found.projects)
+        }
+
+        fn follow(&self) -> (Vec<(String, String)>, Vec<String>) {
+            let found = handler_build::discover(self.dir.path()).unwrap().projects;
+            (self.changes.renamed(&found), self.changes.gone(&found))
         }
 
         fn names(&mut self) -> Vec<String> {
@@ -331,5 +361,27 @@ mod tests {
         )
         .unwrap();
         assert_eq!(folder.names(), ["a"]);
+    }
+
+    #[test]
+    fn projects_that_are_renamed_or_gone_are_noticed_once() {
+        let mut folder = Folder::new();
+        folder.project("one", "a");
+        folder.project("two", "a");
+        folder.build(|_| ());
+        assert_eq!(folder.follow(), (vec![], vec![]));
+        // A manifest with a mistake is that of the same project.
+        let manifest = folder.dir.path().join("one/pyproject.toml");
+        let text = fs::read_to_string(&manifest).unwrap();
+        fs::write(&manifest, "[tool.alert-manager\n").unwrap();
+        folder.names();
+        fs::write(&manifest, text.replace("name = \"one\"", "name = \"uno\"")).unwrap();
+        let renamed = ("one".to_owned(), "uno".to_owned());
+        assert_eq!(folder.follow(), (vec![renamed], vec![]));
+        folder.build(|_| ());
+        fs::remove_dir_all(folder.dir.path().join("two")).unwrap();
+        assert_eq!(folder.follow(), (vec![], vec!["two".to_owned()]));
+        folder.names();
+        assert_eq!(folder.follow(), (vec![], vec![]));
     }
 }

@@ -192,6 +192,7 @@ fn show(place: &Place, name: &str, lang: Lang, alert: &str) {
 
 /// Replaces the SDK below a project by the one that this program carries.
 fn update_sdk(dir: &Path) -> anyhow::Result<ExitCode> {
+    sdk::restore(dir)?;
     let lang = place::lang_of(dir).ok_or_else(|| {
         anyhow!("{}: there is no handler project with an SDK in .sdk: name the folder that `new` has made", dir.display())
     })?;

@@ -152,7 +152,22 @@ pub(super) fn add_member(root: &Path, member: &str) -> anyhow::Result<()> {
     };
     let text = std::fs::read_to_string(&path).with_context(by_hand)?;
     let text = with_member(&text, member).ok_or_else(|| anyhow!(by_hand()))?;
-    std::fs::write(&path, text).with_context(by_hand)
+    replace_file(&path, &text).with_context(by_hand)
+}
+
+/// Replaces a file that others may read at any time, or that a crash may meet half written. It keeps its permissions.
+fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    // What a link points to is replaced, not the link.
+    let path = std::fs::canonicalize(path)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file()
+        .set_permissions(std::fs::metadata(&path)?.permissions())?;
+    file.as_file().sync_all()?;
+    file.persist(&path)?;
+    Ok(())
 }
 
 /// Returns the manifest with one more member, after the last one of the same folder.
@@ -183,6 +198,24 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_manifest_is_replaced_whole_and_keeps_its_permissions() {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("Cargo.toml");
+        std::fs::write(&path, "members = [\n]\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let before = std::fs::metadata(&path).unwrap();
+        add_member(root.path(), "handlers/a").unwrap();
+        let after = std::fs::metadata(&path).unwrap();
+        assert_eq!(after.permissions().mode() & 0o777, 0o640);
+        assert_ne!(after.ino(), before.ino(), "it was written in place");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "members = [\n    \"handlers/a\",\n]\n");
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn a_member_is_put_in_order() {

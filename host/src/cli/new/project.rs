@@ -24,6 +24,21 @@ impl Lang {
         }
     }
 
+    /// Returns what its README says of the tools of its own test; empty, or a paragraph.
+    fn prepare(self) -> &'static str {
+        match self {
+            Self::Rust | Self::Typescript => "",
+            Self::Python => {
+                "`pytest` is installed once, into a virtual environment of the project. Without one, most systems refuse to install it:\n\n\
+                 ```sh\n\
+                 python3 -m venv .venv\n\
+                 . .venv/bin/activate\n\
+                 pip install pytest mypy\n\
+                 ```\n\n"
+            }
+        }
+    }
+
     /// Returns the file that the author edits.
     pub(super) fn source(self) -> &'static str {
         match self {
@@ -190,6 +205,7 @@ impl Project<'_> {
             ("sdk_folder", self.sdk_folder()),
             ("language", self.lang.name().to_owned()),
             ("test_command", self.lang.test_command().to_owned()),
+            ("prepare", self.lang.prepare().to_owned()),
         ]
     }
 

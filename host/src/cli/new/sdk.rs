@@ -62,13 +62,29 @@ fn write_to(lang: Lang, dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The SDK that is being replaced.
+const OLD: &str = ".sdk.old";
+
+/// Puts the SDK back that [`replace`] has moved away, if it was cut off before the new one was in place.
+///
+/// # Errors
+/// If it cannot be moved.
+pub(super) fn restore(project: &Path) -> anyhow::Result<()> {
+    let (dir, old) = (project.join(DIR), project.join(OLD));
+    if dir.exists() || !old.exists() {
+        return Ok(());
+    }
+    fs::rename(&old, &dir).with_context(|| format!("cannot restore {}", dir.display()))
+}
+
 /// Replaces the SDK of a language below a project.
 ///
 /// # Errors
 /// If a file cannot be written or removed.
 pub(super) fn replace(lang: Lang, project: &Path) -> anyhow::Result<()> {
     let dir = project.join(DIR);
-    let (fresh, old) = (project.join(".sdk.new"), project.join(".sdk.old"));
+    let (fresh, old) = (project.join(".sdk.new"), project.join(OLD));
+    restore(project)?;
     for left in [&fresh, &old] {
         match fs::remove_dir_all(left) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -106,4 +122,28 @@ pub(super) fn make_usual(dir: &Path) -> anyhow::Result<()> {
         .and_then(|made| fs::set_permissions(dir, made.permissions()))
         .and_then(|()| fs::remove_dir(&probe))
         .with_context(|| format!("cannot set the permissions of {}", dir.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_replacement_that_was_cut_off_is_done_again() {
+        let project = tempfile::tempdir().unwrap();
+        let dir = project.path().join(DIR);
+        write_all(Lang::Python, project.path()).unwrap();
+        fs::write(dir.join("python/edited"), "").unwrap();
+        // Between the two renames.
+        fs::rename(&dir, project.path().join(OLD)).unwrap();
+        fs::create_dir(project.path().join(".sdk.new")).unwrap();
+        restore(project.path()).unwrap();
+        assert!(dir.join("python/edited").is_file());
+        replace(Lang::Python, project.path()).unwrap();
+        assert!(is_at(Lang::Python, &dir.join("python")));
+        assert!(!dir.join("python/edited").exists());
+        assert_eq!(fs::read_dir(project.path()).unwrap().count(), 1);
+    }
 }

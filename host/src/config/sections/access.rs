@@ -116,7 +116,7 @@ pub(super) fn inbound(
     let authorization = authorization(reader, section, env)?;
     if let Some(error) = reader.unreadable(secret_of(&authorization)) {
         let advice = "write the secret into that file, or correct the path";
-        reader.fail(section.at, format!("{}: {error}", section.path), advice);
+        reader.refuse(section.at, format!("{}: {error}", section.path), advice);
     }
     Some(authorization)
 }
@@ -162,12 +162,11 @@ pub(super) fn secret(
     let (node, path) = variable?;
     let name = reader.text(node, &path)?;
     let Some(value) = env(name).map(Zeroizing::new) else {
-        if !reader.reads_secrets() {
-            return Some(SecretSource::value(Secret::new("")));
+        if reader.reads_secrets() {
+            let message = format!("{path} names the variable {name}, which is not set");
+            reader.refuse(node.at, message, "set it before the server starts");
         }
-        let message = format!("{path} names the variable {name}, which is not set");
-        reader.fail(node.at, message, "set it before the server starts");
-        return None;
+        return Some(SecretSource::value(Secret::new("")));
     };
     Some(SecretSource::value(Secret::new(&value)))
 }

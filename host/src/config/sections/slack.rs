@@ -201,7 +201,7 @@ fn token(
         let source = SecretSource::file(path);
         if let Some(error) = d.reader.unreadable(&source) {
             d.reader
-                .fail(at, format!("slack.token_file: {error}"), ADVICE);
+                .refuse(at, format!("slack.token_file: {error}"), ADVICE);
         }
         return Some(source);
     }
@@ -209,7 +209,7 @@ fn token(
         let at = d.place_of(&["slack"]);
         let advice = "set SLACK_TOKEN or slack.token_file, or write slack: { preview: true } to see messages without posting them";
         d.reader
-            .fail(at, "there is no Slack token".to_owned(), advice);
+            .refuse(at, "there is no Slack token".to_owned(), advice);
     }
     None
 }

@@ -125,7 +125,7 @@ fn hmac(reader: &mut Reader, mut section: Section<'_>, env: Env<'_>) -> Option<H
     let secret = secret?;
     if let Some(error) = reader.unreadable(&secret) {
         let advice = "write the secret into that file, or correct the path";
-        reader.fail(at, format!("{path}: {error}"), advice);
+        reader.refuse(at, format!("{path}: {error}"), advice);
     }
     Some(Hmac {
         secret,

@@ -54,9 +54,10 @@ fn examine(text: &str) -> (Config, Vec<String>) {
         "TOKEN" | "PROXY_URL" | "DEADMAN_URL" => Some("http://set".to_owned()),
         _ => None,
     };
-    let (config, problems) = Config::examine(Some(&file), &Overrides::default(), &variables);
-    let problems = problems.0.iter().map(ToString::to_string).collect();
-    (config.unwrap(), problems)
+    let examined = Config::examine(Some(&file), &Overrides::default(), &variables);
+    let problems = examined.problems.0.iter();
+    let problems = problems.map(ToString::to_string).collect();
+    (examined.config.unwrap(), problems)
 }
 
 #[test]

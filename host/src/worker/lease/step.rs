@@ -11,7 +11,7 @@ use crate::gate::Parked;
 use crate::journal::{Dependency, Recorded};
 use crate::policy::{Grants, MissingPin};
 use crate::queue::{ReadError, Step, StepStatus, Wake};
-use crate::runtime::{Invocation, Invoked, Output, Served, StepFailure};
+use crate::runtime::{HeldBack, Invocation, Invoked, Output, Served, StepFailure};
 use crate::worker::breaker::{Change, Gate, Health};
 use crate::worker::outcome::{self, Met};
 use crate::worker::{EnrichBudget, HandlerSettings};
@@ -131,6 +131,7 @@ impl Lease {
             attempt: step.begin(lease),
             lease,
             dry_run: false,
+            held_back: HeldBack::default(),
             alert: Arc::clone(&self.leased.alert),
             found,
             config,

@@ -7,6 +7,8 @@ use handler_sdk::http::{ErrorKind, Method};
 use handler_sdk::prelude::*;
 use handler_sdk::{history, kv, slack, timer};
 
+const ANY: Setting = Setting::string("*", "whatever the script asks for");
+
 /// The handler.
 #[derive(Debug)]
 pub struct Conformance;
@@ -19,6 +21,7 @@ impl Handler for Conformance {
             "Asks what its alert says.",
         )
         .alerts(["*"])
+        .settings([&ANY])
     }
 
     fn enrich(cx: &Cx, alert: &Alert, _: &Enrichment) -> Result<Enrichment, Failure> {
@@ -59,11 +62,17 @@ fn run(cx: &Cx, alert: &Alert) -> Result<String, Failure> {
             ["repeat", times, rest @ ..] => (times.parse().unwrap_or(1), rest),
             words => (1, words),
         };
-        for _ in 0..times {
+        for n in 0..times {
+            // A `#` is the number of the repetition.
+            let made: Vec<String> = words
+                .iter()
+                .map(|word| word.replace('#', &n.to_string()))
+                .collect();
+            let made: Vec<&str> = made.iter().map(String::as_str).collect();
             if words == ["fail-once"] && cx.call().attempt == 1 {
                 return Err(Failure::retryable(shown(&answers)));
             }
-            let answer = format!("{}: {}", words.join(" "), script.perform(words));
+            let answer = format!("{}: {}", words.join(" "), script.perform(&made));
             match answers.last_mut() {
                 Some((last, times)) if *last == answer => *times += 1,
                 _ => answers.push((answer, 1)),

@@ -9,12 +9,15 @@ from handler_sdk._imports import HttpRequest
 HTTP_CALLS_MAX = 50
 SLACK_CALLS_MAX = 50
 KV_CALLS_MAX = 1_000
+HISTORY_CALLS_MAX = 20
+TIMER_CALLS_MAX = 100
 RESPONSE_BYTES_MAX = 8 << 20
 LOG_LINES_MAX = 200
 KV_KEY_BYTES_MAX = 512
 KV_VALUE_BYTES_MAX = 64 << 10
 KV_KEYS_MAX = 50_000
 KV_BYTES_MAX = 16 << 20
+TIMERS_OPEN_MAX = 100
 
 _REQUEST_BYTES_MAX = 4 << 20
 _EFFECT_KEY_BYTES_MAX = 256
@@ -22,6 +25,16 @@ _URL_BYTES_MAX = 8 << 10
 _HEADERS_MAX = 100
 _HEADER_BYTES_MAX = 64 << 10
 _EMOJI_BYTES_MAX = 100
+_HISTORY_LABELS_MAX = 16
+_HISTORY_LABEL_BYTES_MAX = 256
+_HISTORY_SECONDS_MAX = 90 * 86_400
+_TIMER_KEY_BYTES_MAX = 256
+_TIMER_SECONDS_MAX = 30 * 86_400
+_FACTS_MAX = 256
+_FACT_NAME_BYTES_MAX = 256
+_FACT_BYTES_MAX = 8 << 10
+#: What the names of the host's own facts begin with.
+_HOSTS_PREFIXES = ("enrich_failed.", "storm.", "timer.")
 #: Headers that describe the connection or the framing: only the host sets them.
 _RESERVED_HEADERS = {
     "alt-used", "connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "te", "trailer",
@@ -79,4 +92,45 @@ def emoji(name: str) -> str | None:
     is_bad = not name or len(name.encode()) > _EMOJI_BYTES_MAX or ":" in name
     if is_bad or any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in name):
         return "emoji: its name without colons, at most 100 bytes"
+    return None
+
+
+def earlier(same: list[str], within_seconds: int) -> str | None:
+    """Checks what `history.earlier` is asked for."""
+    if len(same) > _HISTORY_LABELS_MAX:
+        return f"same: {len(same)} labels, at most {_HISTORY_LABELS_MAX}"
+    if any(len(name.encode()) > _HISTORY_LABEL_BYTES_MAX for name in same):
+        return f"same: a name of over {_HISTORY_LABEL_BYTES_MAX} bytes"
+    if within_seconds > _HISTORY_SECONDS_MAX:
+        return f"within-seconds: {within_seconds} s, at most {_HISTORY_SECONDS_MAX}"
+    return None
+
+
+def timer_key(key: str) -> str | None:
+    """Checks a timer's key."""
+    size = len(key.encode())
+    if size == 0:
+        return "key: it is empty"
+    return f"key: {size} bytes, at most {_TIMER_KEY_BYTES_MAX}" if size > _TIMER_KEY_BYTES_MAX else None
+
+
+def timer(delay_seconds: int, facts: list[tuple[str, str]]) -> str | None:
+    """Checks what a timer is set to."""
+    if delay_seconds > _TIMER_SECONDS_MAX:
+        return f"delay-seconds: {delay_seconds} s, at most {_TIMER_SECONDS_MAX}"
+    if len(facts) > _FACTS_MAX:
+        return f"facts: {len(facts)} facts, at most {_FACTS_MAX}"
+    return next((wrong for name, value in facts if (wrong := fact(name, value))), None)
+
+
+def fact(name: str, value: str) -> str | None:
+    """Checks a fact of a handler."""
+    if not name or re.search(r"[\x00-\x1f\x7f-\x9f]", name):
+        return f"a fact without a valid name: {name!r}"
+    if name.startswith(_HOSTS_PREFIXES):
+        return f"a fact {name!r}: such names are the host's"
+    if len(name.encode()) > _FACT_NAME_BYTES_MAX:
+        return f"fact_name_bytes: at most {_FACT_NAME_BYTES_MAX}"
+    if len(value.encode()) > _FACT_BYTES_MAX:
+        return f"fact_bytes: the fact {name!r}, at most {_FACT_BYTES_MAX}"
     return None

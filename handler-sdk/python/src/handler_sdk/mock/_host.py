@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from handler_sdk import _project, _run
+from handler_sdk import _author, _check, _project, _run
 from handler_sdk.alert import Alert
 from handler_sdk.context import Call, Context
 from handler_sdk.enrichment import Enrichment
@@ -18,6 +18,7 @@ from handler_sdk.errors import ErrorKind
 from handler_sdk.failure import Failure, Unavailable
 from handler_sdk.handler import Handler
 from handler_sdk.history import Past
+from handler_sdk.mock import _checks
 from handler_sdk.mock._mock_imports import MockImports
 from handler_sdk.mock._reply import Reply
 from handler_sdk.mock._sent import LogLine, Post, Reaction, Request, SetTimer, Update, Upload
@@ -200,7 +201,12 @@ class Host:
     def enrich(self, handler: type[Handler], alert: Alert, so_far: Enrichment | None = None) -> Enrichment:
         """Runs only `enrich`, and returns what it added. Raises its `Failure`."""
         self._begin("enrich", handler, alert)
-        return _run.enrich(handler, self._cx("enrich"), alert, self._with_given(so_far))
+        added = _run.enrich(handler, self._cx("enrich"), alert, self._with_given(so_far))
+        for name, value in added.facts.items():
+            wrong = _checks.fact(name, value)
+            if wrong:
+                raise _check.mistake(f"`enrich` returned {wrong}", _author.line_of(handler.enrich))
+        return added
 
     def act(self, handler: type[Handler], alert: Alert, found: Enrichment | None = None) -> dict[str, str]:
         """Runs only `act`, or `resolved` if the alert has resolved, and returns its facts. Raises its `Failure`."""
@@ -230,6 +236,8 @@ class Host:
             project = _project.above(Path(inspect.getfile(handler)))
             self._state.needs = project.needs if project else None
         state = self._state
+        state.declared = tuple(setting.name for setting in handler().describe().settings)
+        state.fingerprint = alert.fingerprint
         event = f"{state.delivery_id} {alert.fingerprint} {alert.starts_at} {alert.status}"
         state.begin(step, event)
 

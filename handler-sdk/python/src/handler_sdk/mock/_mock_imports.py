@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -9,7 +10,16 @@ from typing import Any, TypeVar
 from handler_sdk import _check, limits
 from handler_sdk._imports import HttpRequest, HttpResponse, SlackFile, SlackMessage
 from handler_sdk._project import line_to_add
-from handler_sdk.errors import ErrorKind, HttpError, kv_error, slack_error, timer_error
+from handler_sdk.errors import (
+    CallError,
+    ErrorKind,
+    HistoryError,
+    HttpError,
+    history_error,
+    kv_error,
+    slack_error,
+    timer_error,
+)
 from handler_sdk.history import Past
 from handler_sdk.log import Level
 from handler_sdk.mock import _checks
@@ -70,7 +80,9 @@ class MockImports:
             try:
                 response = self._state.reply_to(request)
             except HttpError as error:
-                return error, _READ if reads else _NOT_KEPT
+                # Only what the server has done can be answered with too much.
+                made = _EFFECT if error.kind is ErrorKind.TOO_LARGE else _NOT_KEPT
+                return error, _READ if reads else made
             changed = _EFFECT if 200 <= response.status < 400 else _NOT_KEPT
             return response, _READ if reads else changed
 
@@ -176,8 +188,9 @@ class MockImports:
 
     def kv_increment(self, key: str, by: int, ttl_seconds: int | None) -> int:
         def live() -> tuple[int, bool | None]:
-            kept = (self._state.kv_live(key) or b"0").decode(errors="replace").strip()
-            if not kept.removeprefix("-").isdigit():
+            value = self._state.kv_live(key)
+            kept = "0" if value is None else value.decode(errors="replace").strip()
+            if not re.fullmatch(r"[+-]?[0-9]+", kept):
                 why = f"the value of {key} is not a number: remove it, or use another key"
                 raise kv_error(ErrorKind.UNAVAILABLE, why)
             total = max(-(2**63), min(int(kept) + by, 2**63 - 1))
@@ -195,27 +208,48 @@ class MockImports:
         self._kv(key, b"", ("remove", key), live)
 
     def history_earlier(self, same: list[str], within_seconds: int) -> Past:
-        name = _name("history", None, (tuple(same), within_seconds))
-        return self._call(name, lambda: (self._state.past, _READ))
+        if not self._state.take("history", _checks.HISTORY_CALLS_MAX):
+            raise history_error(ErrorKind.BUDGET_EXHAUSTED, _used_up("history_calls", _checks.HISTORY_CALLS_MAX))
 
-    def _timer(self, name: object, change: Callable[[], object]) -> None:
+        def live() -> tuple[Past | HistoryError, bool | None]:
+            wrong = _checks.earlier(same, within_seconds)
+            return (history_error(ErrorKind.INVALID, wrong) if wrong else self._state.past), _READ
+
+        answer = self._call(_name("history", None, (tuple(same), within_seconds)), live)
+        if isinstance(answer, HistoryError):
+            raise answer
+        return answer
+
+    def _timer(self, key: str, name: object, change: Callable[[], bool | None]) -> None:
+        if not self._state.take("timer", _checks.TIMER_CALLS_MAX):
+            raise timer_error(ErrorKind.BUDGET_EXHAUSTED, _used_up("timer_calls", _checks.TIMER_CALLS_MAX))
         if self._step == "enrich":
             raise timer_error(ErrorKind.DENIED, "timers are denied during `enrich`")
 
         def live() -> tuple[None, bool | None]:
-            change()
-            return None, _EFFECT
+            _refuse(_checks.timer_key(key), timer_error)
+            return None, change()
 
         self._call(_name("timer", None, name), live)
 
     def timer_after(self, key: str, delay_seconds: int, facts: list[tuple[str, str]]) -> None:
-        timer = SetTimer(key, delay_seconds, dict(facts))
-        self._timer(("after", key, delay_seconds, tuple(facts)), lambda: self._state.timers.update({key: timer}))
+        def change() -> bool | None:
+            _refuse(_checks.timer(delay_seconds, facts), timer_error)
+            self._state.set_timer(SetTimer(key, delay_seconds, dict(facts)))
+            return _EFFECT
+
+        self._timer(key, ("after", key, delay_seconds, tuple(facts)), change)
 
     def timer_cancel(self, key: str) -> None:
-        self._timer(("cancel", key), lambda: self._state.timers.pop(key, None))
+        self._timer(key, ("cancel", key), lambda: _EFFECT if self._state.cancel_timer(key) else _READ)
 
     def config_get(self, key: str) -> str | None:
+        if not self._state.is_declared(key):
+            name = re.sub(r"\W", "_", key).upper()
+            raise _check.mistake(
+                f"the setting `{key}` is read, but `describe` does not declare it, so `check` would report it as unknown: "
+                f'write `{name} = Setting.string("{key}", "what it sets")`, and add it to `settings=[{name}]` of the Description'
+            )
         return self._call(_name("config", None, key), lambda: (self._state.config.get(key), _READ))
 
     def log_write(self, level: Level, message: str, fields: list[tuple[str, str]]) -> None:
@@ -232,9 +266,9 @@ def _name(kind: str, key: str | None, request: Any) -> object:
     return (kind, "key", key) if key is not None else (kind, "request", request)
 
 
-def _refuse(wrong: str | None) -> None:
+def _refuse(wrong: str | None, error: Callable[[ErrorKind, str], CallError] = slack_error) -> None:
     if wrong is not None:
-        raise slack_error(ErrorKind.INVALID, wrong)
+        raise error(ErrorKind.INVALID, wrong)
 
 
 def _used_up(limit: str, most: int) -> str:

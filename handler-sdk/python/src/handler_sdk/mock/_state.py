@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from handler_sdk._imports import HttpRequest, HttpResponse
 from handler_sdk.durations import moment
 from handler_sdk.enrichment import Enrichment
-from handler_sdk.errors import CallError, ErrorKind, HttpError, KvError, SlackError, kv_error, slack_error
+from handler_sdk.errors import CallError, ErrorKind, HttpError, KvError, SlackError, kv_error, slack_error, timer_error
 from handler_sdk.history import Past
 from handler_sdk.mock import _checks
 from handler_sdk.mock._replay import Replay
@@ -28,6 +28,8 @@ class State:
     attempt: int = 1
     needs: tuple[str, ...] | None = None
     config: dict[str, str] = field(default_factory=dict)
+    #: The names of the settings that the handler declares; `None` if no handler is run.
+    declared: tuple[str, ...] | None = None
     routes: list[tuple[str, str, Reply]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     is_slack_denied: bool = False
@@ -44,7 +46,8 @@ class State:
     updates: list[Update] = field(default_factory=list)
     reactions: list[Reaction] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
-    timers: dict[str, SetTimer] = field(default_factory=dict)
+    #: By the alert's fingerprint and the key.
+    timers: dict[tuple[str, str], SetTimer] = field(default_factory=dict)
     past: Past = field(default_factory=lambda: Past(0, []))
     kv: dict[str, tuple[bytes, datetime | None]] = field(default_factory=dict)
     logs: list[LogLine] = field(default_factory=list)
@@ -54,6 +57,8 @@ class State:
     counts: dict[str, int] = field(default_factory=dict)
     replays: dict[tuple[str, str], Replay] = field(default_factory=dict)
     event: str = ""
+    #: The fingerprint of the alert that is run.
+    fingerprint: str = ""
 
     def take(self, interface: str, most: int) -> bool:
         """Counts a call; returns false if the count had reached `most`."""
@@ -78,6 +83,25 @@ class State:
         self.counts = {}
         self.replay(step).begin()
 
+    def is_declared(self, key: str) -> bool:
+        """Returns whether a handler may read a setting: it declares it, or it is the server's."""
+        if self.declared is None or key in ("story_base", "slack.thread_by"):
+            return True
+        return any(_fits(name, key) for name in self.declared)
+
+    def set_timer(self, timer: SetTimer) -> None:
+        """Sets a timer of the alert that is run, unless as many are open as may be."""
+        place = (self.fingerprint, timer.key)
+        others = [other for other in self.timers if other[0] == self.fingerprint and other != place]
+        if len(others) >= _checks.TIMERS_OPEN_MAX:
+            why = f"timers: {_checks.TIMERS_OPEN_MAX} are open for this alert"
+            raise timer_error(ErrorKind.BUDGET_EXHAUSTED, why)
+        self.timers[place] = timer
+
+    def cancel_timer(self, key: str) -> bool:
+        """Removes a timer of the alert that is run; returns whether there was one."""
+        return self.timers.pop((self.fingerprint, key), None) is not None
+
     def reply_to(self, request: HttpRequest) -> HttpResponse:
         """Returns the response to a request that is made now."""
         wrong = _checks.request(request)
@@ -88,7 +112,7 @@ class State:
         reply = next((reply for url, reply in routes if _fits(url, request.url)), None)
         if reply is None:
             raise _refused(ErrorKind.DENIED, f"the test scripted no answer to {request.method} {request.url}")
-        if self.credentials is not None and request.credential and request.credential not in self.credentials:
+        if self.credentials is not None and request.credential not in (None, *self.credentials):
             raise _refused(ErrorKind.DENIED, f"the test does not grant the credential {request.credential}")
         wrong = _checks.headers(request.headers)
         if wrong:

@@ -33,16 +33,9 @@ impl Used {
         }
     }
 
-    /// Returns the error if this usage, after that replacement, exceeds the quota. A change that does not increase the usage is
-    /// allowed: the quota may have been lowered.
+    /// Returns the error if this usage, after that replacement, exceeds the quota.
     fn over(self, old: Option<u64>, new: u64, quota: KvQuota) -> Option<KvReply> {
-        if self.bytes > quota.bytes_max && new > old.unwrap_or(0) {
-            Some(KvReply::QuotaExceeded)
-        } else if self.keys > quota.keys_max && old.is_none() {
-            Some(KvReply::TooManyKeys)
-        } else {
-            None
-        }
+        quota.over(self.bytes, self.keys, old, new)
     }
 }
 

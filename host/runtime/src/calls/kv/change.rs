@@ -10,9 +10,7 @@ use crate::calls::naming::{Plan, name_of, optional};
 use crate::calls::record::stored;
 use crate::limits::quota::{LimitName, Limits};
 use crate::sandbox::stop::Stop;
-use alert_manager_core::journal::{
-    CallKind, CallName, KvChange, KvOutcome, KvQuota, KvReply, KvWrite,
-};
+use alert_manager_core::journal::{CallKind, CallName, KvChange, KvOutcome, KvQuota, KvReply};
 
 /// `kv.set`, `set-if-absent`, `increment` and `remove`.
 pub(in crate::calls) struct KvUpdate {
@@ -103,12 +101,11 @@ impl HostCall for KvUpdate {
             Ok(current) => current,
             Err(error) => return Ok(Self::failed(error)),
         };
-        let (reply, write) = change.apply(current.as_deref());
-        match write {
-            KvWrite::Keep => None,
-            KvWrite::Put { value, .. } => host.kv_held_back.insert(key, Some(value)),
-            KvWrite::Remove => host.kv_held_back.insert(key, None),
-        };
+        let quota = quota(&host.limits);
+        let reply = host
+            .held_back
+            .change_kv(key, current.as_deref(), change, quota);
+        note_limit(&reply, host);
         let line = format!("held back: {}", describe(&reply, &host.limits));
         Ok(Done::held_back(Changed::Reply(reply), line))
     }
@@ -122,10 +119,7 @@ impl HostCall for KvUpdate {
         let seq = host.replay.take_seq();
         // The reply is known only when the change is made: the store adds it to the entry.
         let mut entry = plan.entry(host.clock.now(), seq, true, "", String::new());
-        let quota = KvQuota {
-            bytes_max: host.limits.kv_bytes_max,
-            keys_max: host.limits.kv_keys_max,
-        };
+        let quota = quota(&host.limits);
         let ledger = &host.ledger;
         let stored = stored(
             ledger
@@ -145,16 +139,27 @@ impl HostCall for KvUpdate {
             entry.effect = false;
             host.replay.hold(entry);
         }
-        match reply {
-            KvReply::QuotaExceeded => host.recorder.limit_hit(LimitName::KvBytes),
-            KvReply::TooManyKeys => host.recorder.limit_hit(LimitName::KvKeys),
-            _ => {}
-        }
+        note_limit(&reply, host);
         let line = describe(&reply, &host.limits);
         Ok(Done {
             effect: Effect::Recorded,
             ..Done::live(Changed::Reply(reply), line)
         })
+    }
+}
+
+fn quota(limits: &Limits) -> KvQuota {
+    KvQuota {
+        bytes_max: limits.kv_bytes_max,
+        keys_max: limits.kv_keys_max,
+    }
+}
+
+fn note_limit(reply: &KvReply, host: &HostContext) {
+    match reply {
+        KvReply::QuotaExceeded => host.recorder.limit_hit(LimitName::KvBytes),
+        KvReply::TooManyKeys => host.recorder.limit_hit(LimitName::KvKeys),
+        _ => {}
     }
 }
 

@@ -1,0 +1,79 @@
+//! The settings that a handler declares: the mock refuses to read others, since `check` would report them as unknown.
+
+use serde_json::Value;
+
+use crate::Description;
+use crate::incident::group::THREAD_BY;
+
+/// Settings of the server, which no handler declares.
+const OF_THE_SERVER: [&str; 2] = ["story_base", THREAD_BY];
+
+/// The names of the settings that a handler declares.
+#[derive(Debug)]
+pub(super) struct Declared(Vec<String>);
+
+impl Declared {
+    pub(super) fn of(description: &Description) -> Self {
+        let mut more = description.more.iter();
+        let json = more.find(|(name, _)| name == "settings");
+        let settings: Vec<Value> = json
+            .and_then(|(_, json)| serde_json::from_str(json).ok())
+            .unwrap_or_default();
+        let names = settings
+            .iter()
+            .filter_map(|setting| setting["name"].as_str());
+        Self(names.map(str::to_owned).collect())
+    }
+
+    /// Panics if a handler reads a setting that it does not declare.
+    pub(super) fn check(&self, key: &str) {
+        let is_declared = self.0.iter().any(|name| is_named(name, key));
+        if is_declared || OF_THE_SERVER.contains(&key) {
+            return;
+        }
+        let name = key
+            .to_ascii_uppercase()
+            .replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+        panic!(
+            "the setting `{key}` is read, but `describe` does not declare it, so `check` would report it as unknown: \
+             add `.settings([&{name}])` to the description, with `const {name}: Setting = Setting::string({key:?}, \"what it sets\");`"
+        );
+    }
+}
+
+/// Returns whether a setting with this name, in which `*` stands for any text, has the key.
+fn is_named(name: &str, key: &str) -> bool {
+    match name.split_once('*') {
+        Some((before, after)) => {
+            key.len() >= before.len() + after.len()
+                && key.starts_with(before)
+                && key.ends_with(after)
+        }
+        None => name == key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::Setting;
+
+    const URL: Setting = Setting::url("cluster.*.url", "a cluster");
+
+    #[test]
+    fn a_setting_that_is_not_declared_is_named_with_the_line_to_add() {
+        let description = Description::new("a", "1.0.0", "").settings([&URL]);
+        let declared = Declared::of(&description);
+        declared.check("cluster.main.url");
+        declared.check("story_base");
+        let read = std::panic::catch_unwind(|| declared.check("log-lines")).unwrap_err();
+        let told = read.downcast_ref::<String>().unwrap();
+        assert!(
+            told.contains("add `.settings([&LOG_LINES])`")
+                && told.contains("Setting::string(\"log-lines\", \"what it sets\")"),
+            "{told}"
+        );
+    }
+}

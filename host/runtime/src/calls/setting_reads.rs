@@ -1,0 +1,84 @@
+//! Notices that a handler reads a setting that it does not declare.
+
+use std::collections::BTreeSet;
+
+use parking_lot::Mutex;
+
+use alert_manager_core::alert::HandlerName;
+use alert_manager_core::description::{Description, Setting};
+
+/// Settings of the server, which no handler declares.
+const OF_THE_SERVER: [&str; 2] = ["story_base", "slack.thread_by"];
+
+/// The most settings that are reported of one module.
+const REPORTED_MAX: usize = 20;
+
+/// What a module declares, and what of the rest was reported.
+#[derive(Debug, Default)]
+pub(crate) struct SettingReads {
+    /// `None` if it declares nothing: then `check` verifies nothing.
+    declared: Option<Vec<Setting>>,
+    reported: Mutex<BTreeSet<String>>,
+}
+
+impl SettingReads {
+    pub(crate) fn of(description: &Description) -> Self {
+        Self {
+            declared: description.settings.clone(),
+            reported: Mutex::default(),
+        }
+    }
+
+    /// Logs, once for each setting, that it is not declared: `check` and loading refuse a configuration that sets it.
+    pub(super) fn note(&self, handler: &HandlerName, key: &str) {
+        if self.is_news(key) {
+            tracing::warn!(
+                %handler,
+                "{handler} reads the setting {key:?}, which it does not declare in `describe`: it has its value only while no \
+                 configuration sets it, since `check` refuses unknown settings"
+            );
+        }
+    }
+
+    fn is_news(&self, key: &str) -> bool {
+        let Some(declared) = &self.declared else {
+            return false;
+        };
+        if OF_THE_SERVER.contains(&key) || declared.iter().any(|setting| setting.is_named(key)) {
+            return false;
+        }
+        let mut reported = self.reported.lock();
+        reported.len() < REPORTED_MAX && reported.insert(key.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_setting_that_is_not_declared_is_news_once_up_to_a_limit() {
+        let setting = serde_json::json!({ "name": "cluster.*", "type": "string", "about": "" });
+        let reads = SettingReads {
+            declared: Some(vec![serde_json::from_value(setting).unwrap()]),
+            ..SettingReads::default()
+        };
+        for (key, is_news) in [
+            ("cluster.main", false),
+            ("story_base", false),
+            ("slack.thread_by", false),
+            ("chanel", true),
+            ("chanel", false),
+        ] {
+            assert_eq!(reads.is_news(key), is_news, "{key}");
+        }
+        let more = (0..REPORTED_MAX).filter(|n| reads.is_news(&format!("other-{n}")));
+        assert_eq!(more.count(), REPORTED_MAX - 1);
+        assert!(
+            !SettingReads::default().is_news("chanel"),
+            "it declares nothing"
+        );
+    }
+}
