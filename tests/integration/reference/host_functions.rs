@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use tests::modules::workspace;
+use tests::pages::assert_current;
 use wit_parser::{
     Docs, Function, Interface, Resolve, Stability, Type, TypeDef, TypeDefKind, World, WorldItem,
 };
 
-use super::{assert_current, code, table, wrapped};
+use super::{code, table, wrapped};
 
 /// The version of everything that has no `@since`.
 const FIRST_VERSION: &str = "0.1.0";
