@@ -116,3 +116,27 @@ pub fn write_files(blocks: &[Block], project: &Path) {
         std::fs::write(path, &block.text).expect("a file can be written");
     }
 }
+
+/// Checks that the block of a page with this mark is this text.
+///
+/// # Panics
+/// If it is not, unless `UPDATE_SNAPSHOTS` is set: then it is replaced.
+#[track_caller]
+pub fn assert_block(page: &str, mark: &str, text: &str) {
+    let whole = read(page);
+    let head = format!("<!-- {mark} -->\n```");
+    let (before, rest) = whole
+        .split_once(&head)
+        .unwrap_or_else(|| panic!("docs/{page} has no block {mark}"));
+    let (language, rest) = rest.split_once('\n').expect("a block has lines");
+    let after = match rest.strip_prefix("```") {
+        Some(after) => after,
+        None => rest.split_once("\n```").expect("a block has an end").1,
+    };
+    let current = format!("{before}{head}{language}\n{text}```{after}");
+    assert!(
+        whole == current || std::env::var_os("UPDATE_SNAPSHOTS").is_some(),
+        "the block {mark} of docs/{page} is not current: set UPDATE_SNAPSHOTS=1, and run this test again. It would be:\n{text}"
+    );
+    assert_snapshot(path(page), &current);
+}

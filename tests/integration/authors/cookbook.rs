@@ -166,6 +166,8 @@ fn steady(shown: &str) -> String {
         (r"(?m)^(\S+ \S+) [0-9a-f]{12}:", "$1:"),
         (r"(?m)^(  (?:enrich|act) \S+ \S+) [0-9a-f]{12}", "$1"),
         (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "(time)"),
+        (r"\b\d+d \d+h\b", "(age)"),
+        (r#""timeEnd":\d+"#, r#""timeEnd":(time)"#),
         (r"[A-Za-z0-9_-]{30,}\.[A-Za-z0-9_-]{20,}", "(reference)"),
     ];
     let steady = replaced.iter().fold(shown.to_owned(), |text, (pattern, with)| {
@@ -203,7 +205,7 @@ fn the_rust_recipes_pass_their_tests_and_do_what_their_pages_show() {
 }
 
 /// Runs cargo as an author does, without what is set for these tests.
-fn cargo(dir: &Path, args: &[&str]) {
+pub(super) fn cargo(dir: &Path, args: &[&str]) {
     let mut command = Command::new("cargo");
     command.args(args).current_dir(dir);
     for (name, _) in std::env::vars() {

@@ -2,6 +2,8 @@
 
 mod build;
 mod cookbook;
+mod guides;
+mod mistakes;
 mod new;
 mod python;
 mod typescript;

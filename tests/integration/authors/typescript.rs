@@ -144,14 +144,16 @@ fn the_prefixes_of_secrets_are_those_of_the_rust_sdk() {
     handler_sdk::mock::assert_snapshot(file, &format!("{head}= [\n{rows}];\n"));
 }
 
-/// Puts a piece of a handler's method into a file that compiles.
+/// Puts a piece of a handler's method, which begins with its imports, into a file that compiles.
 fn method(piece: &str) -> String {
-    let names = "Block, Blocks, defineHandler, encode, human, Incident, MINUTE, Mrkdwn, Setting";
+    let (imports, body) = match piece.split_once("\n\n") {
+        Some((imports, body)) if imports.starts_with("import ") => (imports, body),
+        _ => ("", piece),
+    };
     format!(
-        "import {{ {names} }} from \"handler-sdk\";\n\
-         void [Block, Blocks, encode, human, Incident, MINUTE, Mrkdwn, Setting];\n\
+        "import {{ defineHandler }} from \"handler-sdk\";\n{imports}\n\
          export default defineHandler({{ name: \"a\", version: \"1.0.0\", summary: \"A.\",\n\
-         act(cx, alert, found) {{\nvoid found;\n{piece}return {{}};\n}},\n}});\n"
+         act(cx, alert, found) {{\nvoid [alert, found];\n{body}return {{}};\n}},\n}});\n"
     )
 }
 
