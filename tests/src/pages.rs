@@ -109,7 +109,10 @@ pub fn assert_current(page: &str, name: &str, generated: &str) {
 /// # Panics
 /// If a file cannot be written.
 pub fn write_files(blocks: &[Block], project: &Path) {
-    for (block, path) in blocks.iter().filter_map(|block| Some((block, block.path()?))) {
+    for (block, path) in blocks
+        .iter()
+        .filter_map(|block| Some((block, block.path()?)))
+    {
         let path = project.join(path);
         let folder = path.parent().expect("a file is in a folder");
         std::fs::create_dir_all(folder).expect("a folder can be made");

@@ -154,7 +154,9 @@ fn pages_of_the_cookbook() -> Vec<String> {
 /// Splits a command as a shell does that has nothing but single quotes to understand.
 fn words(command: &str) -> Vec<String> {
     let words = command.split_whitespace();
-    words.map(|word| word.trim_matches('\'').to_owned()).collect()
+    words
+        .map(|word| word.trim_matches('\'').to_owned())
+        .collect()
 }
 
 /// Removes what differs from run to run.
@@ -170,10 +172,12 @@ fn steady(shown: &str) -> String {
         (r#""timeEnd":\d+"#, r#""timeEnd":(time)"#),
         (r"[A-Za-z0-9_-]{30,}\.[A-Za-z0-9_-]{20,}", "(reference)"),
     ];
-    let steady = replaced.iter().fold(shown.to_owned(), |text, (pattern, with)| {
-        let pattern = Regex::new(pattern).unwrap();
-        pattern.replace_all(&text, *with).into_owned()
-    });
+    let steady = replaced
+        .iter()
+        .fold(shown.to_owned(), |text, (pattern, with)| {
+            let pattern = Regex::new(pattern).unwrap();
+            pattern.replace_all(&text, *with).into_owned()
+        });
     let lines: Vec<_> = steady.lines().map(str::trim_end).collect();
     lines.join("\n").trim().to_owned()
 }

@@ -28,7 +28,7 @@ const fn in_code(about: &'static str, part: &'static str, instead: &'static str)
     }
 }
 
-const IN_RUST: [Mistake; 12] = [
+const IN_RUST: [Mistake; 11] = [
     in_code("a syntax error", "Ok(Facts::new()", "Ok(Facts::new("),
     in_code("no `export!`", "handler_sdk::export!(DiskFull);\n", ""),
     in_code(
@@ -72,12 +72,6 @@ const IN_RUST: [Mistake; 12] = [
         file: "Cargo.toml",
         part: "crate-type = [\"cdylib\", \"rlib\"]",
         instead: "crate-type = [\"rlib\"]",
-    },
-    Mistake {
-        about: "a name that differs from the project's",
-        file: "src/lib.rs",
-        part: "\"disk-full\"",
-        instead: "\"disk-is-full\"",
     },
 ];
 
@@ -132,6 +126,7 @@ fn without_progress(said: &str, project: &Path) -> String {
         "Locking ",
         "Adding ",
         "building ",
+        "built ",
         "Blocking ",
         "error: could not compile",
         "For more information about this error",
@@ -150,7 +145,8 @@ fn without_progress(said: &str, project: &Path) -> String {
         (r"\n{2,}", "\n"),
         (r"/rustc/[0-9a-f]+/", "RUST/"),
         (r"/\S+/rustlib/src/rust/", "RUST/"),
-        (r"\[0x[0-9a-f]+\]|0x[0-9a-f]{3,}", "ADDRESS"),
+        (r"error while executing at wasm backtrace:(?s:.*)", ""),
+        (r"used \d+ms|asked for \d+ bytes", "used too much"),
     ];
     let said = replaced.iter().fold(said, |text, (pattern, with)| {
         let pattern = Regex::new(pattern).unwrap();
@@ -231,50 +227,41 @@ const RUST_MISTAKES: [&str; 9] = [
 ];
 
 /// The same in TypeScript: what the compiler cannot see, because it is told something else of a value.
-const TYPESCRIPT: &str = r#"import { defineHandler, type Alert, type Context, type Facts } from "handler-sdk";
+const TYPESCRIPT: &str = r#"import { defineHandler, type Facts } from "handler-sdk";
 
 /** Returns what a server might answer, with the type that its author expects. */
 function given<T>(text: string): T {
   return JSON.parse(text) as T;
 }
 
-const MISTAKES: Record<string, (cx: Context, alert: Alert) => Facts> = {
-  "a number as a fact": () => {
-    const pod = given<{ restarts: string }>('{ "restarts": 14 }');
-    return { restarts: pod.restarts };
-  },
-  "a value that is not there": () => {
-    const pod = given<{ status: { phase: string } }>("{}");
-    return { phase: pod.status.phase };
-  },
-  "no facts": () => given<Facts>("null"),
-  "a time to live that is no number": (cx) => {
-    cx.kv.set("seen", "yes", { ttlSeconds: Number("a day") });
-    return {};
-  },
-  "a number as a message": (cx) => {
-    cx.slack.post({ channel: "alerts", text: given<string>("14") });
-    return {};
-  },
-  "JSON of a 404": (cx) => {
-    const pod = cx.http.get("https://granted.example.com/pod");
-    return { pod: given<{ name: string }>(pod.text()).name };
-  },
-  "an error of one's own": () => {
-    throw new Error("the pod has no owner");
-  },
-  "text that is thrown": () => {
-    // eslint-disable-next-line no-throw-literal
-    throw "no owner";
-  },
-};
-
 export default defineHandler({
   name: "disk-full",
   version: "0.1.0",
   summary: "Makes mistakes.",
   alerts: ["*"],
-  act: (cx, alert) => (MISTAKES[alert.label("mistake") ?? ""] as (typeof MISTAKES)[string])(cx, alert),
+
+  act(cx, alert): Facts {
+    switch (alert.label("mistake")) {
+      case "a number as a fact":
+        return { restarts: given<{ restarts: string }>('{ "restarts": 14 }').restarts };
+      case "a value that is not there":
+        return { phase: given<{ status: { phase: string } }>("{}").status.phase };
+      case "no facts":
+        return given<Facts>("null");
+      case "a time to live that is no number":
+        cx.kv.set("seen", "yes", { ttlSeconds: Number("a day") });
+        return {};
+      case "a number as a message":
+        cx.slack.post({ channel: "alerts", text: given<string>("14") });
+        return {};
+      case "JSON of a 404":
+        return JSON.parse(cx.http.get("https://granted.example.com/pod").text()) as Facts;
+      case "an error of one's own":
+        throw new Error("the pod has no owner");
+      default:
+        throw "no owner";
+    }
+  },
 });
 "#;
 
@@ -292,9 +279,10 @@ const TYPESCRIPT_MISTAKES: [&str; 8] = [
 const CONFIGURATION: &str = "
 slack: { preview: true, channels: { alerts: '#alerts', oncall: '#oncall' } }
 handlers:
-  NAME: { allow: { slack: [alerts], http: ['https://granted.example.com'] }, limits: { cpu: 100ms } }
+  NAME: { allow: { slack: [alerts], http: ['https://granted.example.com'] } }
 ";
-const RULES: &str = "- { url: 'https://granted.example.com/*', status: 404, body: '<html>no such pod</html>' }";
+const RULES: &str =
+    "- { url: 'https://granted.example.com/*', status: 404, body: '<html>no such pod</html>' }";
 
 /// Runs the module of a project for an alert with each mistake, and returns what `test` says went wrong.
 fn running(project: &Path, mistakes: &[&str]) -> String {
@@ -309,11 +297,13 @@ fn running(project: &Path, mistakes: &[&str]) -> String {
         let args = ["test", &module, "--alert", "alert.json"];
         let more = ["--config", "am.yml", "--http", "rules.yml", "--json"];
         let tried = run(project, &[&args[..], &more].concat());
-        let trial: alert_manager::api::Trial = serde_json::from_str(&tried.stdout)
-            .unwrap_or_else(|_| panic!("{mistake}: {tried:?}"));
+        let trial: alert_manager::api::Trial =
+            serde_json::from_str(&tried.stdout).unwrap_or_else(|_| panic!("{mistake}: {tried:?}"));
         let steps = trial.runs.iter().flat_map(|run| &run.steps);
         let errors = steps.filter_map(|step| step.error.as_deref());
-        let errors: Vec<_> = errors.chain(trial.allow.iter().map(String::as_str)).collect();
+        // Below that is what the guest printed, and the frames of the module's machine code.
+        let errors = errors.map(|error| error.split("\nits last stderr:").next().unwrap());
+        let errors: Vec<_> = errors.collect();
         assert!(!errors.is_empty(), "{mistake}: {trial:?}");
         let said = without_progress(&errors.join("\n"), project);
         shown += &format!("# {mistake}\n{said}\n\n");
@@ -344,7 +334,10 @@ fn what_goes_wrong_when_a_typescript_handler_runs_is_named_with_its_line() {
     fs::write(project.join("src/handler.ts"), TYPESCRIPT).unwrap();
     let manifest = project.join("package.json");
     let text = fs::read_to_string(&manifest).unwrap();
-    let needs = text.replace("\"needs\": [\"slack\"]", "\"needs\": [\"slack\", \"http\", \"kv\"]");
+    let needs = text.replace(
+        "\"needs\": [\"slack\"]",
+        "\"needs\": [\"slack\", \"http\", \"kv\"]",
+    );
     fs::write(manifest, needs).unwrap();
     let Some(module) = modules::built_with_tools(&project) else {
         return;

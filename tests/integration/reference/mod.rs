@@ -1,6 +1,7 @@
 //! The reference in `docs/`: what the code's tables have, between the marks of each page.
 
 mod host_functions;
+mod mistakes;
 
 use std::fmt::Write as _;
 use std::fs;
