@@ -114,7 +114,7 @@ fn each_block_of_yaml_in_the_guides_says_what_reads_it() {
         "prometheus",
         "grafana",
         "slack",
-        // `try_module.rs` reads these.
+        // `try_module.rs` and `authors/cookbook.rs` read these.
         "rules",
     ];
     let marks = readers.map(|reader| format!("<!-- {reader} -->"));
@@ -237,7 +237,7 @@ fn the_texts_in_troubleshooting_are_those_that_the_server_prints() {
 
 /// Returns the guides for users.
 fn guides() -> Vec<String> {
-    pages_in("docs")
+    [pages_in("docs"), pages_in("docs/cookbook")].concat()
 }
 
 /// Returns the pages in a folder, without those in folders of it.

@@ -10,6 +10,7 @@ pub mod harness;
 pub mod modules;
 pub mod node;
 pub mod openapi;
+pub mod pages;
 pub mod process;
 pub mod prometheus;
 pub mod python;

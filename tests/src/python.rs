@@ -19,7 +19,8 @@ pub fn environment(name: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
     let _making = MAKING.lock();
     let dir = workspace().join("target").join(name);
     let python = dir.join("bin/python");
-    let wanted = packages.join("\n");
+    // The programs of an environment name its interpreter by its path, so one that was moved is made anew.
+    let wanted = format!("{}\n{}", dir.display(), packages.join("\n"));
     let complete = dir.join("complete");
     if std::fs::read_to_string(&complete).is_ok_and(|has| has == wanted) {
         return Ok(python);

@@ -1,14 +1,10 @@
-//! The way of an author in each language: `new`, the project's own test, `build`, `test`, the module in the folder of a running
-//! server, an alert, the effect.
+//! `new`: what it refuses, and where a project goes. `guides.rs` has the way of an author from there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use serde_json::Value;
 use tests::modules;
 use tests::process::{Finished, command, finished};
-use tests::server::{Setup, drop_in};
 
 const ALERT: &str = "NodeFilesystemSpaceFillingUp";
 
@@ -34,80 +30,6 @@ fn make(dir: &Path, lang: &str) -> PathBuf {
     let said = succeeds(dir, &args);
     assert!(said.contains("made disk-full"), "{said}");
     dir.join("disk-full")
-}
-
-/// Builds and tries the module, drops it into the folder of a running server, and posts the project's alert.
-async fn goes_into_production(project: &Path) {
-    succeeds(project, &["build", "."]);
-    let module = project.join("disk-full.wasm");
-    let args = ["test", "disk-full.wasm", "--alert", "alert.json", "--json"];
-    let tried: Value = serde_json::from_str(&succeeds(project, &args)).unwrap();
-    let text = "[FIRING] NodeFilesystemSpaceFillingUp: A filesystem will be full within 24 hours.";
-    assert!(tried.to_string().contains(text), "{tried}");
-
-    let server = Setup::new().start().await;
-    drop_in(&module, &server.handlers_dir().join("disk-full.wasm"));
-    server
-        .wait_for_handler(|handler| handler["name"] == "disk-full")
-        .await;
-    let alert = fs::read(project.join("alert.json")).unwrap();
-    let alert: Value = serde_json::from_slice(&alert).unwrap();
-    let [id] = &server.accept(&alert).await[..] else {
-        panic!("one delivery is made")
-    };
-    let story = server.wait_settled(id).await;
-    assert_eq!(story["state"], "done", "{story}");
-    let previews = server.previews();
-    assert_eq!(previews.len(), 1, "{previews:?}");
-    assert!(previews[0].contains(text), "{}", previews[0]);
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn a_rust_project_goes_from_new_to_an_effect() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = make(dir.path(), "rust");
-    let cargo = |args: &[&str]| {
-        let mut command = Command::new("cargo");
-        command.args(args).current_dir(&project);
-        for (name, _) in std::env::vars() {
-            if name.starts_with("CARGO_") || name == "RUSTFLAGS" {
-                command.env_remove(name);
-            }
-        }
-        command.env("CARGO_NET_OFFLINE", "true");
-        let ran = finished(command.output().unwrap());
-        assert_eq!(ran.code, Some(0), "{args:?}: {}{}", ran.stdout, ran.stderr);
-    };
-    cargo(&["fmt", "--check"]);
-    cargo(&["test", "--quiet"]);
-    goes_into_production(&project).await;
-}
-
-#[tokio::test]
-async fn a_python_project_goes_from_new_to_an_effect() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = make(dir.path(), "python");
-    let Some(python) = super::python::interpreter() else {
-        return;
-    };
-    super::python::pytest(&python, &project);
-    super::python::run(&python, &project, &["-m", "mypy"]);
-    if modules::built_with_tools(&project).is_some() {
-        goes_into_production(&project).await;
-    }
-}
-
-#[tokio::test]
-async fn a_typescript_project_goes_from_new_to_an_effect() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = make(dir.path(), "typescript");
-    if modules::built_with_tools(&project).is_none() {
-        return;
-    }
-    super::typescript::installs(&project);
-    super::typescript::passes_its_tests(&project);
-    goes_into_production(&project).await;
 }
 
 #[test]

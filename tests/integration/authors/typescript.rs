@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use handler_sdk::{Description, Setting, Severity};
 use serde_json::Value;
 use tests::modules::workspace;
-use tests::node;
+use tests::{node, pages};
 
 const SDK: &str = "handler-sdk/typescript";
 
@@ -24,7 +24,7 @@ fn package(path: &str) -> Option<PathBuf> {
 }
 
 /// Returns the SDK's copy with its JavaScript, which is made once.
-fn built_sdk() -> Option<PathBuf> {
+pub(super) fn built_sdk() -> Option<PathBuf> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let build = || {
         let dir = package(SDK)?;
@@ -144,34 +144,16 @@ fn the_prefixes_of_secrets_are_those_of_the_rust_sdk() {
     handler_sdk::mock::assert_snapshot(file, &format!("{head}= [\n{rows}];\n"));
 }
 
-/// The code blocks of the guide: the mark in the comment above each, if any, its language and its text.
-fn blocks_of_the_guide() -> Vec<(Option<String>, String, String)> {
-    let guide = std::fs::read_to_string(workspace().join("docs/handlers-typescript.md")).unwrap();
-    let mut blocks = Vec::new();
-    let mut mark = None;
-    let mut lines = guide.lines();
-    while let Some(line) = lines.next() {
-        if let Some(language) = line.strip_prefix("```") {
-            let text: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-            blocks.push((mark.take(), language.to_owned(), text.join("\n") + "\n"));
-        } else {
-            let named = line
-                .strip_prefix("<!-- ")
-                .and_then(|rest| rest.strip_suffix(" -->"));
-            mark = named.map(str::to_owned);
-        }
-    }
-    blocks
-}
-
-/// Puts a piece of a handler's method into a file that compiles.
+/// Puts a piece of a handler's method, which begins with its imports, into a file that compiles.
 fn method(piece: &str) -> String {
-    let names = "Block, Blocks, defineHandler, encode, human, Incident, MINUTE, Mrkdwn, Setting";
+    let (imports, body) = match piece.split_once("\n\n") {
+        Some((imports, body)) if imports.starts_with("import ") => (imports, body),
+        _ => ("", piece),
+    };
     format!(
-        "import {{ {names} }} from \"handler-sdk\";\n\
-         void [Block, Blocks, encode, human, Incident, MINUTE, Mrkdwn, Setting];\n\
+        "import {{ defineHandler }} from \"handler-sdk\";\n{imports}\n\
          export default defineHandler({{ name: \"a\", version: \"1.0.0\", summary: \"A.\",\n\
-         act(cx, alert, found) {{\nvoid found;\n{piece}return {{}};\n}},\n}});\n"
+         act(cx, alert, found) {{\nvoid [alert, found];\n{body}return {{}};\n}},\n}});\n"
     )
 }
 
@@ -190,14 +172,12 @@ fn the_packed_typescript_sdk_installs_and_the_guides_handler_passes_its_test() {
         std::fs::write(file, content).unwrap();
     };
     let mut pieces = 0;
-    for (mark, language, text) in blocks_of_the_guide() {
-        match (mark, language.as_str()) {
-            (Some(file), "json" | "ts") => write(&file, &text),
-            (None, "ts") => {
-                pieces += 1;
-                write(&format!("src/piece-{pieces}.ts"), &method(&text));
-            }
-            _ => {}
+    let blocks = pages::blocks(&pages::read("handlers-typescript.md"));
+    pages::write_files(&blocks, dir);
+    for piece in blocks.iter().filter(|block| block.mark.is_none()) {
+        if piece.language == "ts" {
+            pieces += 1;
+            write(&format!("src/piece-{pieces}.ts"), &method(&piece.text));
         }
     }
     assert!(pieces > 4, "{pieces}");

@@ -1,5 +1,8 @@
 //! The reference in `docs/`: what the code's tables have, between the marks of each page.
 
+mod host_functions;
+mod mistakes;
+
 use std::fmt::Write as _;
 use std::fs;
 
@@ -9,30 +12,10 @@ use alert_manager::config::{Described, Written, described, shown_amount};
 use alert_manager::description::Setting;
 use alert_manager::runtime::{Bounds, LimitKey, LimitName, Limits, Unit};
 use alert_manager::telemetry::{Label, METRICS};
-use handler_sdk::mock::assert_snapshot;
 use serde_json::Value;
 use tests::harness::Harness;
 use tests::modules::{self, workspace};
-
-/// Checks the part of a page between `<!-- generated: NAME -->` and `<!-- end -->`.
-fn assert_current(page: &str, name: &str, generated: &str) {
-    let path = workspace().join("docs").join(page);
-    let text = fs::read_to_string(&path).unwrap();
-    let mark = format!("<!-- generated: {name} -->\n");
-    let (before, rest) = text
-        .split_once(&mark)
-        .unwrap_or_else(|| panic!("{page} has no {mark}"));
-    let after = rest.split_once("<!-- end -->").unwrap().1;
-    let current = format!(
-        "{before}{mark}\n{}\n\n<!-- end -->{after}",
-        generated.trim()
-    );
-    assert!(
-        text == current || std::env::var_os("UPDATE_SNAPSHOTS").is_some(),
-        "docs/{page} is not current: run UPDATE_SNAPSHOTS=1 cargo test --locked --test integration reference"
-    );
-    assert_snapshot(&path, &current);
-}
+use tests::pages::assert_current;
 
 /// Returns a table. A column that is empty in each row is left out.
 fn table<const N: usize>(columns: [&str; N], rows: &[[String; N]]) -> String {
