@@ -12,8 +12,8 @@ use alert_manager_core::journal::Dependency;
 use super::commit::RetryJob;
 use super::commit::inbox::Urgent;
 use super::model::{
-    ByPriority, CancelError, Counts, Filter, Follower, GateStatus, Page, ReadError, Retried,
-    RetryBatch, RetryError, Selected, Selection, Story, Waiting,
+    ByPriority, CancelError, Counts, Filter, Follower, GateStatus, GrantUsed, Page, ReadError,
+    Retried, RetryBatch, RetryError, Selected, Selection, Story, Waiting,
 };
 use super::rules::overtaken::{Later, LaterByKey};
 use super::{Inner, Queue};
@@ -123,6 +123,7 @@ impl Queue {
             oldest: scheduler.oldest(),
             oldest_critical: scheduler.oldest_critical(),
             handlers: scheduler.counts(),
+            timers: shared.open_timers.lock().clone(),
             losses: *shared.losses.lock(),
         }
     }
@@ -171,6 +172,15 @@ impl Queue {
         let at = shared.clock.time_of_day();
         let now = shared.clock.ticks();
         shared.scheduler.lock().waiting(id, now, at)
+    }
+}
+
+impl Queue {
+    /// Keeps uses of grants in the place of what is kept of them, with the next transaction that can be stored.
+    pub fn keep_grants_used(&self, uses: Vec<GrantUsed>) {
+        if !uses.is_empty() {
+            self.inner.shared.inbox.push(Urgent::GrantsUsed(uses));
+        }
     }
 }
 

@@ -110,10 +110,9 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         for plan in admission::runnable(plans) {
             let taken = self.insert(new, plan)?;
             memory.ran(&plan.route, taken.id, self.now);
-            self.begin_occurrence(new, plan, taken.id);
             accepted.push(taken);
         }
-        self.end_occurrence(new);
+        self.end_occurrence(new, event)?;
         if accepted.is_empty() {
             accepted.push(self.insert_unrouted(new));
         }
@@ -213,8 +212,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let mut memory = memory.unwrap_or_default();
         memory.ran(&plan.route, id, self.now);
         if is_new {
-            self.begin_occurrence(new, plan, id);
-            self.end_occurrence(new);
+            self.end_occurrence(new, event)?;
             self.remember_new(event, memory, id)?;
         } else {
             self.remember(event, self.again(Some(memory), false))?;

@@ -80,6 +80,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 });
                 Answer::Nothing
             }
+            Urgent::GrantsUsed(uses) => {
+                self.push(Change::GrantsUsed(uses));
+                Answer::Nothing
+            }
             Urgent::NoteUpdates(id) => {
                 self.note_updates(*id)?;
                 Answer::Nothing

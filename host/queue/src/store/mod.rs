@@ -19,12 +19,12 @@ use alert_manager_core::journal::{
 };
 
 use crate::model::{
-    Abandoned, Cause, Contents, Delivery, Filter, Follower, Grant, Known, LastEnd, OpenError,
-    Owner, Page, Position, ReadError, RetryBatch, Row, Run, Selection, State, StoredTimer, Storm,
-    Story, TimerId,
+    Abandoned, Cause, Contents, Delivery, Filter, Follower, Grant, GrantsUsed, Known, LastEnd,
+    OpenError, Owner, Page, Position, ReadError, RetryBatch, Row, Run, Selection, State,
+    StoredTimer, Storm, Story, TimerId,
 };
 
-pub(crate) use change::{Applied, Began, Change, Revive, Settle, SettleMembers};
+pub(crate) use change::{Applied, Change, Revive, Settle, SettleMembers};
 pub use url::{InvalidStoreUrl, StoreUrl};
 
 /// A durable store.
@@ -227,8 +227,10 @@ pub(crate) struct Found {
     pub(crate) storms: Vec<Storm>,
     /// The gates that a service had closed, each with when it opens, in milliseconds since 1970.
     pub(crate) closed_gates: Vec<(GateName, i64)>,
-    /// The timers that are open, each with when it is due, in milliseconds since 1970.
-    pub(crate) timers: Vec<(TimerId, i64)>,
+    /// The timers that are open, each with its handler, and when it is due, in milliseconds since 1970.
+    pub(crate) timers: Vec<(TimerId, HandlerName, i64)>,
+    /// Which grants handlers have used.
+    pub(crate) grants_used: GrantsUsed,
 }
 
 /// Which contents of a delivery are to be read.
@@ -248,7 +250,7 @@ impl Wanted {
             alert: grant.alert.is_none(),
             progress: grant.lease.number > 1
                 || grant.stands_for.is_some()
-                || grant.cause == Cause::Timer,
+                || grant.cause != Cause::Alert,
         }
     }
 }

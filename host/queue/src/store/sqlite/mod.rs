@@ -10,9 +10,11 @@ mod errors;
 mod events;
 mod gates;
 mod gathered;
+mod grants;
 mod history;
 mod journal;
 mod kv;
+mod labels;
 mod layout;
 mod meta;
 mod reader;
@@ -63,6 +65,7 @@ pub(crate) struct SqliteStore {
     last_id: i64,
     events: Events,
     kv_usage: kv::Usage,
+    timer_usage: timers::Usage,
     retention: Retention,
     checkpointer: Checkpointer,
     reader: Arc<SqliteReader>,
@@ -102,6 +105,7 @@ impl SqliteStore {
             last_id,
             events,
             kv_usage: kv::Usage::new(),
+            timer_usage: timers::Usage::new(),
             retention: Retention::new(),
             checkpointer,
             reader,
@@ -124,6 +128,7 @@ impl SqliteStore {
         }
         self.events.rollback();
         self.kv_usage.clear();
+        self.timer_usage.clear();
     }
 }
 

@@ -131,10 +131,9 @@ impl Reader for SqliteReader {
 
     fn position(&self, id: DeliveryId) -> Result<Option<Position>, ReadError> {
         self.with(|conn| {
-            conn.prepare_cached(
-                "SELECT id, fingerprint, route, set_by IS NOT NULL FROM deliveries
-                 WHERE id = ?1 AND fingerprint IS NOT NULL",
-            )?
+            conn.prepare_cached(&format!(
+                "SELECT {POSITION} FROM deliveries WHERE id = ?1 AND fingerprint IS NOT NULL"
+            ))?
             .query_row([id.as_raw()], read_position)
             .optional()
         })
@@ -148,6 +147,9 @@ impl Reader for SqliteReader {
         self.with(|conn| rows::followers(conn, after, each))
     }
 }
+
+/// The columns of a [`Position`].
+const POSITION: &str = "id, fingerprint, route, set_by IS NOT NULL, handlers";
 
 fn selected(
     conn: &Connection,
@@ -173,9 +175,7 @@ fn selected(
              AND (?4 IS NULL OR reason = ?5 OR instr(lower(last_error), lower(?4)) > 0)"
     );
     let mut positions = conn
-        .prepare_cached(&format!(
-            "SELECT id, fingerprint, route, set_by IS NOT NULL {from} ORDER BY id LIMIT ?6"
-        ))?
+        .prepare_cached(&format!("SELECT {POSITION} {from} ORDER BY id LIMIT ?6"))?
         .query_map(
             params![after, cancelled, handler, text, named, count_max],
             read_position,
@@ -387,7 +387,7 @@ fn read_position(row: &rusqlite::Row<'_>) -> rusqlite::Result<Position> {
         id: DeliveryId::from_raw(row.get(0)?),
         fingerprint: Fingerprint(fingerprint.cast_unsigned()),
         route: row.get(2)?,
-        cause: rows::cause(row.get(3)?),
+        cause: rows::cause(row.get(3)?, row.get_ref(4)?.as_str()?),
     })
 }
 
