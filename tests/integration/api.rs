@@ -115,6 +115,7 @@ fn check_types(template: &str, status: u16, body: &Value) {
         (RETRY_ALL, 200) => check_type!(types::Retried, body),
         ("/api/v1/handlers", 200) => check_type!(types::Handlers, body),
         ("/api/v1/channels", 200) => check_type!(types::Channels, body),
+        (NOW, 200) => check_type!(types::Now, body),
         ("/-/reload", 200) => check_type!(types::Reloaded, body),
         (_, 202) => check_type!(types::Accepted, body),
         (_, 400..) => check_type!(types::Error, body),
@@ -127,6 +128,7 @@ fn document() -> Api {
 }
 
 const LIST: &str = "/api/v1/deliveries";
+const NOW: &str = "/api/v1/now";
 const ONE: &str = "/api/v1/deliveries/{id}";
 const RETRY: &str = "/api/v1/deliveries/{id}/retry";
 const CANCEL: &str = "/api/v1/deliveries/{id}/cancel";
@@ -201,13 +203,13 @@ async fn what_is_done(api: &mut Api) {
         })
         .await;
     for path in [
-        "/",
         "/healthz",
         "/-/healthy",
         "/readyz",
         "/-/ready",
         "/metrics",
         "/api/v1/handlers",
+        NOW,
         LIST,
     ] {
         assert_eq!(asker.get(path, path).await.0, 200, "{path}");
@@ -229,6 +231,7 @@ async fn what_waits(api: &mut Api) {
         .variable("SLACK_API_URL", "http://127.0.0.1:9/")
         .variable("SLACK_TOKEN", "xoxb-none")
         .config("handlers: { slack-notify: { allow: { slack: [alerts] }, retry: { min_backoff: 1h, max_backoff: 1h } } }")
+        .config("heartbeats: { prometheus: { matchers: ['alertname=\"Watchdog\"'], every: 5m } }")
         .module("slack-notify")
         .start()
         .await;
@@ -244,6 +247,8 @@ async fn what_waits(api: &mut Api) {
         .await;
     let (_, story) = asker.get(ONE, &format!("{LIST}/{id}")).await;
     assert!(story["not_before"].is_string(), "{story}");
+    let (_, now) = asker.get(NOW, NOW).await;
+    assert_eq!(now["longest"][0]["delivery"]["id"], json!(id), "{now}");
     let retry = format!("{LIST}/{id}/retry");
     let (_, hurried) = asker.command(RETRY, &retry).await;
     assert_eq!(hurried["was"], "retrying", "{hurried}");
@@ -267,7 +272,7 @@ async fn what_waits(api: &mut Api) {
         api: asker.api,
         http: Client::new(),
     };
-    for path in ["/", LIST, "/api/v1/handlers", "/api/v1/channels"] {
+    for path in [LIST, NOW, "/api/v1/handlers", "/api/v1/channels"] {
         assert_eq!(asker.get(path, path).await.0, 401);
     }
     assert_eq!(asker.post("/webhook", &json!({})).await.0, 401);

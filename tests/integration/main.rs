@@ -37,6 +37,7 @@ mod misfits;
 mod outcomes;
 mod outgoing;
 mod packaging;
+mod page;
 mod pictures;
 mod pins;
 mod priority;

@@ -12,7 +12,7 @@ use alert_manager_core::journal::Dependency;
 use super::commit::RetryJob;
 use super::commit::inbox::Urgent;
 use super::model::{
-    ByPriority, CancelError, Counts, Filter, Follower, GateStatus, GrantUsed, Page, ReadError,
+    ByPriority, CancelError, Counts, Filter, Follower, GateStatus, GrantUsed, Open, Page, ReadError,
     Retried, RetryBatch, RetryError, Selected, Selection, Story, Waiting,
 };
 use super::rules::overtaken::{Later, LaterByKey};
@@ -126,6 +126,15 @@ impl Queue {
             timers: shared.open_timers.lock().clone(),
             losses: *shared.losses.lock(),
         }
+    }
+
+    /// Returns how many deliveries wait for what, and the `longest_max` that have waited longest, without asking the store.
+    #[must_use]
+    pub fn open_now(&self, longest_max: usize) -> Open {
+        let shared = &self.inner.shared;
+        let at = shared.clock.time_of_day();
+        let now = shared.clock.ticks();
+        shared.scheduler.lock().open(now, longest_max, at)
     }
 
     /// Returns how each gate stands that was asked for, or closed, since the start, in the order of their names.

@@ -8,6 +8,8 @@ mod channels;
 mod deliveries;
 mod handlers;
 mod module;
+mod now;
+mod preview;
 mod story;
 mod trial;
 mod webhook;
@@ -21,6 +23,8 @@ pub use deliveries::{
 };
 pub use handlers::{Counts, GrantUse, Grants, Handler, Handlers, Held, Limit, Paused};
 pub use module::{Import, Inspection};
+pub use now::{Heartbeat, Longest, Now, Open};
+pub use preview::{Action, Made, Preview, Previewed};
 pub use story::{
     Attempt, AttemptOutcome, Call, JournalEntry, LogLine, Source, Step, StepOutcome, StepTry,
     Story, Trace, Waiting,

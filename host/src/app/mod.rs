@@ -17,7 +17,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::alarms::{HeartbeatWatch, HoldAlarms, PingClient, Pings};
 use crate::config::{Config, Problems};
-use crate::http::api::Api;
+use crate::http::access::{Access, Sessions};
+use crate::http::answers::{Answers, Changes};
 use crate::http::origin::OriginCheck;
 use crate::http::server::{Bound, Server, Tls};
 use crate::http::webhook::{self, Webhook};
@@ -38,6 +39,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(20);
 
 /// The purpose for which the key of references to Slack messages is derived.
 const MESSAGE_REFS: &str = "slack message references";
+
+/// The purpose for which the key of the page's sessions is derived.
+const SESSIONS: &str = "page sessions";
 
 /// How long logging the last lines about deliveries may take.
 const REPORTS_MAX: Duration = Duration::from_secs(2);
@@ -169,7 +173,7 @@ impl App {
         let (restored, firing) = oneshot::channel();
         let mut background = self.background(&phase_seen);
         background.spawn(hold_alarms.clone().run(firing));
-        let server = self.server();
+        let server = self.server(phase_seen.clone());
         let mut stop = phase_seen.clone();
         let mut serve = tokio::spawn(server.serve(listener, async move {
             let _ = stop.wait_for(|phase| *phase != Phase::Serving).await;
@@ -270,7 +274,7 @@ impl App {
     }
 
     /// Returns the HTTP server with its endpoints.
-    fn server(&self) -> Server {
+    fn server(&self, phase: watch::Receiver<Phase>) -> Server {
         let state = &self.state;
         let settings = &state.config;
         let origin = OriginCheck {
@@ -288,7 +292,7 @@ impl App {
             ready: state.ready_changes(),
             load: webhook::Load::default(),
         };
-        let api = Api {
+        let answers = Answers {
             queue: state.queue.clone(),
             registry: Arc::clone(&state.registry),
             slack_breaker: Arc::clone(state.runtime.slack_breaker()),
@@ -296,19 +300,23 @@ impl App {
             grant_uses: Arc::clone(state.runtime.grant_uses()),
             heartbeats: Arc::clone(&state.heartbeats),
             metrics: Arc::clone(&state.metrics),
-            settings: Arc::clone(&settings.api),
             handlers: Arc::clone(&settings.handlers),
             slack: Arc::clone(&settings.slack),
-            origin,
             ready: state.ready_changes(),
+            changes: Changes::new(state.queue.commits(), state.folder_changes(), phase),
             server: Arc::clone(state) as _,
+        };
+        let access = Access {
+            settings: Arc::clone(&settings.api),
+            origin,
+            sessions: Sessions::new(state.queue.secret(SESSIONS)),
         };
         let log = RefusalLog {
             metrics: Arc::clone(&state.metrics),
             refusals: Arc::clone(&self.refusals),
         };
         Server {
-            endpoints: http::endpoints(api, webhook, log),
+            endpoints: http::endpoints(answers, access, webhook, log),
             settings: Arc::clone(&settings.server),
             metrics: Arc::clone(&state.metrics),
             refusals: Arc::clone(&self.refusals),

@@ -14,7 +14,7 @@ use crate::api::Reloaded;
 use crate::config::{self, Changes, Config};
 use crate::description::Description;
 use crate::findings::{Finding, Findings, Problem, Problems};
-use crate::http::api::Server;
+use crate::http::answers::Server;
 use crate::http::server::Bound;
 use crate::journal::{BoxFuture, Dependency};
 use crate::queue::{Queue, Wake};

@@ -12,6 +12,8 @@ use crate::config::Config;
 #[derive(Debug)]
 pub(super) struct Next {
     url: String,
+    /// The address of the page.
+    page: String,
     /// The command that calls this program.
     program: &'static str,
     webhook_is_closed: bool,
@@ -39,8 +41,11 @@ impl Next {
             Some(_) => "cargo run -q --",
             None => "alert-manager",
         };
+        let url = format!("{scheme}://{address}");
+        let external = config.external_url.as_ref();
         Self {
-            url: format!("{scheme}://{address}"),
+            page: external.map_or_else(|| format!("{url}/"), ToString::to_string),
+            url,
             program,
             webhook_is_closed: config.webhook.is_closed(),
             preview: config.slack.preview,
@@ -58,7 +63,8 @@ impl fmt::Display for Next {
         } else {
             format!(" --url {url}")
         };
-        writeln!(f, "\nNext, in another terminal:")?;
+        writeln!(f, "\nThe page: {}", self.page)?;
+        writeln!(f, "Next, in another terminal:")?;
         let alert = self.alert.as_deref().map(shell_word);
         if !self.webhook_is_closed {
             let body = match &alert {
@@ -96,6 +102,7 @@ mod tests {
     fn next() -> Next {
         Next {
             url: URL_DEFAULT.to_owned(),
+            page: format!("{URL_DEFAULT}/"),
             program: "alert-manager",
             webhook_is_closed: false,
             preview: true,
@@ -107,6 +114,10 @@ mod tests {
     #[test]
     fn what_can_be_done_next_fits_the_configuration() {
         let shown = next().to_string();
+        assert!(
+            shown.starts_with("\nThe page: http://127.0.0.1:5000/\n"),
+            "{shown}"
+        );
         assert!(
             shown.contains("curl http://127.0.0.1:5000/webhook"),
             "{shown}"

@@ -98,6 +98,7 @@ async fn listen_and_run(
         .context("the listener has no address")?;
     let (handlers_dir, preview) = (config.handlers_dir.clone(), config.slack.preview);
     let has_file = config.file.is_some();
+    let external_url = config.external_url.clone();
     let scheme = match config.tls_server {
         Some(_) => "https",
         None => "http",
@@ -125,6 +126,8 @@ async fn listen_and_run(
         }
     };
     let server = app.handle();
+    let page = external_url.map_or_else(|| format!("{scheme}://{address}/"), |url| url.to_string());
+    tracing::info!("the page is at {page}");
     tracing::info!(
         "listening on {scheme}://{address}, handlers from {}",
         handlers_dir.display()

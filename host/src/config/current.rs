@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 
 use super::Config;
 use crate::alarms::PingSettings;
-use crate::http::{api, origin, server, webhook};
+use crate::http::{access, origin, server, webhook};
 use crate::runtime::SlackSettings;
 use crate::worker;
 
@@ -22,8 +22,8 @@ pub(crate) struct Current {
     pub(crate) origin: Arc<ArcSwap<origin::Settings>>,
     /// Of the webhook.
     pub(crate) webhook: Arc<ArcSwap<webhook::Settings>>,
-    /// Of the API.
-    pub(crate) api: Arc<ArcSwap<api::Settings>>,
+    /// Of the API and the page.
+    pub(crate) api: Arc<ArcSwap<access::Settings>>,
     /// Of handlers.
     pub(crate) handlers: Arc<ArcSwap<worker::Settings>>,
     /// Of Slack.

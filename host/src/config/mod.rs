@@ -30,7 +30,7 @@ use url::Url;
 use crate::alarms::{Expected, Ping, PingSettings};
 use crate::alert::HandlerName;
 use crate::http::server::{self, Bound, TlsSettings};
-use crate::http::{api, origin, webhook};
+use crate::http::{access, origin, webhook};
 use crate::queue::{self, StoreUrl};
 use crate::router::{self, Route};
 use crate::runtime::{Bounds, Credential, Proxy, SlackRate, SlackSettings};
@@ -96,7 +96,7 @@ pub struct Config {
     /// `webhook`.
     pub webhook: webhook::Settings,
     /// `api`.
-    pub api: api::Settings,
+    pub api: access::Settings,
     /// `web`.
     pub server: server::Settings,
     /// `tls_server_config`; absent if HTTP is plain.
@@ -142,7 +142,7 @@ impl Config {
             store: StoreUrl::default(),
             queue: queue::Options::default(),
             webhook: webhook::Settings::default(),
-            api: api::Settings::default(),
+            api: access::Settings::default(),
             server: server::Settings::default(),
             tls_server: None,
             proxy: None,

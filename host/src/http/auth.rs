@@ -56,11 +56,13 @@ fn proves(wanted: &Authorization, scheme: &str, credentials: &str) -> Result<boo
 }
 
 /// Compares digests, so that the time does not depend on the length either.
-fn same(a: &[u8], b: &[u8]) -> bool {
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     Sha256::digest(a).ct_eq(&Sha256::digest(b)).into()
 }
 
-fn read(secret: &crate::secret::SecretSource) -> Result<crate::secret::Secret, ApiError> {
+pub(super) fn read(
+    secret: &crate::secret::SecretSource,
+) -> Result<crate::secret::Secret, ApiError> {
     secret.read().map_err(|error| {
         tracing::error!(%error, "cannot read the credentials of webhook.authorization or api.authorization; requests are answered 503 until they can be read");
         ApiError::new(

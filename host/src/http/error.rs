@@ -44,6 +44,16 @@ impl ApiError {
         }
     }
 
+    /// Returns the status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns what is said to whoever has asked.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Sets the reason for which the request is refused, if the status does not determine it.
     pub(crate) fn because(mut self, refusal: Refusal) -> Self {
         self.refusal = Some(refusal);

@@ -1,12 +1,17 @@
-//! HTTP: connections, the webhook that senders post to, and the API for people and programs.
+//! HTTP: connections, the webhook that senders post to, the API for programs and the page for people.
 
-pub(crate) mod api;
+pub(crate) mod access;
+pub(crate) mod answers;
+mod api;
 mod auth;
 mod error;
 pub(crate) mod origin;
+mod page;
 mod refused;
 pub(crate) mod server;
 pub mod webhook;
+
+use std::sync::Arc;
 
 use axum::Router as Endpoints;
 use axum::extract::Request;
@@ -14,7 +19,8 @@ use axum::http::StatusCode;
 use axum::middleware;
 
 use crate::telemetry::{self, Refusal};
-use api::Api;
+use access::Access;
+use answers::Answers;
 use error::ApiError;
 use webhook::Webhook;
 
@@ -24,8 +30,15 @@ pub(crate) use refused::RefusalLog;
 pub(crate) const STILL_LOADING: &str = "the handlers are still being loaded";
 
 /// Returns every route.
-pub(crate) fn endpoints(api: Api, webhook: Webhook, log: RefusalLog) -> Endpoints {
-    api::endpoints(api)
+pub(crate) fn endpoints(
+    answers: Answers,
+    access: Access,
+    webhook: Webhook,
+    log: RefusalLog,
+) -> Endpoints {
+    let (answers, access) = (Arc::new(answers), Arc::new(access));
+    api::endpoints(Arc::clone(&answers), &access)
+        .merge(page::endpoints(answers, access))
         .merge(webhook::endpoints(webhook))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
@@ -36,7 +49,7 @@ async fn unknown_path(request: Request) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         format!(
-            "no such path: {}. Alerts go to POST /webhook; the rest is below /api/v1, /metrics, /healthz, /readyz",
+            "no such path: {}. Alerts go to POST /webhook; the page is at /, the rest below /api/v1, /metrics, /healthz, /readyz",
             telemetry::shown(request.uri().path())
         ),
     )

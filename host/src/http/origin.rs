@@ -1,4 +1,5 @@
-//! The origin check: keeps web pages from using the server through a browser on this machine.
+//! The origin check: keeps web pages of other origins from using the server through a browser on this machine. The server's own
+//! page passes: its origin is that which the request was sent to.
 //!
 //! A page can reach a server on loopback in two ways. It can make cross-origin requests, with the credentials that the browser
 //! has for the server (basic authentication too); such a request has a header `Origin`, which no other client sends. Or the
@@ -65,6 +66,13 @@ impl OriginCheck {
         }
     }
 
+    /// Returns whether browsers reach the server by HTTPS, as far as the configuration says.
+    pub(super) fn is_https(&self) -> bool {
+        let settings = self.settings.load();
+        let external = settings.external_url.as_ref();
+        self.bound.tls.is_some() || external.is_some_and(|url| url.scheme() == "https")
+    }
+
     fn proof(&self, settings: &Settings, is_closed: bool) -> Proof {
         if is_closed || settings.is_insecure || self.bound.requires_client_certificate() {
             Proof::Asked
@@ -110,9 +118,12 @@ fn judge(
             return Err(foreign_page());
         }
     }
-    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    let fetch = |name: &str| headers.get(name).map(|value| value.as_bytes());
+    let is_foreign = matches!(fetch("sec-fetch-site"), Some(b"cross-site" | b"same-site"));
     let is_read = matches!(*method, Method::GET | Method::HEAD);
-    if !is_read && matches!(site, Some(b"cross-site" | b"same-site")) {
+    // A link is followed. What another page loads into itself, as an image or a script, is refused.
+    let is_link = is_read && matches!(fetch("sec-fetch-mode"), None | Some(b"navigate"));
+    if is_foreign && !is_link {
         return Err(foreign_page());
     }
     Ok(())
@@ -359,6 +370,11 @@ mod tests {
                 judged(Proof::Asked, &Method::GET, &pairs),
                 "a link to a story"
             );
+            for (mode, is_link) in [("navigate", true), ("no-cors", false), ("cors", false)] {
+                let pairs = [pairs[0], pairs[1], ("sec-fetch-mode", mode)];
+                let judged = judged(Proof::Asked, &Method::GET, &pairs);
+                assert_eq!(judged, is_link || let_in, "{site} {mode}");
+            }
         }
     }
 }

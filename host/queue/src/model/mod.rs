@@ -43,7 +43,7 @@ pub use retried::{Rest, RestReason, Retried};
 pub use settlement::{Next, Settled, Settlement};
 pub use state::State;
 pub use timer::{DueTimer, OpenTimer};
-pub use waiting::{GateStatus, Waiting, WaitsFor};
+pub use waiting::{GateStatus, Open, Waiting, WaitsFor};
 pub use wake::{Wake, Woken};
 
 pub(crate) use dead_letters::{NOT_SENT, NOTICES_A_WINDOW_MAX};

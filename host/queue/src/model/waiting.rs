@@ -61,3 +61,22 @@ pub enum WaitsFor {
     /// Its time.
     Time(Timestamp),
 }
+
+/// The deliveries that are not settled, by what they wait for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Under lease.
+    pub running: usize,
+    /// Waiting for their turn at a gate.
+    pub at_gates: usize,
+    /// Waiting for a permit of a handler.
+    pub for_permits: usize,
+    /// Waiting behind an earlier delivery of their ordering key, or behind what runs of their storm.
+    pub behind_others: usize,
+    /// Waiting for the time of their next attempt.
+    pub for_time: usize,
+    /// Those in whose place another one waits or runs.
+    pub members: usize,
+    /// Those that have waited longest, since they were accepted, with what they wait for.
+    pub longest: Vec<(DeliveryId, Waiting)>,
+}

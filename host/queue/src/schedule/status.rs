@@ -6,7 +6,7 @@ use crate::model::clock::Ticks;
 use alert_manager_core::alert::{DeliveryId, Priority, Timestamp};
 use alert_manager_core::gate::GateName;
 
-use crate::model::{Abandoned, ByPriority, GateStatus, HandlerCounts, Waiting, WaitsFor};
+use crate::model::{Abandoned, ByPriority, GateStatus, HandlerCounts, Open, Waiting, WaitsFor};
 
 use super::gated::AtGate;
 use super::gates::GateState;
@@ -76,6 +76,35 @@ impl Scheduler {
             }
         }
         counts
+    }
+
+    /// Returns how many deliveries wait for what, and the first `longest_max` that wait, in the order of acceptance. `at` gives a
+    /// moment of the schedule as the time of day.
+    pub(crate) fn open(
+        &self,
+        now: Ticks,
+        longest_max: usize,
+        at: impl Fn(Ticks) -> Timestamp,
+    ) -> Open {
+        let mut open = Open::default();
+        for (id, item) in &self.items {
+            match item.phase {
+                Phase::Member { .. } => open.members += 1,
+                _ if item.is_leased() => open.running += 1,
+                _ if item.at_gate.is_some() => open.at_gates += 1,
+                _ if item.due > now => open.for_time += 1,
+                _ if self.handlers[item.handler].contains((item.rank, *id)) => {
+                    open.for_permits += 1;
+                }
+                _ => open.behind_others += 1,
+            }
+            if open.longest.len() < longest_max
+                && let Some(waiting) = self.waiting(*id, now, &at)
+            {
+                open.longest.push((*id, waiting));
+            }
+        }
+        open
     }
 
     /// Stops starting deliveries; returns every lease, and whether a worker had started it.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::model::{Cause, OtherRoutes};
+use crate::model::{Cause, OtherRoutes, WaitsFor};
 
 const NOW: Ticks = 1_000;
 
@@ -802,4 +802,42 @@ fn a_critical_timer_does_not_hurry_the_alert_before_it() {
         }
     }
     assert_eq!(order, [4, 3, 2]);
+}
+
+#[test]
+fn what_is_open_is_counted_once_by_what_it_waits_for() {
+    let mut scheduler = scheduler(1);
+    let first = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    assert!(admit(&mut scheduler, 2, Priority::Normal).is_none());
+    // Behind the second one of its ordering key.
+    assert!(admit_to(&mut scheduler, 3, 2, "a", Priority::Normal).is_none());
+    let later = Entrant {
+        due: NOW + 1_000,
+        ..entrant(4, 4, "b", Priority::Normal)
+    };
+    scheduler.restore(later, NOW);
+    let at = |_| Timestamp::UNIX_EPOCH;
+    let open = scheduler.open(NOW, 2, at);
+    let counts = [
+        open.running,
+        open.for_permits,
+        open.behind_others,
+        open.for_time,
+    ];
+    assert_eq!(counts, [1, 1, 1, 1]);
+    assert_eq!((open.at_gates, open.members), (0, 0));
+    let longest: Vec<_> = open
+        .longest
+        .iter()
+        .map(|(id, waiting)| (id.as_raw(), &waiting.what))
+        .collect();
+    assert_eq!(
+        longest,
+        [
+            (2, &WaitsFor::Permit(name("a"))),
+            (3, &WaitsFor::Earlier(DeliveryId::from_raw(2)))
+        ]
+    );
+    finish(&mut scheduler, &first);
+    assert_eq!(scheduler.open(NOW, 0, at).running, 0);
 }

@@ -78,6 +78,16 @@ impl Heartbeats {
         missing.collect()
     }
 
+    /// Returns the heartbeats: the name, the longest time between two, and since when it is missing.
+    #[must_use]
+    pub(crate) fn status(&self) -> Vec<(String, Duration, Option<Timestamp>)> {
+        let beats = self.beats.lock();
+        let status = beats
+            .iter()
+            .map(|(name, beat)| (name.clone(), beat.expected.every, beat.missing_since));
+        status.collect()
+    }
+
     /// Restores that a heartbeat was already missing before this start.
     pub(crate) fn take_up(&self, name: &str, since: Timestamp) {
         if let Some(beat) = self.beats.lock().get_mut(name) {

@@ -1,6 +1,9 @@
 //! `webhook` and `api`: who may use them, and how much.
 
+use std::net::IpAddr;
+
 use http::HeaderName;
+use ipnet::IpNet;
 
 use super::access::{AUTHORIZATION, BASIC_AUTH, in_file, in_variable, inbound, inline, secret};
 use crate::config::compare::{Compare, Restart};
@@ -137,17 +140,63 @@ fn hmac(reader: &mut Reader, mut section: Section<'_>, env: Env<'_>) -> Option<H
 pub(in crate::config) const API: Part = Part {
     keys: &[Key::new(
         "api",
-        Written::Mapping(&[AUTHORIZATION, BASIC_AUTH]),
-        "Who may use the API: read stories, retry, cancel, reload.",
+        Written::Mapping(API_KEYS),
+        "Who may use the API and the page: read stories, retry, cancel, reload.",
     )],
     read: api,
     compare: Compare::Whole("api", |old, new| old.api != new.api),
     restart: Restart::No,
 };
 
+const API_KEYS: &[Key] = &[
+    AUTHORIZATION,
+    BASIC_AUTH,
+    Key::new(
+        "user_header",
+        Written::Scalar("the name of a header, such as X-Forwarded-User"),
+        "The header in which a proxy that authenticates people names the person, for the log of retries and cancellations. It \
+         proves nothing: `authorization` is needed all the same.",
+    )
+    .example("X-Forwarded-User"),
+    Key::new(
+        "trusted_proxies",
+        Written::Texts,
+        "The addresses and networks from which `user_header` counts.",
+    )
+    .example("[10.0.0.0/8]"),
+];
+
 fn api(d: &mut Decoding<'_>) {
-    if let Some(mut section) = d.top.below(d.reader, "api") {
-        d.config.api.authorization = inbound(d.reader, &mut section, d.env);
-        section.finish(d.reader);
+    let Some(mut section) = d.top.below(d.reader, "api") else {
+        return;
+    };
+    let (reader, api) = (&mut *d.reader, &mut d.config.api);
+    api.authorization = inbound(reader, &mut section, d.env);
+    api.user_header = section.parsed(reader, "user_header", |text| {
+        HeaderName::from_bytes(text.as_bytes()).ok()
+    });
+    if let Some((node, path)) = section.take("trusted_proxies") {
+        for (at, text) in reader.texts(node, &path) {
+            match parse_network(text) {
+                Some(network) => api.trusted_proxies.push(network),
+                None => reader.fail(
+                    at,
+                    format!("{path}: {text:?} is neither an address nor a network"),
+                    "write one such as 10.1.2.3 or 10.0.0.0/8",
+                ),
+            }
+        }
     }
+    if api.user_header.is_some() && api.trusted_proxies.is_empty() {
+        let message = format!("{} has user_header and no trusted_proxies", section.path);
+        let advice = "add the addresses of the proxies that set the header, as in trusted_proxies: [10.0.0.0/8]";
+        reader.fail(section.at, message, advice);
+    }
+    section.finish(reader);
+}
+
+/// Reads an address or a network in CIDR notation.
+fn parse_network(text: &str) -> Option<IpNet> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| address()).ok()
 }

@@ -1,4 +1,4 @@
-//! Liveness, readiness, metrics and reload.
+//! Liveness, readiness and metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::Api;
-use crate::api;
 use crate::findings::Findings;
 use crate::http::STILL_LOADING;
+use crate::http::answers::Answers;
 use crate::http::error::ApiError;
 use crate::queue::Filter;
 use crate::runtime::ModuleState;
@@ -27,23 +26,23 @@ pub(super) async fn live() -> &'static str {
 /// Readiness: the store answers and the first scan of the folder has ended.
 ///
 /// Problems of the configuration and of modules do not make the server unready, since they affect only some alerts; they are
-/// counted. The response is readable by anybody, so it has no names: these are in the log, and behind `api.authorization`.
-pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<String, ApiError> {
+/// counted. The response is readable by anybody, so it has no names: these are in the log, and behind `answers.authorization`.
+pub(super) async fn ready(State(answers): State<Arc<Answers>>) -> Result<String, ApiError> {
     let not_yet = |why: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
-    if !api.is_ready() {
+    if !answers.is_ready() {
         return Err(not_yet(STILL_LOADING));
     }
-    if api.queue.unwritable().is_some() {
+    if answers.queue.unwritable().is_some() {
         return Err(not_yet(
             "the store cannot be written: the log has the reason",
         ));
     }
-    let newest = api.queue.list(Filter {
+    let newest = answers.queue.list(Filter {
         limit: 1,
         ..Filter::default()
     });
     match tokio::time::timeout(STORE_ANSWERS_WITHIN, newest).await {
-        Ok(Ok(_)) => Ok(format!("ready\n{}", counted(&api.server.findings()))),
+        Ok(Ok(_)) => Ok(format!("ready\n{}", counted(&answers.server.findings()))),
         Ok(Err(error)) => {
             tracing::warn!(%error, "the store cannot be read");
             Err(not_yet("the store cannot be read: the log has the reason"))
@@ -77,51 +76,51 @@ fn counted(findings: &Findings) -> String {
 }
 
 /// Returns the metrics in Prometheus' text format.
-pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
-    let counts = api.queue.counts();
+pub(super) async fn metrics(State(answers): State<Arc<Answers>>) -> Result<Response, ApiError> {
+    let counts = answers.queue.counts();
     let oldest = counts
         .oldest
         .map_or(0.0, |at| at.as_duration().as_secs_f64());
-    let heartbeats = api.heartbeats.missing();
-    let serving = api.registry.serving();
-    let scrape = api.metrics.scrape();
-    api.metrics.queue(counts.depth, counts.dead, oldest);
-    api.metrics.losses(&counts.losses);
+    let heartbeats = answers.heartbeats.missing();
+    let serving = answers.registry.serving();
+    let scrape = answers.metrics.scrape();
+    answers.metrics.queue(counts.depth, counts.dead, oldest);
+    answers.metrics.losses(&counts.losses);
     let timers = counts.timers.iter().map(|(handler, open)| {
         let open = i64::try_from(*open).unwrap_or(i64::MAX);
         (handler.as_str(), open)
     });
-    api.metrics.timers(timers);
-    api.metrics.log_lines_dropped(log::dropped());
-    api.metrics.store(api.queue.unwritable().as_deref());
+    answers.metrics.timers(timers);
+    answers.metrics.log_lines_dropped(log::dropped());
+    answers.metrics.store(answers.queue.unwritable().as_deref());
     let named = serving
         .listed()
         .iter()
         .filter_map(|file| Some((file.name.as_ref()?, file)));
     let breakers = named.clone().map(|(name, _)| {
-        let paused = api.breakers.paused(name);
+        let paused = answers.breakers.paused(name);
         (name.as_str(), i64::from(paused.is_some()))
     });
-    api.metrics.breakers(breakers);
-    let (slack, holds) = (api.slack.load(), api.slack_breaker.holds());
+    answers.metrics.breakers(breakers);
+    let (slack, holds) = (answers.slack.load(), answers.slack_breaker.holds());
     let is_held = |name: &String| {
         let mut holds = holds.iter();
         holds.any(|hold| hold.channel.as_ref().is_none_or(|held| held == name))
     };
     let channels = slack.channels.keys();
     let channels = channels.map(|name| (name.as_str(), i64::from(is_held(name))));
-    api.metrics.slack_channels(channels);
-    let gates = super::channels::current(&api);
-    api.metrics.channels_waiting(gates.channels.iter());
-    api.metrics.gates_waiting(gates.gates.iter());
+    answers.metrics.slack_channels(channels);
+    let gates = answers.channels();
+    answers.metrics.channels_waiting(gates.channels.iter());
+    answers.metrics.gates_waiting(gates.gates.iter());
     let serving_old =
         named.map(|(name, file)| (name.as_str(), i64::from(file.state == ModuleState::Refused)));
-    api.metrics.serving_old(serving_old);
+    answers.metrics.serving_old(serving_old);
     let heartbeats = heartbeats
         .iter()
         .map(|(name, missing)| (name.as_str(), i64::from(*missing)));
-    api.metrics.heartbeats(heartbeats);
-    let text = api
+    answers.metrics.heartbeats(heartbeats);
+    let text = answers
         .metrics
         .encode()
         .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
@@ -134,32 +133,4 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Api
         text,
     )
         .into_response())
-}
-
-/// Reads configuration and folder again, and returns the changes and the problems.
-pub(super) async fn reload(
-    State(api): State<Arc<Api>>,
-) -> Result<axum::Json<api::Reloaded>, ApiError> {
-    let reloaded = api.server.reload().await;
-    reloaded.map(axum::Json).map_err(|problems| {
-        ApiError::new(
-            StatusCode::BAD_REQUEST,
-            format!("refused, the old configuration stays: {problems}"),
-        )
-    })
-}
-
-/// Returns an overview for a person who opens the server's address in a browser.
-pub(super) async fn index() -> &'static str {
-    concat!(
-        "Alert Manager ",
-        env!("CARGO_PKG_VERSION"),
-        "\n\n",
-        "POST /webhook            alerts, as Alertmanager, Grafana or Prometheus send them\n",
-        "GET  /api/v1/deliveries  their deliveries\n",
-        "GET  /api/v1/handlers    the handlers\n",
-        "GET  /api/v1/channels    what waits for the rate limits of Slack's channels\n",
-        "GET  /metrics            Prometheus' text format\n",
-        "GET  /healthz /readyz    live, ready\n",
-    )
 }

@@ -25,7 +25,9 @@ pub(super) fn cache_of(path: &str) -> Cache {
 /// Adds the headers; a page that needs more sets its own policy.
 pub(super) fn harden(headers: &mut HeaderMap, cache: Cache) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers
+        .entry(REFERRER_POLICY)
+        .or_insert(HeaderValue::from_static("no-referrer"));
     // Prevents pages of other origins from loading it, as an image or a script.
     headers.insert(
         HeaderName::from_static("cross-origin-resource-policy"),

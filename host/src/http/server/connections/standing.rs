@@ -34,6 +34,11 @@ impl Standing {
             .store(Phase::UnauthenticatedBody as u8, Ordering::Relaxed);
     }
 
+    /// Notes that the response is sent for as long as its reader follows it.
+    pub(crate) fn streams(&self) {
+        self.0.busy();
+    }
+
     /// Notes that the body is complete.
     pub(crate) fn has_body(&self) {
         self.0.busy();

@@ -1,54 +1,47 @@
-//! `GET /api/v1/channels`: Slack's channels and the other gates, with what waits for its turn at each.
+//! Slack's channels and the other gates, with what waits for its turn at each.
 
-use std::sync::Arc;
-
-use axum::extract::State;
-
-use super::Api;
+use super::Answers;
 use crate::api::{ByPriority, Channel, Channels, Gate, Refused};
 use crate::gate::GateName;
 use crate::queue::GateStatus;
 use crate::runtime::SlackSettings;
 
-/// Lists the channels of `slack.channels`, and every other gate.
-pub(super) async fn list(State(api): State<Arc<Api>>) -> axum::Json<Channels> {
-    axum::Json(current(&api))
-}
-
-/// Returns the gates as they are now.
-pub(super) fn current(api: &Api) -> Channels {
-    let slack = api.slack.load();
-    let gates = api.queue.gates();
-    let holds = api.slack_breaker.holds();
-    let refused = |channel: Option<&String>| {
-        let hold = holds.iter().find(|hold| hold.channel.as_ref() == channel)?;
-        Some(Refused {
-            code: hold.code.clone(),
-            advice: hold.advice.clone(),
-            since: hold.since,
-            waiting: api.queue.waiting_for(&hold.dependency()).into(),
-        })
-    };
-    let channels = slack.channels.iter().map(|(name, target)| {
-        let known = gates.iter().find(|gate| is_of(gate, target));
-        Channel {
-            slack: target.clone(),
-            refused: refused(Some(name)),
-            gate: match known {
-                Some(known) => gate(name.clone(), known),
-                None => unused(name.clone(), &slack),
-            },
+impl Answers {
+    /// Returns the channels of `slack.channels`, and every other gate, as they are now.
+    pub(in crate::http) fn channels(&self) -> Channels {
+        let slack = self.slack.load();
+        let gates = self.queue.gates();
+        let holds = self.slack_breaker.holds();
+        let refused = |channel: Option<&String>| {
+            let hold = holds.iter().find(|hold| hold.channel.as_ref() == channel)?;
+            Some(Refused {
+                code: hold.code.clone(),
+                advice: hold.advice.clone(),
+                since: hold.since,
+                waiting: self.queue.waiting_for(&hold.dependency()).into(),
+            })
+        };
+        let channels = slack.channels.iter().map(|(name, target)| {
+            let known = gates.iter().find(|gate| is_of(gate, target));
+            Channel {
+                slack: target.clone(),
+                refused: refused(Some(name)),
+                gate: match known {
+                    Some(known) => gate(name.clone(), known),
+                    None => unused(name.clone(), &slack),
+                },
+            }
+        });
+        let is_other =
+            |known: &&GateStatus| !slack.channels.values().any(|target| is_of(known, target));
+        let others = gates.iter().filter(is_other).filter(|gate| is_shown(gate));
+        Channels {
+            channels: channels.collect(),
+            gates: others
+                .map(|other| gate(other.name.to_string(), other))
+                .collect(),
+            token_refused: refused(None),
         }
-    });
-    let is_other =
-        |known: &&GateStatus| !slack.channels.values().any(|target| is_of(known, target));
-    let others = gates.iter().filter(is_other).filter(|gate| is_shown(gate));
-    Channels {
-        channels: channels.collect(),
-        gates: others
-            .map(|other| gate(other.name.to_string(), other))
-            .collect(),
-        token_refused: refused(None),
     }
 }
 

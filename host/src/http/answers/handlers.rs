@@ -1,12 +1,9 @@
-//! `GET /api/v1/handlers`: the modules that serve, those that were refused, and why.
+//! The modules that serve, those that were refused, and why.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
-
-use super::Api;
+use super::Answers;
 use crate::alert::{HandlerName, Timestamp};
 use crate::api::{self, Handler, Limit};
 use crate::findings::Finding;
@@ -15,26 +12,28 @@ use crate::runtime::{GrantKind, LimitKey, Limits, ModuleInfo, ModuleState, Slack
 use crate::units::format_duration;
 use crate::worker::{HandlerSettings, Pause};
 
-/// Lists every file of the folder, including refused ones.
-pub(super) async fn list(State(api): State<Arc<Api>>) -> axum::Json<api::Handlers> {
-    let counts = api.queue.counts().handlers;
-    let files = api.server.files();
-    let handlers = files.iter().map(|module| describe(&api, &counts, module));
-    axum::Json(api::Handlers {
-        handlers: handlers.collect(),
-    })
+impl Answers {
+    /// Returns every file of the folder, including refused ones.
+    pub(in crate::http) fn handlers(&self) -> api::Handlers {
+        let counts = self.queue.counts().handlers;
+        let files = self.server.files();
+        let handlers = files.iter().map(|module| describe(self, &counts, module));
+        api::Handlers {
+            handlers: handlers.collect(),
+        }
+    }
 }
 
-fn describe(api: &Api, counts: &[HandlerCounts], module: &ModuleInfo) -> Handler {
+fn describe(answers: &Answers, counts: &[HandlerCounts], module: &ModuleInfo) -> Handler {
     let name = module.name.as_ref();
-    let settings = name.map(|name| api.handlers.load().of(name));
-    let served = name.and_then(|name| api.registry.get(name));
+    let settings = name.map(|name| answers.handlers.load().of(name));
+    let served = name.and_then(|name| answers.registry.get(name));
     let description = served.as_ref().map(|served| served.module.description());
-    let findings = name.map(|name| api.server.findings().about(name));
+    let findings = name.map(|name| answers.server.findings().about(name));
     let findings = findings.unwrap_or_default();
     let lines = |found: &[Finding]| found.iter().map(ToString::to_string).collect();
-    let paused = name.and_then(|name| api.breakers.paused(name));
-    let held = held(api, module, settings.as_deref());
+    let paused = name.and_then(|name| answers.breakers.paused(name));
+    let held = held(answers, module, settings.as_deref());
     let reason = paused
         .as_ref()
         .map(|Pause { step, reason, .. }| format!("{} is paused: {reason}", step.as_str()))
@@ -48,12 +47,12 @@ fn describe(api: &Api, counts: &[HandlerCounts], module: &ModuleInfo) -> Handler
         summary: module.summary.clone(),
         sha256: module.sha256.clone(),
         file: module.origin.to_string(),
-        state: state_of(api, module).into(),
+        state: state_of(answers, module).into(),
         serving: module.name.is_some(),
         paused: paused.map(pause),
         alerts: module.alerts.clone(),
         imports: module.imports.clone(),
-        missing_grants: api.server.missing_grants(module, description),
+        missing_grants: answers.server.missing_grants(module, description),
         settings: description.and_then(|description| description.settings.clone()),
         keeps_settings: settings
             .as_ref()
@@ -61,13 +60,13 @@ fn describe(api: &Api, counts: &[HandlerCounts], module: &ModuleInfo) -> Handler
         problems: lines(&findings.problems),
         warnings: lines(&findings.warnings),
         grants: match (name, settings.as_deref()) {
-            (Some(name), Some(settings)) => Some(grants(api, name, settings)),
+            (Some(name), Some(settings)) => Some(grants(answers, name, settings)),
             _ => None,
         },
         limits: settings.as_deref().map(limits),
         counts: name.map(|name| {
             let now = counts.iter().find(|counts| counts.handler == *name);
-            let (done, dead) = api.metrics.ended(name);
+            let (done, dead) = answers.metrics.ended(name);
             api::Counts {
                 queued: now.map_or(0, |counts| counts.waiting as u64),
                 waiting: now.map_or_else(Default::default, |counts| counts.by_priority.into()),
@@ -84,9 +83,9 @@ fn describe(api: &Api, counts: &[HandlerCounts], module: &ModuleInfo) -> Handler
 }
 
 /// Returns the state of a file, for which the grants have to be known.
-fn state_of(api: &Api, module: &ModuleInfo) -> ModuleState {
+fn state_of(answers: &Answers, module: &ModuleInfo) -> ModuleState {
     match module.state {
-        ModuleState::Ready if api.server.missing_grants(module, None).is_some() => {
+        ModuleState::Ready if answers.server.missing_grants(module, None).is_some() => {
             ModuleState::Limited
         }
         state => state,
@@ -103,7 +102,11 @@ fn pause(pause: Pause) -> api::Paused {
 }
 
 /// Returns the channels and the token that Slack rejects for this handler.
-fn held(api: &Api, module: &ModuleInfo, settings: Option<&HandlerSettings>) -> Vec<SlackHold> {
+fn held(
+    answers: &Answers,
+    module: &ModuleInfo,
+    settings: Option<&HandlerSettings>,
+) -> Vec<SlackHold> {
     let Some(settings) = settings.filter(|_| module.imports.iter().any(|import| import == "slack"))
     else {
         return Vec::new();
@@ -112,11 +115,11 @@ fn held(api: &Api, module: &ModuleInfo, settings: Option<&HandlerSettings>) -> V
         Some(channel) => settings.grants.slack(channel).is_ok(),
         None => true,
     };
-    let holds = api.slack_breaker.holds().into_iter();
+    let holds = answers.slack_breaker.holds().into_iter();
     holds.filter(granted).collect()
 }
 
-fn grants(api: &Api, name: &HandlerName, settings: &HandlerSettings) -> api::Grants {
+fn grants(answers: &Answers, name: &HandlerName, settings: &HandlerSettings) -> api::Grants {
     let grants = &settings.grants;
     let http: Vec<_> = grants.http.iter().map(ToString::to_string).collect();
     let (slack, credentials) = (grants.slack.iter(), grants.credentials.iter());
@@ -126,7 +129,7 @@ fn grants(api: &Api, name: &HandlerName, settings: &HandlerSettings) -> api::Gra
         .chain(slack.map(|grant| (GrantKind::Slack, grant)))
         .chain(credentials.map(|grant| (GrantKind::Credential, grant)));
     let uses = each.map(|(kind, grant)| {
-        let used = api.grant_uses.of(name, kind, grant);
+        let used = answers.grant_uses.of(name, kind, grant);
         api::GrantUse {
             kind: kind.into(),
             grant: grant.clone(),
@@ -137,7 +140,7 @@ fn grants(api: &Api, name: &HandlerName, settings: &HandlerSettings) -> api::Gra
     });
     api::Grants {
         uses: uses.collect(),
-        uses_since: Some(api.grant_uses.since()),
+        uses_since: Some(answers.grant_uses.since()),
         http,
         slack: grants.slack.clone(),
         credentials: grants.credentials.clone(),

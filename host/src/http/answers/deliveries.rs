@@ -1,14 +1,10 @@
-//! `/api/v1/deliveries`: lists deliveries, returns their stories, retries and cancels them.
+//! Lists deliveries, returns their stories, retries and cancels them.
 
-use std::sync::Arc;
-
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, RawQuery, State};
-use axum::http::StatusCode;
-use serde::Deserialize;
+use http::StatusCode;
 use serde_json::Value;
 
-use super::Api;
+use super::Answers;
+use super::person::Person;
 use crate::alert::{DeliveryId, HandlerName, Priority, StepKind, Timestamp};
 use crate::api::{self, Lenient};
 use crate::http::error::ApiError;
@@ -17,6 +13,7 @@ use crate::queue::{
     Selection, State as DeliveryState, Step, Story, WaitsFor,
 };
 use crate::router::Matcher;
+use crate::units::parse_duration;
 use crate::worker;
 
 /// The most deliveries in one response.
@@ -28,7 +25,7 @@ const MATCHER_BYTES_MAX: usize = 4 << 10;
 
 /// Parses the query of a list. All values are parsed as text here, because these errors are clearer than those of a decoder.
 /// An empty value (`state=&limit=5`) counts as absent.
-fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
+pub(in crate::http) fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
     let mut filter = Filter {
         limit: LIMIT_DEFAULT,
         ..Filter::default()
@@ -84,10 +81,12 @@ fn parse_matchers(text: &str) -> Result<Vec<Matcher>, ApiError> {
     Matcher::parse(text).map_err(|error| bad(format!("match {:?}: {error}", shown(text))))
 }
 
+/// Parses a moment, or how long ago it was.
 fn parse_moment(name: &str, text: &str) -> Result<Timestamp, ApiError> {
-    text.parse().map_err(|_| {
+    let ago = || Timestamp::now().checked_sub(parse_duration(text)?).ok();
+    text.parse().ok().or_else(ago).ok_or_else(|| {
         bad(format!(
-            "{name} is a moment such as 2026-01-02T03:04:05Z, not {:?}",
+            "{name} is a moment such as 2026-01-02T03:04:05Z, or how long ago it was, such as 2h, not {:?}",
             shown(text)
         ))
     })
@@ -127,37 +126,99 @@ fn parse_limit(text: &str) -> Result<u32, ApiError> {
     }
 }
 
-/// Lists deliveries, newest first.
-pub(super) async fn list(
-    State(api): State<Arc<Api>>,
-    RawQuery(query): RawQuery,
-) -> Result<axum::Json<api::Deliveries>, ApiError> {
-    let filter = parse_list_query(query.as_deref().unwrap_or_default())?;
-    let page = api.queue.list(filter).await.map_err(|e| store(&e))?;
-    let deliveries = page.deliveries.into_iter().map(api::Delivery::from);
-    Ok(axum::Json(api::Deliveries {
-        deliveries: deliveries.collect(),
-        next: page.next,
-    }))
-}
+impl Answers {
+    /// Lists deliveries, newest first.
+    pub(in crate::http) async fn deliveries(
+        &self,
+        filter: Filter,
+    ) -> Result<api::Deliveries, ApiError> {
+        let page = self.queue.list(filter).await.map_err(|e| store(&e))?;
+        let deliveries = page.deliveries.into_iter().map(api::Delivery::from);
+        Ok(api::Deliveries {
+            deliveries: deliveries.collect(),
+            next: page.next,
+        })
+    }
 
-/// Returns one delivery with its story.
-pub(super) async fn story(
-    State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
-) -> Result<axum::Json<api::Story>, ApiError> {
-    let id = parse_id(&id)?;
-    // Before the story is read: what led to the wait is stored already.
-    let waiting = api.queue.waiting(id).map(api::Waiting::from);
-    let story = api.queue.story(id).await.map_err(|e| store(&e))?;
-    let story = story.ok_or_else(|| unknown(id))?;
-    let state = story.delivery.state;
-    let waits = matches!(state, DeliveryState::Queued | DeliveryState::Retrying);
-    let waiting = waiting.filter(|_| waits);
-    Ok(axum::Json(api::Story {
-        waiting,
-        ..story_of(&api.handlers.load(), story)
-    }))
+    /// Returns one delivery with its story.
+    pub(in crate::http) async fn story(&self, id: DeliveryId) -> Result<api::Story, ApiError> {
+        // Before the story is read: what led to the wait is stored already.
+        let waiting = self.queue.waiting(id).map(api::Waiting::from);
+        let story = self.queue.story(id).await.map_err(|e| store(&e))?;
+        let story = story.ok_or_else(|| unknown(id))?;
+        let state = story.delivery.state;
+        let waits = matches!(state, DeliveryState::Queued | DeliveryState::Retrying);
+        let waiting = waiting.filter(|_| waits);
+        Ok(api::Story {
+            waiting,
+            ..story_of(&self.handlers.load(), story)
+        })
+    }
+
+    /// Retries a dead delivery, or runs one now that waits for a retry; `was` says which.
+    pub(in crate::http) async fn retry(
+        &self,
+        person: &Person,
+        id: DeliveryId,
+        force: Force,
+    ) -> Result<api::SentAgain, ApiError> {
+        self.slack_breaker.probe_now();
+        let retried = self.queue.retry(id, force).await;
+        let was = retried.map_err(|error| self.retry_error(id, &error))?;
+        tracing::info!(delivery = %id, %person, forced = force == Force::Yes, "delivery retried on request");
+        Ok(api::SentAgain {
+            id,
+            was: was.state().into(),
+            state: DeliveryState::Queued.into(),
+        })
+    }
+
+    /// Retries every dead delivery that is selected, or runs those that wait for a retry: as many as fit into the queue and into
+    /// the time of a request. `rest` has the number that was not processed, and where the next request continues.
+    pub(in crate::http) async fn retry_all(
+        &self,
+        person: &Person,
+        selection: Selection,
+        after: Option<DeliveryId>,
+    ) -> Result<api::Retried, ApiError> {
+        self.slack_breaker.probe_now();
+        let retried = self.queue.retry_all(selection, after).await;
+        let retried = api::Retried::from(retried.map_err(|e| store(&e))?);
+        let count = retried.retried.len();
+        tracing::info!(%person, count, "deliveries retried on request");
+        Ok(retried)
+    }
+
+    /// Dead-letters a delivery that is not settled.
+    pub(in crate::http) async fn cancel(
+        &self,
+        person: &Person,
+        id: DeliveryId,
+    ) -> Result<api::Cancelled, ApiError> {
+        self.queue.cancel(id).await.map_err(|error| match error {
+            CancelError::NotFound => unknown(id),
+            CancelError::Settled => ApiError::new(StatusCode::CONFLICT, error.to_string()),
+            CancelError::Unavailable(_) => unavailable(error.to_string()),
+        })?;
+        tracing::info!(delivery = %id, %person, "delivery cancelled on request");
+        Ok(api::Cancelled {
+            id,
+            state: DeliveryState::Dead.into(),
+        })
+    }
+
+    fn retry_error(&self, id: DeliveryId, error: &RetryError) -> ApiError {
+        let waiting = self.queue.waiting(id).map(|waiting| waiting.what);
+        match (error, waiting) {
+            (RetryError::NotDead, Some(WaitsFor::Gate { label, .. })) => ApiError::new(
+                StatusCode::CONFLICT,
+                format!(
+                    "it waits for the rate limit of {label}, and is sent when it is its turn: see `alert-manager channels`"
+                ),
+            ),
+            (error, _) => without_wait(id, error),
+        }
+    }
 }
 
 fn story_of(handlers: &worker::Settings, story: Story) -> api::Story {
@@ -197,43 +258,11 @@ fn steps(handlers: &worker::Settings, progress: Progress) -> Vec<api::Step> {
     progress.steps.into_iter().map(step).collect()
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RetryQuery {
-    force: Option<bool>,
-}
-
-/// Retries a dead delivery, or runs one now that waits for a retry; `was` says which.
-pub(super) async fn retry(
-    State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
-    query: Result<Query<RetryQuery>, QueryRejection>,
-) -> Result<axum::Json<api::SentAgain>, ApiError> {
-    let force = query.map_err(|error| bad(error.body_text()))?.force;
-    let id = parse_id(&id)?;
-    api.slack_breaker.probe_now();
-    let was = api
-        .queue
-        .retry(
-            id,
-            if force.unwrap_or(false) {
-                Force::Yes
-            } else {
-                Force::No
-            },
-        )
-        .await
-        .map_err(|error| retry_error(&api, id, &error))?;
-    Ok(axum::Json(api::SentAgain {
-        id,
-        was: was.state().into(),
-        state: DeliveryState::Queued.into(),
-    }))
-}
-
 /// Parses which deliveries to retry, and after which one to continue. An empty value is an error: it may come from a variable
 /// that is not set, and must not select all.
-fn parse_retry_query(query: &str) -> Result<(Selection, Option<DeliveryId>), ApiError> {
+pub(in crate::http) fn parse_retry_query(
+    query: &str,
+) -> Result<(Selection, Option<DeliveryId>), ApiError> {
     let (mut selection, mut after) = (Selection::default(), None);
     let mut matchers = Vec::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -272,52 +301,6 @@ fn label_test(matchers: Vec<Matcher>) -> LabelTest {
     LabelTest::new(move |labels| matchers.iter().all(|matcher| matcher.matches(labels)))
 }
 
-/// Retries every dead delivery that the query selects, or runs those that wait for a retry: as many as fit into the queue and
-/// into the time of a request. `rest` has the number that was not processed, and where the next request continues.
-pub(super) async fn retry_all(
-    State(api): State<Arc<Api>>,
-    RawQuery(query): RawQuery,
-) -> Result<axum::Json<api::Retried>, ApiError> {
-    let (selection, after) = parse_retry_query(query.as_deref().unwrap_or_default())?;
-    api.slack_breaker.probe_now();
-    let outcome = api
-        .queue
-        .retry_all(selection, after)
-        .await
-        .map_err(|e| store(&e))?;
-    Ok(axum::Json(outcome.into()))
-}
-
-/// Dead-letters a delivery that is not settled.
-pub(super) async fn cancel(
-    State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
-) -> Result<axum::Json<api::Cancelled>, ApiError> {
-    let id = parse_id(&id)?;
-    api.queue.cancel(id).await.map_err(|error| match error {
-        CancelError::NotFound => unknown(id),
-        CancelError::Settled => ApiError::new(StatusCode::CONFLICT, error.to_string()),
-        CancelError::Unavailable(_) => unavailable(error.to_string()),
-    })?;
-    Ok(axum::Json(api::Cancelled {
-        id,
-        state: DeliveryState::Dead.into(),
-    }))
-}
-
-fn retry_error(api: &Api, id: DeliveryId, error: &RetryError) -> ApiError {
-    let waiting = api.queue.waiting(id).map(|waiting| waiting.what);
-    match (error, waiting) {
-        (RetryError::NotDead, Some(WaitsFor::Gate { label, .. })) => ApiError::new(
-            StatusCode::CONFLICT,
-            format!(
-                "it waits for the rate limit of {label}, and is sent when it is its turn: see `alert-manager channels`"
-            ),
-        ),
-        (error, _) => without_wait(id, error),
-    }
-}
-
 fn without_wait(id: DeliveryId, error: &RetryError) -> ApiError {
     match error {
         RetryError::NotFound => unknown(id),
@@ -326,7 +309,7 @@ fn without_wait(id: DeliveryId, error: &RetryError) -> ApiError {
     }
 }
 
-fn parse_id(text: &str) -> Result<DeliveryId, ApiError> {
+pub(in crate::http) fn parse_id(text: &str) -> Result<DeliveryId, ApiError> {
     text.parse().map_err(|error| {
         bad(format!(
             "{:?}: {error}",
@@ -342,7 +325,7 @@ fn unknown(id: DeliveryId) -> ApiError {
     )
 }
 
-fn bad(message: String) -> ApiError {
+pub(in crate::http) fn bad(message: String) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, message)
 }
 

@@ -1,0 +1,85 @@
+//! What the API and the page answer, as the types of [`crate::api`]: each answer is made by one function, which both call.
+//!
+//! Nothing here knows HTML, JSON or an endpoint.
+
+mod changes;
+mod channels;
+mod deliveries;
+mod handlers;
+mod now;
+mod person;
+mod preview;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::alarms::Heartbeats;
+use crate::api::Reloaded;
+use crate::description::Description;
+use crate::findings::{Findings, Problems};
+use crate::http::error::ApiError;
+use crate::journal::BoxFuture;
+use crate::queue::Queue;
+use crate::runtime::{GrantUses, ModuleInfo, Registry, SlackBreaker, SlackSettings};
+use crate::telemetry::Metrics;
+use crate::worker::{self, Breakers};
+
+pub(super) use changes::Change;
+pub(crate) use changes::Changes;
+pub(super) use deliveries::{bad, parse_id, parse_list_query, parse_retry_query};
+pub(crate) use person::Person;
+pub(super) use preview::check_selected;
+
+/// What answers are made from.
+pub(crate) struct Answers {
+    pub(crate) queue: Queue,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) slack_breaker: Arc<SlackBreaker>,
+    pub(crate) breakers: Arc<Breakers>,
+    pub(crate) grant_uses: Arc<GrantUses>,
+    pub(crate) heartbeats: Arc<Heartbeats>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) handlers: Arc<ArcSwap<worker::Settings>>,
+    pub(crate) slack: Arc<ArcSwap<SlackSettings>>,
+    /// True once the modules of the first scan are routed.
+    pub(crate) ready: watch::Receiver<bool>,
+    pub(crate) changes: Changes,
+    pub(crate) server: Arc<dyn Server>,
+}
+
+impl Answers {
+    pub(super) fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Reads configuration and folder again, and returns what has changed.
+    pub(super) async fn reload(&self, person: &Person) -> Result<Reloaded, ApiError> {
+        tracing::info!(%person, "reload requested");
+        self.server.reload().await.map_err(|problems| {
+            deliveries::bad(format!("refused, the old configuration stays: {problems}"))
+        })
+    }
+}
+
+/// The functions of the server as a whole that answers need.
+pub(crate) trait Server: Send + Sync {
+    /// Returns every file of the folder, including refused ones. Once the server is ready, a module that serves is routed
+    /// already.
+    fn files(&self) -> Arc<Vec<ModuleInfo>>;
+
+    /// Returns the lines of configuration that grant what a module imports and is not granted; with its description, also what
+    /// its settings name.
+    fn missing_grants(
+        &self,
+        module: &ModuleInfo,
+        description: Option<&Description>,
+    ) -> Option<String>;
+
+    /// Returns the findings about the configuration and the modules.
+    fn findings(&self) -> Arc<Findings>;
+
+    /// Reads configuration and folder again, and returns what has changed.
+    fn reload(&self) -> BoxFuture<'_, Result<Reloaded, Problems>>;
+}

@@ -1,0 +1,38 @@
+//! Who a request is from, for the log.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// The person or program that has made a request, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Person {
+    /// What the proxy, the user's name of basic authentication or the sign-in form says; absent if none of them does.
+    pub(crate) name: Option<String>,
+    /// The address of the other end of the connection, which may be a proxy.
+    pub(crate) address: Option<IpAddr>,
+}
+
+impl fmt::Display for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name.as_deref().unwrap_or("unnamed"))?;
+        match self.address {
+            Some(address) => write!(f, " ({address})"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_says_who_and_from_where() {
+        let anna = Person {
+            name: Some("anna".to_owned()),
+            address: Some(IpAddr::from([10, 1, 2, 3])),
+        };
+        assert_eq!(anna.to_string(), "anna (10.1.2.3)");
+        assert_eq!(Person::default().to_string(), "unnamed");
+    }
+}

@@ -1,0 +1,198 @@
+// What the page can do with a script: it follows what happens, keeps relative times true, and has keys. Without it, everything
+// else works. Every part of the page is made by the server: the script fetches the same page again and takes from it the
+// elements with `data-live`.
+"use strict";
+
+(() => {
+  const root = document.body.dataset.root;
+  if (root === undefined) return;
+
+  // ---- Times ----
+
+  const spans = [[86400 * 2, 86400, "d"], [3600, 3600, "h"], [60, 60, "min"], [0, 1, "s"]];
+
+  const relative = (at, now) => {
+    const seconds = Math.abs(Math.round((now - at) / 1000));
+    const [, unit, name] = spans.find(([least]) => seconds >= least);
+    const apart = `${Math.floor(seconds / unit)} ${name}`;
+    return at > now ? `in ${apart}` : `${apart} ago`;
+  };
+
+  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+
+  const tellTimes = (within = document) => {
+    const now = Date.now();
+    for (const time of within.querySelectorAll("time[datetime]")) {
+      const at = Date.parse(time.dateTime);
+      if (Number.isNaN(at)) continue;
+      if ("relative" in time.dataset) {
+        const text = relative(at, now);
+        if (time.textContent !== text) time.textContent = text;
+      }
+      time.title = `${local.format(at)} · ${time.dateTime}`;
+    }
+  };
+
+  // ---- Live ----
+
+  const badge = document.createElement("span");
+  badge.className = "live";
+  badge.setAttribute("role", "status");
+  const tell = (state, text) => {
+    if (badge.dataset.state === state) return;
+    badge.dataset.state = state;
+    badge.textContent = text;
+  };
+
+  // While somebody selects or reads, nothing moves under their eyes.
+  const isRead = () => {
+    if (document.hidden) return true;
+    if (document.querySelector("dialog[open], main details[open], main input:checked")) return true;
+    const selected = document.getSelection();
+    if (selected && !selected.isCollapsed) return true;
+    const active = document.activeElement;
+    return active !== null && active.closest("[data-live]") !== null && active.matches("a, input, button, summary, select");
+  };
+
+  let isStale = false;
+  let isFetching = false;
+
+  const refresh = async () => {
+    if (isFetching || !isStale) return;
+    if (isRead()) {
+      tell("paused", "paused while you read");
+      return;
+    }
+    isFetching = true;
+    isStale = false;
+    try {
+      const answer = await fetch(location.href, { credentials: "same-origin", redirect: "error" });
+      if (answer.status === 401) {
+        location.reload();
+        return;
+      }
+      if (!answer.ok) throw new Error(String(answer.status));
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (!isRead()) replace(page);
+      tell("on", "live");
+    } catch {
+      isStale = true;
+    } finally {
+      isFetching = false;
+    }
+  };
+
+  const replace = (page) => {
+    for (const old of document.querySelectorAll("[data-live][id]")) {
+      const fresh = page.getElementById(old.id);
+      if (fresh === null || fresh.innerHTML === old.dataset.last) continue;
+      const last = fresh.innerHTML;
+      const current = old.querySelector("tr.current a")?.getAttribute("href");
+      const next = document.importNode(fresh, true);
+      next.dataset.last = last;
+      tellTimes(next);
+      next.scrollLeft = old.scrollLeft;
+      old.replaceWith(next);
+      if (current) mark(next.querySelector(`td a[href="${CSS.escape(current)}"]`)?.closest("tr"));
+    }
+  };
+
+  const follow = () => {
+    if (document.querySelector("[data-live]") === null) return;
+    document.querySelector(".bar")?.append(badge);
+    const events = new EventSource(`${root}api/v1/events`);
+    events.addEventListener("open", () => tell("on", "live"));
+    events.addEventListener("error", () => tell("off", "not connected"));
+    const changed = () => {
+      isStale = true;
+      refresh();
+    };
+    events.addEventListener("change", changed);
+    // More has happened than is remembered.
+    events.addEventListener("reload", changed);
+    document.addEventListener("visibilitychange", refresh);
+    document.addEventListener("selectionchange", () => setTimeout(refresh, 500));
+    document.addEventListener("change", refresh);
+    document.addEventListener("focusout", () => setTimeout(refresh, 0));
+    setInterval(refresh, 2000);
+  };
+
+  // ---- Keys ----
+
+  const rows = () => [...document.querySelectorAll("main tbody tr:has(a)")];
+
+  const mark = (row) => {
+    document.querySelector("tr.current")?.classList.remove("current");
+    if (!row) return;
+    row.classList.add("current");
+    row.scrollIntoView({ block: "nearest" });
+  };
+
+  const move = (step) => {
+    const all = rows();
+    const at = all.findIndex((row) => row.classList.contains("current"));
+    const next = all[Math.min(Math.max(at + step, 0), all.length - 1)];
+    mark(next);
+    next?.querySelector("a")?.focus({ preventScroll: true });
+  };
+
+  const keys = {
+    "/": ["goes to the filter", () => {
+      const field = document.querySelector("[role=search] input:not([type=hidden])");
+      if (field) field.focus();
+      else location.href = `${root}deliveries`;
+    }],
+    j: ["next row", () => move(1)],
+    k: ["row before", () => move(-1)],
+    Enter: ["opens the row", () => document.querySelector("tr.current a")?.click()],
+    x: ["selects the row", () => document.querySelector("tr.current input[type=checkbox]")?.click()],
+    r: ["retries what is selected, or this delivery, after a preview", () => {
+      document.querySelector("button[name=action][value=retry]")?.click();
+    }],
+    "?": ["shows these keys", () => help.showModal()],
+  };
+
+  const help = document.createElement("dialog");
+  const build = () => {
+    help.setAttribute("aria-labelledby", "keys-title");
+    const title = document.createElement("h2");
+    title.id = "keys-title";
+    title.textContent = "Keys";
+    const list = document.createElement("dl");
+    list.className = "pairs";
+    for (const [key, [what]] of [...Object.entries(keys), ["Escape", ["closes this"]]]) {
+      const term = document.createElement("dt");
+      const shown = document.createElement("kbd");
+      shown.textContent = key;
+      term.append(shown);
+      const text = document.createElement("dd");
+      text.textContent = what;
+      list.append(term, text);
+    }
+    const form = document.createElement("form");
+    form.method = "dialog";
+    const close = document.createElement("button");
+    close.textContent = "Close";
+    form.append(close);
+    help.append(title, list, form);
+    document.body.append(help);
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+    if (event.target.matches("input:not([type=checkbox]), textarea, select")) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    const key = keys[event.key];
+    // Enter on a link or a button is theirs.
+    if (!key || (event.key === "Enter" && event.target.matches("a, button, summary, input"))) return;
+    event.preventDefault();
+    key[1]();
+  });
+
+  build();
+  tellTimes();
+  setInterval(tellTimes, 1000);
+  follow();
+})();

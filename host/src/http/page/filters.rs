@@ -1,0 +1,258 @@
+//! How values are written in templates. A filter is applied as in `{{ delivery.alertname|text(80) }}`.
+
+#![allow(unreachable_pub, reason = "the macro `filter_fn` makes public items")]
+
+use std::fmt::{self, Display, Write as _};
+use std::time::Duration;
+
+use askama::filters::{HtmlSafe, Safe};
+use askama::{Values, filter_fn};
+
+use crate::alert::{Priority, Timestamp};
+use crate::api::{Delivery, Lenient, Waiting};
+use crate::queue::{Reason, State};
+use crate::text::is_unprintable;
+
+/// Writes a text that comes from outside, as in `{{ text|text(200) }}`: escaped, with its direction isolated, invisible characters
+/// shown, and cut after so many characters, in which case it says how long it is.
+#[filter_fn]
+pub(super) fn text<T: Display>(
+    value: T,
+    _: &dyn Values,
+    chars_max: usize,
+) -> askama::Result<Shown> {
+    Ok(Shown {
+        text: value.to_string(),
+        chars_max,
+    })
+}
+
+/// Writes a moment, as in `2026-01-02 03:04:05`; the script adds the time zone of the person.
+#[filter_fn]
+pub(super) fn moment(value: &Timestamp, _: &dyn Values) -> askama::Result<Safe<String>> {
+    let (exact, short) = (exact(*value), value.strftime("%Y-%m-%d %H:%M:%S"));
+    let html = format!("<time datetime=\"{exact}\" title=\"{exact}\">{short}</time>");
+    Ok(Safe(html))
+}
+
+/// Writes how long ago a moment is, as in `3 min ago`; the script keeps it true.
+#[filter_fn]
+pub(super) fn ago(value: &Timestamp, _: &dyn Values) -> askama::Result<Safe<String>> {
+    let exact = exact(*value);
+    let apart = relative(*value, Timestamp::now());
+    let html = format!("<time datetime=\"{exact}\" title=\"{exact}\" data-relative>{apart}</time>");
+    Ok(Safe(html))
+}
+
+/// Writes the time from one moment to another.
+#[filter_fn]
+pub(super) fn until(value: &Timestamp, _: &dyn Values, end: &Timestamp) -> askama::Result<String> {
+    Ok(span(between(*value, *end)))
+}
+
+/// Writes the state of a delivery with a sign, since colour alone says nothing to some.
+#[filter_fn]
+pub(super) fn state(value: &Lenient<State>, _: &dyn Values) -> askama::Result<Safe<String>> {
+    let (class, sign) = match value.known() {
+        Some(State::Queued) => ("queued", "◌"),
+        Some(State::Running) => ("running", "▸"),
+        Some(State::Retrying) => ("retrying", "↻"),
+        Some(State::Done) => ("done", "✓"),
+        Some(State::Dead) => ("dead", "✕"),
+        None => ("unknown", "?"),
+    };
+    let word = Shown {
+        text: value.to_text(),
+        chars_max: 20,
+    };
+    Ok(Safe(format!(
+        "<span class=\"state {class}\"><span aria-hidden=\"true\">{sign}</span> {word}</span>"
+    )))
+}
+
+/// Writes the name of an alert, or that it has none.
+#[filter_fn]
+pub(super) fn name(value: &str, _: &dyn Values) -> askama::Result<String> {
+    let shown = if value.is_empty() {
+        "(no alertname)"
+    } else {
+        value
+    };
+    Ok(shown.to_owned())
+}
+
+/// Returns the priority of a delivery if it is a raised one.
+#[filter_fn]
+pub(super) fn urgency(value: &Delivery, _: &dyn Values) -> askama::Result<Option<&'static str>> {
+    let raised = value
+        .priority
+        .known()
+        .filter(|priority| **priority != Priority::Normal);
+    Ok(raised.map(|priority| priority.as_str()))
+}
+
+/// Returns why a delivery has ended, if that is not what its state says already.
+#[filter_fn]
+pub(super) fn odd_reason(value: &Delivery, _: &dyn Values) -> askama::Result<Option<&'static str>> {
+    let reason = value.reason.as_ref().and_then(Lenient::known);
+    let is_odd = |reason: &&Reason| !matches!(reason, Reason::Handled | Reason::Failed);
+    Ok(reason.filter(is_odd).map(|reason| reason.as_str()))
+}
+
+/// Writes what a delivery waits for.
+#[filter_fn]
+pub(super) fn waits(value: &Waiting, _: &dyn Values) -> askama::Result<String> {
+    Ok(match (value.waits_for.as_str(), &value.gate) {
+        ("gate", Some(gate)) => format!("its turn at {gate}"),
+        ("slot", _) => "a slot of its handler".to_owned(),
+        ("order", _) => "an earlier delivery of this alert".to_owned(),
+        ("storm", _) => "what runs for its storm".to_owned(),
+        ("time", _) => "the time of its next attempt".to_owned(),
+        (other, _) => other.to_owned(),
+    })
+}
+
+/// A text that comes from outside, as HTML.
+pub(super) struct Shown {
+    text: String,
+    chars_max: usize,
+}
+
+impl HtmlSafe for Shown {}
+
+impl Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<bdi>")?;
+        for c in self.text.chars().take(self.chars_max) {
+            match c {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                '\n' | '\t' => f.write_char(c)?,
+                c if is_unprintable(c) => {
+                    write!(f, "<span class=\"invisible\">U+{:04X}</span>", u32::from(c))?;
+                }
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_str("</bdi>")?;
+        // Bytes are an upper bound of characters, and known.
+        if self.text.len() > self.chars_max {
+            let chars = self.text.chars().count();
+            if chars > self.chars_max {
+                write!(f, "<span class=\"cut\">… ({chars} characters)</span>")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns a time with the two units that say most, as in `1.2 s` or `2 h 5 min`.
+pub(super) fn span(time: Duration) -> String {
+    let (seconds, ms) = (time.as_secs(), time.as_millis());
+    match seconds {
+        0 if ms == 0 => format!("{} µs", time.as_micros()),
+        0 => format!("{ms} ms"),
+        1..10 => format!("{:.1} s", time.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => pair(seconds, 60, "min", "s"),
+        3_600..86_400 => pair(seconds / 60, 60, "h", "min"),
+        _ => pair(seconds / 3_600, 24, "d", "h"),
+    }
+}
+
+fn pair(small: u64, ratio: u64, large_unit: &str, small_unit: &str) -> String {
+    match small % ratio {
+        0 => format!("{} {large_unit}", small / ratio),
+        rest => format!("{} {large_unit} {rest} {small_unit}", small / ratio),
+    }
+}
+
+fn relative(at: Timestamp, now: Timestamp) -> String {
+    let apart = between(at.min(now), at.max(now));
+    let apart = match apart.as_secs() {
+        0..60 => format!("{} s", apart.as_secs()),
+        60..3_600 => format!("{} min", apart.as_secs() / 60),
+        3_600..172_800 => format!("{} h", apart.as_secs() / 3_600),
+        _ => format!("{} d", apart.as_secs() / 86_400),
+    };
+    if at > now {
+        format!("in {apart}")
+    } else {
+        format!("{apart} ago")
+    }
+}
+
+fn between(start: Timestamp, end: Timestamp) -> Duration {
+    Duration::try_from(end.duration_since(start)).unwrap_or_default()
+}
+
+fn exact(at: Timestamp) -> impl Display {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn shown(text: &str, chars_max: usize) -> String {
+        let text = text.to_owned();
+        Shown { text, chars_max }.to_string()
+    }
+
+    #[test]
+    fn text_from_outside_stays_text() {
+        assert_eq!(
+            shown("<a href='x'>\"&", 99),
+            "<bdi>&lt;a href=&#39;x&#39;&gt;&quot;&amp;</bdi>"
+        );
+        assert_eq!(
+            shown("a\u{202e}b\u{1b}\n", 99),
+            "<bdi>a<span class=\"invisible\">U+202E</span>b<span class=\"invisible\">U+001B</span>\n</bdi>"
+        );
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_says_so() {
+        assert_eq!(shown("ééé", 3), "<bdi>ééé</bdi>");
+        assert_eq!(
+            shown("éééé", 3),
+            "<bdi>ééé</bdi><span class=\"cut\">… (4 characters)</span>"
+        );
+    }
+
+    #[test]
+    fn a_time_has_the_units_that_say_most() {
+        for (ms, expected) in [
+            (7, "7 ms"),
+            (1_240, "1.2 s"),
+            (59_999, "59 s"),
+            (60_000, "1 min"),
+            (61_000, "1 min 1 s"),
+            (7_500_000, "2 h 5 min"),
+            (90_000_000, "1 d 1 h"),
+        ] {
+            assert_eq!(span(Duration::from_millis(ms)), expected, "{ms}");
+        }
+        assert_eq!(span(Duration::from_micros(25)), "25 µs");
+    }
+
+    #[test]
+    fn what_is_to_come_and_what_was_are_told_apart() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2026-01-02T03:00:00Z");
+        for (moment, expected) in [
+            ("2026-01-02T02:59:57Z", "3 s ago"),
+            ("2026-01-02T02:30:00Z", "30 min ago"),
+            ("2026-01-01T02:59:00Z", "24 h ago"),
+            ("2025-12-30T02:59:00Z", "3 d ago"),
+            ("2026-01-02T03:00:09Z", "in 9 s"),
+        ] {
+            assert_eq!(relative(at(moment), now), expected);
+        }
+    }
+}
