@@ -12,8 +12,8 @@ use alert_manager_core::journal::Dependency;
 use super::commit::RetryJob;
 use super::commit::inbox::Urgent;
 use super::model::{
-    ByPriority, CancelError, Counts, Filter, Follower, GateStatus, GrantUsed, Open, Page, ReadError,
-    Retried, RetryBatch, RetryError, Selected, Selection, Story, Waiting,
+    ByPriority, CancelError, Counts, Filter, Follower, GateStatus, GrantUsed, Open, Page,
+    ReadError, Retried, RetryBatch, RetryError, Selected, Selection, Story, Waiting,
 };
 use super::rules::overtaken::{Later, LaterByKey};
 use super::{Inner, Queue};
