@@ -168,7 +168,7 @@ fn steady(shown: &str) -> String {
         (r"(?m)^(\S+ \S+) [0-9a-f]{12}:", "$1:"),
         (r"(?m)^(  (?:enrich|act) \S+ \S+) [0-9a-f]{12}", "$1"),
         (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "(time)"),
-        (r"\b\d+d \d+h\b", "(age)"),
+        (r"\b\d+d(?: \d+h)?\b", "(age)"),
         (r#""timeEnd":\d+"#, r#""timeEnd":(time)"#),
         (r"[A-Za-z0-9_-]{30,}\.[A-Za-z0-9_-]{20,}", "(reference)"),
     ];
