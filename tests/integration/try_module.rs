@@ -82,6 +82,49 @@ fn answers(trial: &Trial, step: usize) -> Vec<String> {
 }
 
 #[test]
+fn the_quotas_of_kv_and_timers_are_those_of_a_server_from_step_to_step() {
+    let folder = Folder::new();
+    let limited = GRANTS.replace(
+        "    config:",
+        "    limits: { kv_keys: 2, timer_calls: 200 }\n    config:",
+    );
+    folder.write("am.yml", &limited);
+    let told = trial(&folder.script("set a 1\nset b 1\nset c 1\nset a 2", None, &CONFIG));
+    for step in [0, 1] {
+        let answers = answers(&told, step);
+        assert_eq!(answers[..2], ["Ok(())", "Ok(())"], "step {step}");
+        assert!(answers[2].contains("QuotaExceeded"), "{answers:?}");
+        assert_eq!(answers[3], "Ok(())");
+    }
+    let keys: Vec<_> = told.kept.iter().map(|kept| &*kept.key).collect();
+    assert_eq!(keys, ["a", "b"]);
+    let script: Vec<_> = (0..=100).map(|n| format!("timer {n} 60")).collect();
+    let told = trial(&folder.script(&script.join("\n"), Some("act"), &CONFIG));
+    let answers = answers(&told, 1);
+    assert_eq!(answers[99], "Ok(())");
+    assert!(
+        answers[100].contains("timers: 100 timers are open"),
+        "{answers:?}"
+    );
+}
+
+#[test]
+fn a_setting_that_is_read_and_not_declared_is_noted() {
+    let script = "config region\nconfig story_base\nconfig region";
+    let told = trial(&Folder::new().script(script, Some("act"), &CONFIG));
+    let notes = told
+        .notes
+        .iter()
+        .filter(|note| note.contains("does not declare"));
+    let notes: Vec<_> = notes.collect();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(
+        notes[0].starts_with("probe reads the setting \"region\""),
+        "{notes:?}"
+    );
+}
+
+#[test]
 fn both_steps_run_and_nothing_goes_out() {
     let folder = Folder::new();
     let script = "dry-run\nset k from-both\nincrement n 2\nslack alerts hello\nupdate changed\nreact eyes\nvalue k";

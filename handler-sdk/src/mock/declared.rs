@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::Description;
 use crate::incident::group::THREAD_BY;
+use crate::layout;
 
 /// Settings of the server, which no handler declares.
 const OF_THE_SERVER: [&str; 2] = ["story_base", THREAD_BY];
@@ -28,7 +29,9 @@ impl Declared {
     /// Panics if a handler reads a setting that it does not declare.
     pub(super) fn check(&self, key: &str) {
         let is_declared = self.0.iter().any(|name| is_named(name, key));
-        if is_declared || OF_THE_SERVER.contains(&key) {
+        // A message of the SDK's reads them; a handler declares them if its operator may set them.
+        let is_of_sdk = || layout::SETTINGS.iter().any(|setting| setting.name() == key);
+        if is_declared || OF_THE_SERVER.contains(&key) || is_of_sdk() {
             return;
         }
         let name = key

@@ -38,7 +38,8 @@ export function prepare(map: SourceMap): Int32Array {
   const index: number[] = [];
   const fields = [0, 0, 0, 0];
   for (let at = 0; at < map.mappings.length; ) {
-    index.push(at, ...fields);
+    // A segment may have a fifth field, the number of a name.
+    index.push(at, ...fields.slice(0, PER_LINE - 1));
     at = readLine(map.mappings, at, fields);
   }
   const made = Int32Array.from(index);

@@ -125,8 +125,8 @@ test("an error while the module is loaded names what was thrown", () => {
 });
 
 test("a place in the bundle is found in the author's file", () => {
-  // Two lines: the first has segments of two files, the second one that is 16 columns to the right and one line further.
-  const map = { sources: ["../../../src/handler.ts", "../../../src/other.ts"], mappings: "AAAA,QCGE;gBACA,CAAC" };
+  // Two lines: the first has segments of two files, one of them with a name, the second one that is 16 columns to the right and one line further.
+  const map = { sources: ["../../../src/handler.ts", "../../../src/other.ts"], mappings: "AAAAA,QCGE;gBACA,CAAC" };
   const at = (line: number, column: number): unknown => {
     const place = originalPlaces(map, [{ file: "/bundle.js", line, column }])[0];
     return place && `${place.file}:${place.line}:${place.column}`;

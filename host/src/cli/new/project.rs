@@ -304,6 +304,20 @@ mod tests {
     }
 
     #[test]
+    fn a_language_is_known_by_the_short_names_that_people_type() {
+        use clap::ValueEnum as _;
+        for (name, lang) in [
+            ("rust", Lang::Rust),
+            ("rs", Lang::Rust),
+            ("py", Lang::Python),
+            ("ts", Lang::Typescript),
+            ("js", Lang::Typescript),
+        ] {
+            assert_eq!(Lang::from_str(name, true), Ok(lang), "{name}");
+        }
+    }
+
+    #[test]
     fn a_type_is_named_after_the_handler_unless_the_name_is_taken() {
         assert_eq!(type_name("disk-full"), "DiskFull");
         assert_eq!(type_name("alert"), "AlertHandler");
