@@ -5,15 +5,16 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
-use alert_manager_core::alert::DeliveryId;
+use alert_manager_core::alert::{DeliveryId, Timestamp};
 use alert_manager_core::gate::{GateName, GateRate, Parked};
 use alert_manager_core::journal::Dependency;
 
 use super::commit::RetryJob;
 use super::commit::inbox::Urgent;
 use super::model::{
-    ByPriority, CancelError, Counts, Filter, Follower, GateStatus, GrantUsed, Open, Page,
-    ReadError, Retried, RetryBatch, RetryError, Selected, Selection, Story, Waiting,
+    Activity, ActivityKind, ByPriority, CancelError, Counts, Filter, Follower, GateStatus,
+    GrantUsed, Open, Page, ReadError, Retried, RetryBatch, RetryError, Selected, Selection, Story,
+    Waiting,
 };
 use super::rules::overtaken::{Later, LaterByKey};
 use super::{Inner, Queue};
@@ -26,6 +27,22 @@ impl Queue {
     pub async fn list(&self, filter: Filter) -> Result<Page, ReadError> {
         self.inner
             .read(move |inner| inner.reader.list(&filter))
+            .await
+    }
+
+    /// Returns what was counted between two times, the oldest first: of minutes that have begun since `from` and before `to`, or
+    /// of hours if that is more than two days ago. What is older than 90 days is not kept.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn activity(
+        &self,
+        of: ActivityKind,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Activity>, ReadError> {
+        self.inner
+            .read(move |inner| inner.reader.activity(of, from, to))
             .await
     }
 

@@ -125,6 +125,9 @@ suite! {
     lists: [
         lists_are_narrowed_and_paged,
         lists_by_labels_come_in_parts_of_bounded_work,
+        what_no_index_finds_is_looked_for_in_parts_that_say_how_far_back,
+        a_list_finds_labels_that_have_to_be_equal_and_deliveries_of_one_fingerprint,
+        lists_of_a_time_begin_and_end_there,
     ]
     journal: [
         a_record_is_there_after_a_crash_for_the_steps_that_have_not_ended,
@@ -418,6 +421,13 @@ suite! {
         what_has_resolved_goes_on_after_a_kill_as_one,
         what_counts_in_a_storm_counts_once_over_a_kill,
         what_waits_at_a_gate_counts_once_however_often_the_server_is_killed,
+    ]
+    activity: [
+        what_is_received_is_counted_by_its_result_and_by_route,
+        what_has_ended_is_counted_by_reason_and_handler_with_its_time,
+        what_a_crash_or_a_backlog_has_ended_is_counted,
+        a_transaction_that_fails_counts_nothing,
+        minutes_become_hours_after_two_days_and_hours_go_after_ninety,
     ]
     timers: [
         a_timer_calls_act_alone_with_what_was_found_when_it_was_set,

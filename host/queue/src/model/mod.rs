@@ -1,5 +1,6 @@
 //! The values of the queue. They depend on no other module of it.
 
+mod activity;
 mod alarm;
 pub(crate) mod clock;
 mod counts;
@@ -26,6 +27,7 @@ mod timer;
 mod waiting;
 mod wake;
 
+pub use activity::{Activity, ActivityKind, ActivityOf, Amount, ReceivedAs, Times, total};
 pub use alarm::{IfBlocked, Raised};
 pub use clock::Clock;
 pub use counts::{ByPriority, Counts, HandlerCounts, LastEnd, Losses, Recovered};
@@ -46,6 +48,7 @@ pub use timer::{DueTimer, OpenTimer};
 pub use waiting::{GateStatus, Open, Waiting, WaitsFor};
 pub use wake::{Wake, Woken};
 
+pub(crate) use activity::Tally;
 pub(crate) use dead_letters::{NOT_SENT, NOTICES_A_WINDOW_MAX};
 pub(crate) use delivery::{ID_COUNTER_BITS, OtherRoutes};
 pub(crate) use event::{EventChange, Kept, Known, OPEN_AMONG, Remember, Start, alias};

@@ -9,8 +9,8 @@ use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::Entry;
 
 use crate::model::{
-    AfterLease, CrashOutcome, EventChange, GrantUsed, Lease, NewDelivery, Reason, Storm, Text,
-    TimerId,
+    AfterLease, CrashOutcome, EventChange, GrantUsed, Lease, NewDelivery, Reason, Storm, Tally,
+    Text, TimerId,
 };
 
 /// A change, as the rules have decided it.
@@ -124,6 +124,8 @@ pub(crate) enum Change<'m> {
         ran_as: Vec<DeliveryId>,
         ends_at: Timestamp,
     },
+    /// What the transaction has counted.
+    Count(Tally),
     /// Grants have been used, which replaces what is stored of these uses.
     GrantsUsed(&'m [GrantUsed]),
     /// A timer is no longer open: it was due, or is cancelled.

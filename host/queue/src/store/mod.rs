@@ -19,9 +19,9 @@ use alert_manager_core::journal::{
 };
 
 use crate::model::{
-    Abandoned, Cause, Contents, Delivery, Filter, Follower, Grant, GrantsUsed, Known, LastEnd,
-    OpenError, Owner, Page, Position, ReadError, RetryBatch, Row, Run, Selection, State,
-    StoredTimer, Storm, Story, TimerId,
+    Abandoned, Activity, ActivityKind, Cause, Contents, Delivery, Filter, Follower, Grant,
+    GrantsUsed, Known, LastEnd, OpenError, Owner, Page, Position, ReadError, RetryBatch, Row, Run,
+    Selection, State, StoredTimer, Storm, Story, TimerId,
 };
 
 pub(crate) use change::{Applied, Change, Revive, Settle, SettleMembers};
@@ -325,6 +325,14 @@ pub(crate) struct Removed {
 pub(crate) trait Reader: fmt::Debug + Send + Sync {
     /// Returns a page of deliveries, newest first.
     fn list(&self, filter: &Filter) -> Result<Page, ReadError>;
+
+    /// Returns what was counted between two times, the oldest first.
+    fn activity(
+        &self,
+        of: ActivityKind,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Activity>, ReadError>;
 
     /// Returns everything that is stored of a delivery.
     fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError>;

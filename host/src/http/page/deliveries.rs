@@ -54,6 +54,7 @@ pub(super) async fn view(
         Err(_) => api::Deliveries {
             deliveries: Vec::new(),
             next: None,
+            looked_back_to: None,
         },
     };
     let status = match mistake {

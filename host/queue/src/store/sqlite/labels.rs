@@ -39,7 +39,8 @@ impl Same {
     }
 }
 
-fn pair(name: &str, value: &str) -> [u8; 8] {
+/// Returns one label as it is stored.
+pub(super) fn pair(name: &str, value: &str) -> [u8; 8] {
     let ([a, b, c, d], [e, f, g, h]) = (hash(name), hash(value));
     [a, b, c, d, e, f, g, h]
 }

@@ -286,6 +286,21 @@ CREATE INDEX deliveries_alertname ON deliveries (alertname);
 INSERT INTO meta SELECT 'history_rows', count(*) FROM history;
 ";
 
+/// What was counted in each minute (`length` 1) or hour (`length` 60), by kind and key (`activity.rs`). `start` is in minutes since
+/// 1970, `histogram` has the times.
+const ACTIVITY: &str = "
+CREATE TABLE activity (
+    length INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    sum_ms INTEGER NOT NULL,
+    histogram BLOB NOT NULL,
+    PRIMARY KEY (length, kind, start, key)
+) STRICT, WITHOUT ROWID;
+";
+
 /// The uses of grants (`grants.rs`).
 const GRANTS_USED: &str = "
 CREATE TABLE grants_used (
@@ -310,6 +325,7 @@ pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
     tx.execute_batch(RUNS)?;
     tx.execute_batch(REFUSED_PARTS)?;
     tx.execute_batch(BY_ALERTNAME)?;
+    tx.execute_batch(ACTIVITY)?;
     tx.execute_batch(GRANTS_USED)?;
     grants::begin(&tx, Timestamp::now())?;
     tx.execute("INSERT INTO meta VALUES ('secret', ?1)", [&secret[..]])?;
@@ -355,6 +371,7 @@ pub(super) fn upgrade(conn: &Connection, from: i64) -> rusqlite::Result<()> {
     }
     tx.execute_batch(FROM_7)?;
     tx.execute_batch(BY_ALERTNAME)?;
+    tx.execute_batch(ACTIVITY)?;
     tx.execute_batch(GRANTS_USED)?;
     grants::begin(&tx, Timestamp::now())?;
     tx.pragma_update(None, "user_version", LAYOUT)?;

@@ -1,5 +1,6 @@
 //! A store in one `SQLite` file, which one process at a time may open.
 
+mod activity;
 mod apply;
 #[cfg(test)]
 pub(crate) mod bench;
@@ -16,6 +17,7 @@ mod journal;
 mod kv;
 mod labels;
 mod layout;
+mod list;
 mod meta;
 mod reader;
 mod recovery;
@@ -64,6 +66,7 @@ pub(crate) struct SqliteStore {
     /// The last identifier that was stored.
     last_id: i64,
     events: Events,
+    activity: activity::Current,
     kv_usage: kv::Usage,
     timer_usage: timers::Usage,
     retention: Retention,
@@ -104,6 +107,7 @@ impl SqliteStore {
             secret: opened.secret,
             last_id,
             events,
+            activity: activity::Current::default(),
             kv_usage: kv::Usage::new(),
             timer_usage: timers::Usage::new(),
             retention: Retention::new(),
@@ -127,6 +131,7 @@ impl SqliteStore {
             tracing::error!(%error, "rollback failed");
         }
         self.events.rollback();
+        self.activity.clear();
         self.kv_usage.clear();
         self.timer_usage.clear();
     }

@@ -61,6 +61,7 @@ macro_rules! layout_7 {
     ALTER TABLE deliveries DROP COLUMN ends_at;
     DELETE FROM meta WHERE key IN ('history_rows', 'grants_used_since');
     DROP TABLE grants_used;
+    DROP TABLE activity;
     PRAGMA user_version = 7;"
     };
 }
