@@ -71,7 +71,9 @@ async fn wait_for_other(server: &Process, before: &str) -> anyhow::Result<String
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         let mut client = Client::connect(address).await?;
-        let answer: Value = serde_json::from_str(&client.get("/api/v1/handlers").await?)?;
+        let answer = client.get("/api/v1/handlers").await?;
+        let (_, body) = answer.split_once("\r\n\r\n").context("a body")?;
+        let answer: Value = serde_json::from_str(body)?;
         let handlers = answer["handlers"].as_array().into_iter().flatten();
         let mut digests = handlers
             .filter(|handler| handler["state"] == "ready")
