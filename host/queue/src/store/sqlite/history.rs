@@ -17,20 +17,20 @@ use crate::store::Began;
 use super::rows;
 
 /// How long an occurrence is kept.
-pub(super) const HISTORY_MEMORY: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+pub(in crate::store) const HISTORY_MEMORY: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// How many rows are removed at most in one step of retention.
-pub(super) const HISTORY_A_STEP: u32 = 500;
+pub(in crate::store) const HISTORY_A_STEP: u32 = 500;
 
 /// If the store is too large, history takes at most `retention.size` divided by this.
-const SHARE: u64 = 8;
+pub(in crate::store) const SHARE: u64 = 8;
 
 /// About how many bytes a row has, with its part of the index.
-const ROW_BYTES: u64 = 256;
+pub(in crate::store) const ROW_BYTES: u64 = 256;
 
 /// How many of the newest rows of an alertname one question reads at most: a longer read would hold up others, and no time limit of
 /// a step ends it.
-const ROWS_READ_MAX: u32 = 100_000;
+pub(in crate::store) const ROWS_READ_MAX: u32 = 100_000;
 
 /// How often the rows are counted at most while the store is too large.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
@@ -215,7 +215,7 @@ impl Counted {
 }
 
 /// What one label has to be.
-enum Same {
+pub(in crate::store) enum Same {
     /// It has this name and value.
     Pair([u8; 8]),
     /// There is no label of this name.
@@ -224,14 +224,14 @@ enum Same {
 
 impl Same {
     /// Returns what it is in an alert.
-    fn of(alert: &Alert, name: &str) -> Self {
+    pub(in crate::store) fn of(alert: &Alert, name: &str) -> Self {
         match alert.labels.get(name) {
             Some(value) => Self::Pair(pair(name, value)),
             None => Self::Absent(hash(name)),
         }
     }
 
-    fn holds(&self, labels: &[u8]) -> bool {
+    pub(in crate::store) fn holds(&self, labels: &[u8]) -> bool {
         let mut pairs = labels.chunks_exact(8);
         match self {
             Self::Pair(pair) => pairs.any(|of| of == pair),
@@ -241,7 +241,7 @@ impl Same {
 }
 
 /// Returns labels as they are kept: eight bytes for each.
-fn hashes(labels: &Labels) -> Vec<u8> {
+pub(in crate::store) fn hashes(labels: &Labels) -> Vec<u8> {
     let pairs = labels.iter().map(|(name, value)| pair(name, value));
     pairs.flatten().collect()
 }

@@ -4,13 +4,12 @@ mod apply;
 #[cfg(test)]
 pub(crate) mod bench;
 mod checkpoint;
-mod codes;
 mod copy;
 mod errors;
 mod events;
 mod gates;
 mod gathered;
-mod history;
+pub(super) mod history;
 mod journal;
 mod kv;
 mod layout;
@@ -40,7 +39,8 @@ use alert_manager_core::alert::{DeliveryId, Timestamp};
 use crate::model::clock::Clock;
 use crate::model::{Abandoned, LastEnd, OpenError, Options, Row};
 
-use super::{Found, Reader, Resolved, RetentionRun, Store, StoreError};
+use super::codes;
+use super::{Found, Hold, Reader, Resolved, RetentionRun, Store, StoreError};
 use checkpoint::Checkpointer;
 use events::Events;
 pub(crate) use events::Gathering;
@@ -195,6 +195,10 @@ impl Store for SqliteStore {
 
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::clone(&self.reader) as _
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::always()
     }
 
     fn close(mut self, abandoned: &[(DeliveryId, Abandoned)]) -> Result<(), StoreError> {

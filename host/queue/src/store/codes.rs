@@ -1,7 +1,7 @@
 //! The numbers by which values are stored. Their meaning never changes.
 
 use alert_manager_core::alert::{Fingerprint, Priority, Status};
-use alert_manager_core::journal::CallKind;
+use alert_manager_core::journal::{CallKind, Entry};
 
 use crate::model::{Parking, Reason, State};
 
@@ -126,5 +126,41 @@ pub(super) fn kind_of(code: i64) -> CallKind {
         4 => CallKind::History,
         5 => CallKind::Timer,
         _ => CallKind::Config,
+    }
+}
+
+/// What a stored call is for a retry; 0 for a read that it does not need by itself.
+const EFFECT: i64 = 1;
+const EFFECT_IN_DOUBT: i64 = 2;
+const PARKED: i64 = 3;
+const FAILED: i64 = 4;
+const FAILED_PARKED: i64 = 5;
+
+pub(super) fn effect_code(entry: &Entry) -> i64 {
+    match (entry.effect, entry.failed, entry.parked) {
+        (true, ..) if entry.in_doubt => EFFECT_IN_DOUBT,
+        (true, ..) => EFFECT,
+        (false, true, true) => FAILED_PARKED,
+        (false, true, false) => FAILED,
+        (false, false, true) => PARKED,
+        (false, false, false) => 0,
+    }
+}
+
+/// What a code of [`effect_code`] says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EffectFlags {
+    pub(super) effect: bool,
+    pub(super) in_doubt: bool,
+    pub(super) parked: bool,
+    pub(super) failed: bool,
+}
+
+pub(super) fn effect_flags(code: i64) -> EffectFlags {
+    EffectFlags {
+        effect: matches!(code, EFFECT | EFFECT_IN_DOUBT),
+        in_doubt: code == EFFECT_IN_DOUBT,
+        parked: matches!(code, PARKED | FAILED_PARKED),
+        failed: matches!(code, FAILED | FAILED_PARKED),
     }
 }
