@@ -19,6 +19,9 @@ pub trait Bench: Sized {
     /// How many random sequences the model is compared with by default. Fewer for a store that takes longer for each.
     const SEQUENCES: u32 = 1_000;
 
+    /// True if a crash loses how often an event was sent again since it was last written.
+    const FORGETS_DUPLICATES: bool = false;
+
     /// Returns what has to be installed for the cases to run; nothing if it is. Without it they are skipped, loudly.
     fn missing() -> Option<String> {
         None

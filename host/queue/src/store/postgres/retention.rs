@@ -302,7 +302,7 @@ impl Step<'_> {
             };
             let found = self.session.query(
                 format!("SELECT {OLD} FROM deliveries WHERE state = 4 AND handlers = $1
-                     ORDER BY settled_at LIMIT 1"),
+                     ORDER BY settled_at, id LIMIT 1"),
                 &[&pipelines[largest].0],
             )?;
             let Some(row) = found.first() else {
@@ -323,7 +323,7 @@ impl Step<'_> {
         let found = self.session.query(
             format!(
                 "SELECT {OLD} FROM deliveries
-                 WHERE state >= 3 AND state = $1 AND settled_at <= $2 ORDER BY settled_at LIMIT $3"
+                 WHERE state >= 3 AND state = $1 AND settled_at <= $2 ORDER BY settled_at, id LIMIT $3"
             ),
             &[&state, &cutoff, &count],
         )?;
