@@ -23,8 +23,7 @@ fn calls(grants: &Grants) -> Vec<(String, String, u64)> {
 async fn a_grant_shows_when_it_was_used_and_that_it_never_was() {
     let world = World::start().await;
     let url = &world.url;
-    let server = Setup::new()
-        .module("probe")
+    let setup = Setup::new().module("probe")
         .config(&format!(
             r##"
 slack: {{ preview: true, channels: {{ alerts: "#alerts", oncall: "#oncall" }} }}
@@ -34,9 +33,8 @@ handlers:
   probe:
     allow: {{ http: ["{url}", "https://never.example.com"], slack: [alerts, oncall], credentials: [github] }}
 "##
-        ))
-        .start()
-        .await;
+        ));
+    let server = setup.clone().start().await;
     let before = grants(&server).await;
     assert!(before.uses.iter().all(|used| used.calls == 0));
     assert!(
@@ -78,4 +76,10 @@ handlers:
     };
     assert_eq!(row("oncall").matches("never").count(), 2, "{told}");
     assert!(!row("github").contains("never"), "{told}");
+    // Nor does a restart.
+    let server = setup.start_in(server.stop().await).await;
+    let restarted = grants(&server).await;
+    assert_eq!(calls(&restarted), expected);
+    assert_eq!(restarted.uses_since, after.uses_since);
+    assert_eq!(restarted.uses[0].first_used, after.uses[0].first_used);
 }

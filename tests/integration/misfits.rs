@@ -116,6 +116,32 @@ async fn a_reload_with_a_wrong_setting_leaves_the_handler_its_old_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_keeps_its_settings_has_those_of_a_new_route_over_them_if_they_fit() {
+    let slack = Slack::start().await;
+    let server = start(&slack, "channel: other").await;
+    let path = server.dir.path().join("alert-manager.yml");
+    let harness = "handlers_dir: handlers\nstore: sqlite:alert-manager.db\n";
+    let wrong = config("channel: other, emoji: perhaps").replacen(
+        "routes:\n",
+        "routes:
+  - { name: new, matchers: ['alertname=\"New\"'], handlers: [slack-notify], config: { channel: alerts } }
+  - { name: bad, matchers: ['alertname=\"Bad\"'], handlers: [slack-notify], config: { emoji: never } }\n",
+        1,
+    );
+    fs::write(path, format!("{harness}{wrong}")).unwrap();
+    server.shared.reload().await.unwrap();
+    let handler = file(&server, "slack-notify.wasm").await;
+    assert!(handler.keeps_settings, "{handler:?}");
+    for (alertname, channel) in [("New", "#alerts"), ("Bad", "#other"), ("Else", "#other")] {
+        assert_eq!(
+            channel_of(&server, &slack, alertname).await,
+            channel,
+            "{alertname}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_that_its_settings_do_not_fit_is_refused_when_it_is_dropped_in() {
     let slack = Slack::start().await;
     let server = Setup::new()

@@ -5,15 +5,16 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
-use alert_manager_core::alert::DeliveryId;
+use alert_manager_core::alert::{DeliveryId, Timestamp};
 use alert_manager_core::gate::{GateName, GateRate, Parked};
 use alert_manager_core::journal::Dependency;
 
 use super::commit::RetryJob;
 use super::commit::inbox::Urgent;
 use super::model::{
-    ByPriority, CancelError, Counts, Filter, Follower, GateStatus, Page, ReadError, Retried,
-    RetryBatch, RetryError, Selected, Selection, Story, Waiting,
+    Activity, ActivityKind, ByPriority, CancelError, Counts, Filter, Follower, GateStatus,
+    GrantUsed, Page, ReadError, Retried, RetryBatch, RetryError, Selected, Selection, Story,
+    Waiting,
 };
 use super::rules::overtaken::{Later, LaterByKey};
 use super::{Inner, Queue};
@@ -26,6 +27,22 @@ impl Queue {
     pub async fn list(&self, filter: Filter) -> Result<Page, ReadError> {
         self.inner
             .read(move |inner| inner.reader.list(&filter))
+            .await
+    }
+
+    /// Returns what was counted between two times, the oldest first: of minutes that have begun since `from` and before `to`, or
+    /// of hours if that is more than two days ago. What is older than 90 days is not kept.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn activity(
+        &self,
+        of: ActivityKind,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Activity>, ReadError> {
+        self.inner
+            .read(move |inner| inner.reader.activity(of, from, to))
             .await
     }
 
@@ -123,6 +140,7 @@ impl Queue {
             oldest: scheduler.oldest(),
             oldest_critical: scheduler.oldest_critical(),
             handlers: scheduler.counts(),
+            timers: shared.open_timers.lock().clone(),
             losses: *shared.losses.lock(),
         }
     }
@@ -171,6 +189,15 @@ impl Queue {
         let at = shared.clock.time_of_day();
         let now = shared.clock.ticks();
         shared.scheduler.lock().waiting(id, now, at)
+    }
+}
+
+impl Queue {
+    /// Keeps uses of grants in the place of what is kept of them, with the next transaction that can be stored.
+    pub fn keep_grants_used(&self, uses: Vec<GrantUsed>) {
+        if !uses.is_empty() {
+            self.inner.shared.inbox.push(Urgent::GrantsUsed(uses));
+        }
     }
 }
 

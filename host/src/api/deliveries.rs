@@ -90,6 +90,9 @@ pub struct Deliveries<D = Delivery> {
     pub deliveries: Vec<D>,
     /// The value of `before` for the next page; null at the end.
     pub next: Option<DeliveryId>,
+    /// When the oldest delivery was accepted that was looked at: one request looks for a limited time. Null at the end.
+    #[serde(default)]
+    pub looked_back_to: Option<Timestamp>,
 }
 
 /// The response to `POST /api/v1/deliveries/{id}/cancel`.

@@ -91,7 +91,7 @@ pub struct Grants {
     /// Each of these, and when it was used.
     #[serde(default)]
     pub uses: Vec<GrantUse>,
-    /// Since when uses are counted: the start of the server.
+    /// Since when uses are counted: the creation of the store, or its first start with a version that keeps them.
     #[serde(default)]
     pub uses_since: Option<Timestamp>,
 }

@@ -1,6 +1,7 @@
 //! Composes the server from its configuration, and runs it on a listener until it is stopped. Each part has its own module, and
 //! gets its dependencies here.
 
+mod grant_uses;
 mod options;
 mod report;
 mod settings;
@@ -113,6 +114,7 @@ impl App {
             Arc::clone(&preview),
             compiler,
         ))?;
+        grant_uses::restore(runtime.grant_uses(), &queue.recovered().grants_used);
         let guests = GuestThreads::start().map_err(StartError::Threads)?;
         let sources = options::module_sources(&config)?;
         let config = Arc::new(config);
@@ -205,6 +207,7 @@ impl App {
         };
         serve.abort();
         background.shutdown().await;
+        grant_uses::store(state.runtime.grant_uses(), &state.queue);
         state.queue.shutdown().await;
         refusals.sum_up(None);
         // It ends with the store.
@@ -252,6 +255,8 @@ impl App {
             reloads: state.reloads(),
         };
         tasks.spawn(slack.run());
+        let uses = Arc::clone(state.runtime.grant_uses());
+        tasks.spawn(grant_uses::keep(uses, state.queue.clone()));
         tasks
     }
 

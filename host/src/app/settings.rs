@@ -31,7 +31,7 @@ impl LastGood {
                 good.insert(name.clone(), Arc::new(of(config, name)));
             } else if let Some(kept) = good.get(name) {
                 let with_kept = HandlerSettings {
-                    kept: Some(Arc::clone(kept)),
+                    kept: Some(with_new_routes(kept, config, module)),
                     ..(*settings.of(name)).clone()
                 };
                 settings.by_name.insert(name.clone(), Arc::new(with_kept));
@@ -51,6 +51,43 @@ fn of(config: &Config, name: &HandlerName) -> KeptSettings {
             .map(|route| (Arc::clone(&route.name), Arc::clone(&route.config)))
             .collect(),
     }
+}
+
+/// Returns kept settings with those of the routes that the handler was not on before, each as far as they fit together.
+fn with_new_routes(
+    kept: &Arc<KeptSettings>,
+    config: &Config,
+    module: &Description,
+) -> Arc<KeptSettings> {
+    let name = &module.name;
+    let mut all = KeptSettings::clone(kept);
+    for route in &config.routes {
+        let is_new = route.handlers.contains(name) && !kept.routes.contains_key(&route.name);
+        if is_new && fits_on(&route.name, kept, config, module) {
+            all.routes
+                .insert(Arc::clone(&route.name), Arc::clone(&route.config));
+        }
+    }
+    Arc::new(all)
+}
+
+/// Returns true if the settings of a route fit a module together with those that its handler keeps.
+fn fits_on(route: &str, kept: &KeptSettings, config: &Config, module: &Description) -> bool {
+    let name = &module.name;
+    let mut alone = config.clone();
+    let own = HandlerSettings {
+        config: Arc::clone(&kept.config),
+        ..(*alone.handlers.of(name)).clone()
+    };
+    alone.handlers.by_name.insert(name.clone(), Arc::new(own));
+    for other in alone
+        .routes
+        .iter_mut()
+        .filter(|other| *other.name != *route)
+    {
+        other.handlers.retain(|handler| handler != name);
+    }
+    review::refusal(&alone, module).is_none()
 }
 
 /// Returns what a configuration demands of modules: that they are the pinned ones, and that its settings fit them.

@@ -56,10 +56,7 @@ fn show_grants(handlers: &[Handler], paint: Paint) {
     }
     let since = grants.iter().find_map(|(_, grants)| grants.uses_since);
     let since = since.map_or_else(String::new, |since| {
-        format!(
-            " since the server started, {}",
-            explain::moment(&since.to_string())
-        )
+        format!(" since {}", explain::moment(&since.to_string()))
     });
     print::line(&format!("\n{}{since}", paint.bold("grants and their uses")));
     let header = ["HANDLER", "KIND", "GRANT", "CALLS", "FIRST", "LAST"];

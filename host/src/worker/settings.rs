@@ -55,7 +55,7 @@ pub struct HandlerSettings {
 pub struct KeptSettings {
     /// Its own.
     pub config: Arc<BTreeMap<String, String>>,
-    /// Those of the routes that it was on, by their names.
+    /// Those of the routes that it was on, by their names, and of newer ones whose settings fit together with its own.
     pub routes: BTreeMap<Arc<str>, Arc<BTreeMap<String, String>>>,
 }
 

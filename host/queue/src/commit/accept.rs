@@ -42,6 +42,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         for job in jobs {
             let part = self.accept(job, alerts_max)?;
             alerts_max = alerts_max.saturating_sub(part.verdicts.len());
+            self.count_received(&part);
             parts.push(part);
         }
         Ok(parts)
@@ -110,10 +111,9 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         for plan in admission::runnable(plans) {
             let taken = self.insert(new, plan)?;
             memory.ran(&plan.route, taken.id, self.now);
-            self.begin_occurrence(new, plan, taken.id);
             accepted.push(taken);
         }
-        self.end_occurrence(new);
+        self.end_occurrence(new, event)?;
         if accepted.is_empty() {
             accepted.push(self.insert_unrouted(new));
         }
@@ -213,8 +213,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let mut memory = memory.unwrap_or_default();
         memory.ran(&plan.route, id, self.now);
         if is_new {
-            self.begin_occurrence(new, plan, id);
-            self.end_occurrence(new);
+            self.end_occurrence(new, event)?;
             self.remember_new(event, memory, id)?;
         } else {
             self.remember(event, self.again(Some(memory), false))?;
@@ -253,6 +252,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         let route = self.state.texts.route(&plan.route);
         let pipeline = self.state.texts.pipeline(&plan.handlers);
         let event = new.alert.event();
+        self.count_on(&route);
         let storm = self.candidate(new, plan, event)?;
         let belongs_to = storm.as_ref().and_then(|storm| storm.storm);
         let storm_key = storm.as_ref().map(|storm| Arc::clone(&storm.text));
@@ -314,6 +314,9 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
     fn insert_unrouted(&mut self, new: &Arrival<'m>) -> Accepted {
         let id = self.state.next_id(self.now);
         self.push(Change::Insert(new.unrouted(id, self.now)));
+        let no_route = self.state.texts.route("");
+        self.count_on(&no_route);
+        self.count_settled(&[], Reason::Unrouted, self.now);
         if self.reports_settled() {
             self.group.settled.push(Delivery {
                 id,

@@ -54,6 +54,7 @@ impl<T: Txn> Work<'_, '_, T> {
         let Some(dead) = self.delivery(id)? else {
             return Ok(());
         };
+        self.count_dead(id, &dead, reason);
         if self.reports_settled() {
             self.group.settled.push(dead.clone());
         }
@@ -88,6 +89,7 @@ impl<T: Txn> Work<'_, '_, T> {
             return Ok(None);
         };
         let reason = dead.reason.unwrap_or(Reason::Died);
+        self.count_dead(id, &dead, reason);
         if should_follow(reason, &dead) {
             self.follow_later(id);
         } else if should_report(reason, &dead) {

@@ -24,7 +24,10 @@ impl<S: Store> Committer<S> {
             self.state.watched.remove(*id);
         }
         for news in &group.timers {
-            self.state.timers.follow(*news);
+            self.state.timers.follow(news, group.ticks);
+        }
+        if !group.timers.is_empty() {
+            *self.shared.open_timers.lock() = self.state.timers.counts();
         }
         {
             let mut scheduler = self.shared.scheduler.lock();

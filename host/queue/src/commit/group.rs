@@ -7,8 +7,8 @@ use alert_manager_core::alert::{Alert, DeliveryId, Event, Fingerprint, HandlerNa
 
 use crate::model::clock::Ticks;
 use crate::model::{
-    Delivery, EventChange, Grant, ID_COUNTER_BITS, Known, Lease, Memory, Reason, Remember, Row,
-    Run, Start,
+    ActivityOf, Delivery, EventChange, Grant, ID_COUNTER_BITS, Known, Lease, Memory, Reason,
+    Remember, Row, Run, Start, Tally,
 };
 use crate::rules::deaths::Reports;
 use crate::rules::rerun::Rows;
@@ -125,6 +125,8 @@ pub(super) struct Work<'w, 'm, T> {
     answers: Vec<Applied>,
     /// Indexes into `group.settled` and `changes`: the result of the change has the number of attempts for the report.
     counted: Vec<(usize, usize)>,
+    /// What it does, for the aggregates.
+    pub(super) tally: Tally,
     known: HashMap<Start, Known>,
     pub(super) rows: Rows,
 }
@@ -145,6 +147,7 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
             changes: Vec::new(),
             answers: Vec::new(),
             counted: Vec::new(),
+            tally: Tally::default(),
             known: HashMap::new(),
             rows: Rows::new(),
         }
@@ -181,6 +184,7 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
         }
         for (change, answer) in self.changes.drain(..).zip(&self.answers) {
             if let (Applied::Members { count }, Change::SettleMembers(settle)) = (answer, &change) {
+                self.tally.add(ActivityOf::Settled(settle.reason), *count);
                 if settle.reason == Reason::Coalesced {
                     self.group.members_done += count;
                 } else {
@@ -197,6 +201,11 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
     /// Applies all changes, and returns the transaction.
     pub(super) fn into_txn(mut self) -> Result<T, StoreError> {
         self.flush()?;
+        if !self.tally.is_empty() {
+            let tally = std::mem::take(&mut self.tally);
+            self.push(Change::Count(tally));
+            self.flush()?;
+        }
         Ok(self.txn)
     }
 

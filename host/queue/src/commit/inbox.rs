@@ -15,8 +15,8 @@ use alert_manager_core::journal::{
 
 use super::retry_job::RetryJob;
 use crate::model::{
-    AcceptError, CancelError, IfBlocked, Lease, NewAlert, Raised, Receipt, Refused, RetryError,
-    Selected, Verdict,
+    AcceptError, CancelError, GrantUsed, IfBlocked, Lease, NewAlert, Raised, Receipt, Refused,
+    RetryError, Selected, Verdict,
 };
 use crate::rules::overtaken::Later;
 use crate::rules::settle::Outcome;
@@ -127,6 +127,8 @@ pub(crate) enum Urgent {
     },
     /// The order of a delivery's updates of messages has changed.
     NoteUpdates(DeliveryId),
+    /// Grants have been used.
+    GrantsUsed(Vec<GrantUsed>),
     /// The ways to report have changed: notices that wait may take another one.
     LookAgain,
 }
@@ -159,6 +161,7 @@ impl Urgent {
                 let before = timer.before.iter().map(Entry::bytes).sum::<usize>();
                 found + timer.entry.bytes() + before
             }
+            Self::GrantsUsed(uses) => 256 * uses.len(),
             _ => 256,
         }
     }

@@ -3,6 +3,7 @@
 //! through the interface alone.
 
 mod accept;
+mod activity;
 mod alarms;
 mod answer;
 mod bulk;

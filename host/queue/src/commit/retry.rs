@@ -94,7 +94,7 @@ impl<T: Txn> Work<'_, '_, T> {
             id: row.id,
             fingerprint,
             route: row.route.clone(),
-            cause: row.cause,
+            cause: row.cause.clone(),
         };
         let mut since = Later::default();
         let from = later.scanned_to.map_or(row.id, |to| to.max(row.id));
@@ -141,7 +141,7 @@ impl<T: Txn> Work<'_, '_, T> {
             alert: None,
             alert_bytes: 0,
             storm: None,
-            cause: row.cause,
+            cause: row.cause.clone(),
         };
         let mut scheduler = self.shared.scheduler.lock();
         let grant = scheduler.admit(entrant, self.group.ticks);

@@ -80,6 +80,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 });
                 Answer::Nothing
             }
+            Urgent::GrantsUsed(uses) => {
+                self.push(Change::GrantsUsed(uses));
+                Answer::Nothing
+            }
             Urgent::NoteUpdates(id) => {
                 self.note_updates(*id)?;
                 Answer::Nothing
@@ -150,8 +154,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         );
         if let Some(reason) = after.reason {
             let reports = self.reports_settled();
-            if reports && after.state == State::Done {
-                self.note_done(settle, reason);
+            if after.state == State::Done {
+                self.note_done(settle, reason, reports);
             }
             let with = self.end_standing(
                 lease,
@@ -194,10 +198,14 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         Ok(())
     }
 
-    /// Adds a delivery that is done to the report.
-    fn note_done(&mut self, settle: &inbox::Settle, reason: Reason) {
+    /// Counts a delivery that is done, and adds it to the report if there is to be one.
+    fn note_done(&mut self, settle: &inbox::Settle, reason: Reason, reports: bool) {
         let origin = self.shared.scheduler.lock().origin_of(settle.lease.id);
-        let (Some(origin), Some(alert)) = (origin, &settle.alert) else {
+        let Some(origin) = origin else {
+            return;
+        };
+        self.count_settled(&origin.pipeline, reason, origin.accepted_at);
+        let Some(alert) = settle.alert.as_ref().filter(|_| reports) else {
             return;
         };
         self.group.settled.push(Delivery {

@@ -1,10 +1,13 @@
 //! What the handles of a queue share with the committer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
+
+use alert_manager_core::alert::HandlerName;
 
 use crate::model::clock::Clock;
 use crate::model::{DeadLetterNotices, Losses, Options, Settled};
@@ -33,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) commits: watch::Sender<u64>,
     /// Makes the notices about dead letters; absent if nobody is to be notified.
     pub(crate) dead_letters: Mutex<Option<Arc<dyn DeadLetterNotices>>>,
+    /// How many timers are open, by handler.
+    pub(crate) open_timers: Mutex<BTreeMap<HandlerName, usize>>,
     /// How much was discarded or coalesced since the start.
     pub(crate) losses: Mutex<Losses>,
     /// Receives reports of settled deliveries; absent if nobody does.
@@ -60,6 +65,7 @@ impl Shared {
             secret,
             commits: watch::Sender::new(0),
             dead_letters: Mutex::default(),
+            open_timers: Mutex::default(),
             losses: Mutex::default(),
             settled: Mutex::default(),
         }

@@ -86,7 +86,14 @@ pub(crate) fn start<S: Store>(
         store,
         grants: sender,
         state: committer_state(&found, texts, &clock),
-        shared: Arc::new(Shared::new(hold, scheduler, clock, options, dead, found.secret)),
+        shared: Arc::new(Shared::new(
+            hold,
+            scheduler,
+            clock,
+            options,
+            dead,
+            found.secret,
+        )),
         retries: VecDeque::new(),
         failing: None,
         unreported_settled: 0,
@@ -103,6 +110,7 @@ pub(crate) fn start<S: Store>(
         committer.state.reports.set_due(Some(0));
     }
     let shared = &committer.shared;
+    *shared.open_timers.lock() = committer.state.timers.counts();
     shared.dead.fetch_add(died_now, Ordering::Relaxed);
     let recovered = Recovered {
         last_end: match under_lease.is_empty() {
@@ -115,6 +123,7 @@ pub(crate) fn start<S: Store>(
         retrying,
         dead: dead + died_now,
         oldest,
+        grants_used: found.grants_used,
     };
     Ok(Started {
         shared: Arc::clone(&committer.shared),
@@ -272,7 +281,7 @@ impl Unsettled {
             alert: None,
             alert_bytes: 0,
             storm,
-            cause: row.cause,
+            cause: row.cause.clone(),
         };
         match representative {
             Some(of) => {

@@ -411,7 +411,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             alert: None,
             alert_bytes: 0,
             storm: None,
-            cause: row.cause,
+            cause: row.cause.clone(),
         })
     }
 

@@ -44,7 +44,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         })?;
         if let Some(id) = changed.id {
             self.group.timers.push(match set {
-                Some(_) => TimerNews::Set(id, due),
+                Some(_) => TimerNews::Set(id, message.handler.clone(), due),
                 None => TimerNews::Gone(id),
             });
             let (lease, step) = (message.lease, message.step);
@@ -58,18 +58,29 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         Ok(Ok(changed.reply))
     }
 
-    /// Makes a delivery of each timer that is due, unless it was changed in this transaction.
+    /// Makes a delivery of each timer that is due, unless it was changed in this transaction, or half of the queue waits for its
+    /// handler already.
     pub(super) fn run_timers(&mut self, due: Vec<TimerId>) -> Result<(), StoreError> {
         if due.is_empty() {
             return Ok(());
         }
         self.flush()?;
-        let changed: HashSet<_> = self.group.timers.iter().map(|news| news.id()).collect();
+        let changed: HashSet<_> = self.group.timers.iter().filter_map(TimerNews::id).collect();
+        let mut full = HashSet::new();
         for id in due {
             if changed.contains(&id) {
                 continue;
             }
             if let Some(timer) = self.txn.open_timer(id)? {
+                let handler = &timer.handler;
+                let has_room = !full.contains(handler)
+                    && (self.shared.scheduler.lock()).has_room(std::slice::from_ref(handler));
+                if !has_room {
+                    if full.insert(handler.clone()) {
+                        self.group.timers.push(TimerNews::Full(handler.clone()));
+                    }
+                    continue;
+                }
                 let (set_by, key) = (timer.set_by, timer.key.clone());
                 match Arrival::of_timer(timer) {
                     Ok((arrival, plan)) => _ = self.insert(&arrival, &plan)?,

@@ -129,6 +129,9 @@ suite! {
     lists: [
         lists_are_narrowed_and_paged,
         lists_by_labels_come_in_parts_of_bounded_work,
+        what_no_index_finds_is_looked_for_in_parts_that_say_how_far_back,
+        a_list_finds_labels_that_have_to_be_equal_and_deliveries_of_one_fingerprint,
+        lists_of_a_time_begin_and_end_there,
     ]
     journal: [
         a_record_is_there_after_a_crash_for_the_steps_that_have_not_ended,
@@ -423,6 +426,13 @@ suite! {
         what_counts_in_a_storm_counts_once_over_a_kill,
         what_waits_at_a_gate_counts_once_however_often_the_server_is_killed,
     ]
+    activity: [
+        what_is_received_is_counted_by_its_result_and_by_route,
+        what_has_ended_is_counted_by_reason_and_handler_with_its_time,
+        what_a_crash_or_a_backlog_has_ended_is_counted,
+        a_transaction_that_fails_counts_nothing,
+        minutes_become_hours_after_two_days_and_hours_go_after_ninety,
+    ]
     timers: [
         a_timer_calls_act_alone_with_what_was_found_when_it_was_set,
         a_timer_is_set_together_with_its_record_and_runs_once_over_kills,
@@ -430,6 +440,9 @@ suite! {
         a_later_delivery_of_the_alert_cancels_it_and_other_handlers_have_their_own,
         open_timers_are_limited_by_count_and_by_bytes,
         timers_wait_for_each_other_and_not_for_the_alert_nor_it_for_them,
+        timers_of_other_handlers_on_the_same_route_do_not_wait,
+        timers_that_are_due_beyond_half_of_the_queue_wait_and_none_of_them_dies,
+        what_a_handler_has_open_is_counted_anew_after_each_end,
         timers_on_other_routes_of_the_alert_do_not_wait,
         a_timer_outlives_the_delivery_that_has_set_it_and_what_became_of_it,
         what_a_person_cancels_has_its_timers_cancelled,

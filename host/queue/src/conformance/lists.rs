@@ -128,3 +128,171 @@ pub(super) async fn lists_by_labels_come_in_parts_of_bounded_work<B: Bench>() {
     let found: Vec<_> = page.deliveries.iter().map(|d| d.id).collect();
     assert_eq!(found, [ids[1]], "from is included, to is not");
 }
+
+pub(super) async fn what_no_index_finds_is_looked_for_in_parts_that_say_how_far_back<B: Bench>() {
+    let mut options = Options::default();
+    options.bounds.scan_max = Duration::ZERO;
+    let bench = Harness::<B>::with(options, Caps::all(0));
+    let wanted = |n: usize| n % 700 == 0;
+    let mut ids = Vec::new();
+    for part in 0..3 {
+        bench.clock.advance(Duration::from_millis(1));
+        let mut submissions = Vec::new();
+        for n in part * 700..(part + 1) * 700 {
+            let mut submission = firing(&format!("A{}", n % 2));
+            submission.alert.starts_at += Duration::from_secs(n as u64);
+            let route = if wanted(n) { "rare" } else { "usual" };
+            submission.plans = vec![plan(route, &["notify"])];
+            submissions.push(submission);
+        }
+        let receipt = bench
+            .queue
+            .accept(Parcel::new(submissions, Vec::new()))
+            .await
+            .unwrap();
+        for verdict in receipt.verdicts {
+            let Verdict::Accepted(accepted) = verdict else {
+                panic!("each is new");
+            };
+            ids.push(accepted[0].id);
+        }
+    }
+    let rare: Vec<_> = (0..ids.len())
+        .rev()
+        .filter(|n| wanted(*n))
+        .map(|n| ids[n])
+        .collect();
+    for alertname in [None, Some("A0".to_owned())] {
+        let (mut found, mut parts, mut before) = (Vec::new(), 0, None);
+        let mut back_to = Timestamp::MAX;
+        loop {
+            let filter = Filter {
+                route: Some("rare".into()),
+                alertname: alertname.clone(),
+                limit: 100,
+                before,
+                ..Filter::default()
+            };
+            let page = bench.queue.list(filter).await.unwrap();
+            found.extend(page.deliveries.iter().map(|delivery| delivery.id));
+            parts += 1;
+            assert_eq!(page.next.is_some(), page.looked_back_to.is_some());
+            let (Some(next), Some(looked)) = (page.next, page.looked_back_to) else {
+                break;
+            };
+            assert!(looked <= back_to && before.is_none_or(|before| next < before));
+            (before, back_to) = (Some(next), looked);
+        }
+        assert_eq!(found, rare, "{alertname:?}");
+        assert!(parts > 2, "{parts}");
+    }
+}
+
+pub(super) async fn a_list_finds_labels_that_have_to_be_equal_and_deliveries_of_one_fingerprint<
+    B: Bench,
+>() {
+    let bench = Harness::<B>::small(Caps::all(0));
+    let mut ids = Vec::new();
+    for n in 0..12_u64 {
+        let mut submission = started(firing("A"), n);
+        let pod = format!("p{}", n % 3);
+        let labels = [("alertname", "A"), ("pod", pod.as_str())];
+        submission.alert.labels = labels.into_iter().collect();
+        submission.alert.fingerprint = Fingerprint::of(&submission.alert.labels);
+        ids.push(bench.accept_new(submission).await);
+        bench.clock.advance(Duration::from_millis(1));
+    }
+    let list = async |filter: Filter| {
+        let page = bench
+            .queue
+            .list(Filter {
+                limit: 100,
+                ..filter
+            })
+            .await
+            .unwrap();
+        assert_eq!(page.next, None);
+        page.deliveries
+            .iter()
+            .map(|delivery| delivery.id)
+            .collect::<Vec<_>>()
+    };
+    let of_pod = |wanted: usize| -> Vec<_> {
+        let all = ids.iter().enumerate().rev();
+        all.filter(|(n, _)| n % 3 == wanted)
+            .map(|(_, id)| *id)
+            .collect()
+    };
+    let test = LabelTest::new(|labels| labels.get("pod") == Some("p1")).has("pod", "p1");
+    let labels = Some(test);
+    assert_eq!(
+        list(Filter {
+            labels,
+            ..Filter::default()
+        })
+        .await,
+        of_pod(1)
+    );
+    // One that says more than it tests is believed: the others are not even read.
+    let none = LabelTest::new(|_| true).has("pod", "p9");
+    let labels = Some(none);
+    assert_eq!(
+        list(Filter {
+            labels,
+            ..Filter::default()
+        })
+        .await,
+        []
+    );
+    let labels: Labels = [("alertname", "A"), ("pod", "p2")].into_iter().collect();
+    let fingerprint = Some(Fingerprint::of(&labels));
+    assert_eq!(
+        list(Filter {
+            fingerprint,
+            ..Filter::default()
+        })
+        .await,
+        of_pod(2)
+    );
+    // The same alert before this one.
+    let before = Some(of_pod(2)[1]);
+    let earlier = Filter {
+        fingerprint,
+        before,
+        alertname: Some("A".into()),
+        ..Filter::default()
+    };
+    assert_eq!(list(earlier).await, of_pod(2)[2..]);
+}
+
+pub(super) async fn lists_of_a_time_begin_and_end_there<B: Bench>() {
+    let bench = Harness::<B>::new();
+    let mut ids = Vec::new();
+    for n in 0..6 {
+        ids.push(bench.accept_new(firing(&format!("A{n}"))).await);
+        bench.clock.advance(Duration::from_secs(2 * 3_600));
+    }
+    // The time of day is set back: what comes now was accepted before the last of them, and is listed after it.
+    bench
+        .clock
+        .set_time_of_day(from_millis(START_MS + 9 * 3_600_000));
+    let late = bench.accept_new(firing("Late")).await;
+    let list = async |from: i64, to: i64| {
+        let hour = |hours: i64| Some(from_millis(START_MS + hours * 3_600_000));
+        let filter = Filter {
+            from: hour(from),
+            to: hour(to),
+            limit: 100,
+            ..Filter::default()
+        };
+        let page = bench.queue.list(filter).await.unwrap();
+        page.deliveries
+            .iter()
+            .map(|delivery| delivery.id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(list(2, 6).await, [ids[2], ids[1]]);
+    assert_eq!(list(9, 10).await, [late]);
+    assert_eq!(list(8, 100).await, [late, ids[5], ids[4]]);
+    assert_eq!(list(100, 200).await, []);
+}

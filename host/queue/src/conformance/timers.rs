@@ -250,6 +250,132 @@ pub(super) async fn timers_wait_for_each_other_and_not_for_the_alert_nor_it_for_
     );
 }
 
+pub(super) async fn timers_of_other_handlers_on_the_same_route_do_not_wait<B: Bench>() {
+    let mut bench = Harness::<B>::new();
+    let mut submission = firing("A");
+    submission.plans = vec![plan("route", &["other", "notify"])];
+    let id = bench.accept_new(submission).await;
+    let leased = bench.lease().await;
+    bench.set_timer(&leased, "t", 60).await;
+    let of_other = bench.ledger_of(&leased, 0, "other");
+    let set = of_other.timer_change("t".into(), after(60, "t"), QUOTA, vec![], timer_entry(8));
+    assert_eq!(set.await, Ok(TimerReply::Done));
+    drop(of_other);
+    bench.settle(&leased, Next::Done);
+    bench.flush().await;
+    assert_eq!(
+        bench.queue.counts().timers,
+        [(name("notify"), 1), (name("other"), 1)].into()
+    );
+    bench.advance(Duration::from_secs(60));
+    let (one, another) = (
+        bench.lease_of_timer(id).await,
+        bench.lease_of_timer(id).await,
+    );
+    assert_ne!(one.handler, another.handler);
+    // Neither do they after a restart.
+    let mut bench = bench.crash();
+    let (one, another) = (
+        bench.lease_of_timer(id).await,
+        bench.lease_of_timer(id).await,
+    );
+    assert_ne!(one.handler, another.handler);
+    // One that has died can be sent again though the other has run.
+    bench.settle(&one, Next::Dead("why".into()));
+    bench.settle(&another, Next::Done);
+    bench.flush().await;
+    let retried = bench.queue.retry(one.id, Force::No).await;
+    assert_eq!(retried, Ok(Selected::Dead));
+}
+
+pub(super) async fn timers_that_are_due_beyond_half_of_the_queue_wait_and_none_of_them_dies<
+    B: Bench,
+>() {
+    let options = Options {
+        queue_depth_max: 6,
+        ..Options::default()
+    };
+    let mut bench = Harness::<B>::with(options, Caps::all(8));
+    let mut set_by = Vec::new();
+    for n in 0..8 {
+        set_by.push(bench.accept_with_timer(&format!("A{n}"), 60).await);
+    }
+    // The server was down while they became due.
+    bench.clock.advance(Duration::from_secs(3_600));
+    let mut bench = bench.crash();
+    let mut left = set_by.len();
+    while !set_by.is_empty() {
+        bench.flush().await;
+        let leased = bench.leased();
+        assert!(
+            (1..=3).contains(&leased.len()),
+            "half of the queue: {}",
+            leased.len()
+        );
+        left -= leased.len();
+        assert_eq!(bench.queue.counts().timers.values().sum::<usize>(), left);
+        for leased in leased {
+            let timer = bench.story(leased.id).await.delivery.timer.unwrap();
+            set_by.retain(|id| *id != timer.set_by);
+            bench.settle(&leased, Next::Done);
+        }
+        bench.flush().await;
+        bench.advance(Duration::from_secs(1));
+    }
+    assert_eq!(bench.queue.counts().dead, 0);
+    assert!(bench.queue.counts().timers.is_empty());
+}
+
+pub(super) async fn what_a_handler_has_open_is_counted_anew_after_each_end<B: Bench>() {
+    let mut bench = Harness::<B>::new();
+    let id = bench.accept_new(firing("A")).await;
+    let leased = bench.lease().await;
+    let timer_bytes = async |bench: &Harness<B>, leased: &Leased, key: &str, quota: TimerQuota| {
+        let ledger = bench.ledger(leased, 1);
+        let set = ledger.timer_change(key.into(), after(60, key), quota, vec![], timer_entry(9));
+        set.await.unwrap()
+    };
+    let fits = TimerQuota {
+        bytes_max: alert_bytes(&bench.story(id).await) + 200,
+        ..QUOTA
+    };
+    assert_eq!(
+        timer_bytes(&bench, &leased, "a", fits).await,
+        TimerReply::Done
+    );
+    assert_eq!(
+        timer_bytes(&bench, &leased, "b", fits).await,
+        TimerReply::TooLarge
+    );
+    assert_eq!(
+        timer_bytes(&bench, &leased, "a", fits).await,
+        TimerReply::Done,
+        "it replaces"
+    );
+    let cancel = bench.change_timer(&leased, "a", TimerChange::Cancel).await;
+    assert_eq!(cancel, Ok(TimerReply::Done));
+    assert_eq!(
+        timer_bytes(&bench, &leased, "b", fits).await,
+        TimerReply::Done
+    );
+    let mut bench = bench.crash();
+    let leased = bench.lease().await;
+    assert_eq!(
+        timer_bytes(&bench, &leased, "c", fits).await,
+        TimerReply::TooLarge
+    );
+    bench.settle(&leased, Next::Done);
+    bench.flush().await;
+    bench.advance(Duration::from_secs(60));
+    let due = bench.lease_of_timer(id).await;
+    assert_eq!(timer_bytes(&bench, &due, "c", fits).await, TimerReply::Done);
+}
+
+/// The size of a delivery's alert as it is stored, about.
+fn alert_bytes(story: &Story) -> u64 {
+    story.alert.to_string().len() as u64
+}
+
 pub(super) async fn timers_on_other_routes_of_the_alert_do_not_wait<B: Bench>() {
     let mut bench = Harness::<B>::new();
     let mut both = firing("A");

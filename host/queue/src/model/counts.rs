@@ -1,8 +1,11 @@
 //! Counts of the queue, and what was recovered at startup.
 
+use std::collections::BTreeMap;
+
 use alert_manager_core::alert::{HandlerName, Priority, Timestamp};
 
 use super::delivery::Delivery;
+use super::grant_use::GrantsUsed;
 
 /// How the last process that had the store ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub struct Recovered {
     pub dead: u64,
     /// When the oldest delivery that is not settled was accepted.
     pub oldest: Option<Timestamp>,
+    /// Which grants handlers have used.
+    pub grants_used: GrantsUsed,
 }
 
 /// How many deliveries the queue has.
@@ -59,6 +64,8 @@ pub struct Counts {
     pub oldest_critical: Option<Timestamp>,
     /// One for each handler that has had a delivery since the start.
     pub handlers: Vec<HandlerCounts>,
+    /// Timers that are not due yet, or for whose delivery there is no room, by handler.
+    pub timers: BTreeMap<HandlerName, usize>,
     /// What was discarded or coalesced.
     pub losses: Losses,
 }

@@ -10,17 +10,35 @@ use super::state::State;
 
 /// A test of an alert's labels. The queue does not know matchers.
 #[derive(Clone)]
-pub struct LabelTest(Arc<dyn Fn(&Labels) -> bool + Send + Sync>);
+pub struct LabelTest {
+    test: Arc<dyn Fn(&Labels) -> bool + Send + Sync>,
+    /// Labels that every alert has that passes.
+    has: Vec<(String, String)>,
+}
 
 impl LabelTest {
     /// Returns a test that calls a function.
     #[must_use]
     pub fn new(test: impl Fn(&Labels) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(test))
+        Self {
+            test: Arc::new(test),
+            has: Vec::new(),
+        }
+    }
+
+    /// Says that no alert passes without this label: such alerts are passed over without being parsed.
+    #[must_use]
+    pub fn has(mut self, name: &str, value: &str) -> Self {
+        self.has.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     pub(crate) fn takes(&self, labels: &Labels) -> bool {
-        (self.0)(labels)
+        (self.test)(labels)
+    }
+
+    pub(crate) fn has_all(&self) -> &[(String, String)] {
+        &self.has
     }
 }
 
@@ -75,6 +93,8 @@ pub struct Filter {
     pub priority: Option<Priority>,
     /// With this alertname.
     pub alertname: Option<String>,
+    /// On this route.
+    pub route: Option<String>,
     /// With this handler in its pipeline.
     pub handler: Option<String>,
     /// With this fingerprint.
@@ -97,6 +117,9 @@ pub struct Page {
     /// Newest first.
     pub deliveries: Vec<Delivery>,
     /// The `before` of the next page; absent after the last. A page that is not the last may have fewer deliveries than the limit,
-    /// or none, since only [`Bounds::labels_tested_max`](super::Bounds) have their labels tested.
+    /// or none, since only [`Bounds::labels_tested_max`](super::Bounds) have their labels tested, and what no index finds is looked
+    /// for during [`Bounds::scan_max`](super::Bounds).
     pub next: Option<DeliveryId>,
+    /// When the oldest delivery was accepted that was looked at; absent after the last page.
+    pub looked_back_to: Option<Timestamp>,
 }

@@ -1,5 +1,6 @@
 //! The values of the queue. They depend on no other module of it.
 
+mod activity;
 mod alarm;
 pub(crate) mod clock;
 mod counts;
@@ -7,6 +8,7 @@ mod dead_letters;
 mod delivery;
 mod errors;
 mod event;
+mod grant_use;
 mod lease;
 mod list;
 mod memory;
@@ -25,12 +27,14 @@ mod timer;
 mod waiting;
 mod wake;
 
+pub use activity::{Activity, ActivityKind, ActivityOf, Amount, ReceivedAs, Times, total};
 pub use alarm::{IfBlocked, Raised};
 pub use clock::Clock;
 pub use counts::{ByPriority, Counts, HandlerCounts, LastEnd, Losses, Recovered};
 pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
 pub use delivery::{Delivery, Members, Story};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
+pub use grant_use::{GrantUsed, GrantsUsed};
 pub use lease::{Lease, Leased, Owner};
 pub use list::{Filter, LabelTest, Page, Selected, Selection};
 pub use options::{Bounds, Caps, Options, StormOptions};
@@ -44,6 +48,7 @@ pub use timer::{DueTimer, OpenTimer};
 pub use waiting::{GateStatus, Waiting, WaitsFor};
 pub use wake::{Wake, Woken};
 
+pub(crate) use activity::Tally;
 pub(crate) use dead_letters::{NOT_SENT, NOTICES_A_WINDOW_MAX};
 pub(crate) use delivery::{ID_COUNTER_BITS, OtherRoutes};
 pub(crate) use event::{EventChange, Kept, Known, OPEN_AMONG, Remember, Start, alias};

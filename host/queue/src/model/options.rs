@@ -46,6 +46,8 @@ impl Default for StormOptions {
 pub struct Bounds {
     /// How many deliveries have their labels tested for one page of a list. Each alert is parsed, which takes about 5 µs.
     pub labels_tested_max: usize,
+    /// How long one page of a list is looked for. If no index has what is asked for, the page says how far back it looked.
+    pub scan_max: Duration,
     /// How many deliveries one request may retry. Each takes about 100 bytes of memory until the request is answered.
     pub retried_max: u32,
     /// How many [`Settled`](super::Settled) reports may wait to be received. Further ones are dropped and counted.
@@ -56,6 +58,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             labels_tested_max: 100_000,
+            scan_max: Duration::from_millis(50),
             retried_max: 100_000,
             settled_reports_max: 64,
         }

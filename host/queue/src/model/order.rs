@@ -34,8 +34,8 @@ pub(crate) struct Follower<'s> {
 impl Follower<'_> {
     /// Returns true if it does not wait for earlier deliveries of its fingerprint on `route` that have this cause: if it has
     /// another cause, or no route, so that it does not run, or if its alert took `route` as well as its own.
-    pub(crate) fn ignores(&self, route: &str, cause: Cause) -> bool {
-        self.cause != cause
+    pub(crate) fn ignores(&self, route: &str, cause: &Cause) -> bool {
+        self.cause != *cause
             || self.route.is_empty()
             || (route != self.route && OtherRoutes::of_text(self.other_routes).has(route))
     }

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use alert_manager_core::alert::{
-    DeliveryId, Event, Fingerprint, HandlerName, Occurrence, Priority, Status, Timestamp,
+    Alert, DeliveryId, Event, Fingerprint, HandlerName, Occurrence, Priority, Status, Timestamp,
 };
 use alert_manager_core::journal::Dependency;
 
@@ -102,6 +102,8 @@ pub(crate) struct NewDelivery<'m> {
     pub(crate) storm_key: Option<Arc<str>>,
     /// The storm that it belongs to, if that is known already.
     pub(crate) storm: Option<DeliveryId>,
+    /// Absent for a refused part of a body.
+    pub(crate) alert: Option<Arc<Alert>>,
     /// The alert, or the refused part of a body.
     pub(crate) json: Text<'m>,
     /// Present if a timer was due.
@@ -112,6 +114,8 @@ pub(crate) struct NewDelivery<'m> {
 #[derive(Clone, Debug)]
 pub(crate) struct OfTimer {
     pub(crate) due: DueTimer,
+    /// Whose timer it is.
+    pub(crate) handler: HandlerName,
     /// How far it is, as JSON: it begins with `act`, and with what that is given as found.
     pub(crate) progress: Arc<str>,
 }

@@ -8,13 +8,13 @@ use alert_manager_core::alert::{DeliveryId, HandlerName, Priority, Timestamp};
 pub(crate) const TIMER_DELAY_MS_MAX: i64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// Why a delivery exists. Only deliveries of the same cause wait for each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// An alert was sent.
     #[default]
     Alert,
-    /// A timer was due.
-    Timer,
+    /// A timer of this handler was due.
+    Timer(HandlerName),
 }
 
 /// The timer that a delivery was made for.

@@ -95,8 +95,10 @@ impl<'m> Arrival<'m> {
         let alert: Alert = serde_json::from_str(&timer.alert)?;
         let progress = Progress::of_timer(&timer.handler, serde_json::from_str(&timer.found)?);
         let progress = serde_json::to_string(&progress)?.into();
-        let StoredTimer { key, set_by, .. } = timer;
-        let due = DueTimer { key, set_by };
+        let due = DueTimer {
+            key: timer.key,
+            set_by: timer.set_by,
+        };
         let arrival = Self {
             name: alert.name().to_owned().into(),
             alert: Arc::new(alert),
@@ -104,7 +106,11 @@ impl<'m> Arrival<'m> {
             sent: None,
             // Those on other routes are other handlers', or of other occurrences.
             other_routes: OtherRoutes::Any,
-            timer: Some(OfTimer { due, progress }),
+            timer: Some(OfTimer {
+                due,
+                handler: timer.handler.clone(),
+                progress,
+            }),
         };
         let plan = Plan {
             route: timer.route.into(),
@@ -117,8 +123,8 @@ impl<'m> Arrival<'m> {
     }
 
     pub(crate) fn cause(&self) -> Cause {
-        match self.timer {
-            Some(_) => Cause::Timer,
+        match &self.timer {
+            Some(timer) => Cause::Timer(timer.handler.clone()),
             None => Cause::Alert,
         }
     }
@@ -202,6 +208,7 @@ impl<'m> Arrival<'m> {
             last_error: None,
             storm_key: None,
             storm: None,
+            alert: Some(Arc::clone(&self.alert)),
             json: self.json.clone(),
             timer: self.timer.clone(),
         }
@@ -230,6 +237,7 @@ pub(crate) fn kept_part<'m>(id: DeliveryId, part: &'m Refused, now: Timestamp) -
         last_error: Some(part.error.as_str().into()),
         storm_key: None,
         storm: None,
+        alert: None,
         json: part.json.as_str().into(),
         timer: None,
     }

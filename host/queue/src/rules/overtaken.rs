@@ -22,7 +22,7 @@ impl Later {
     pub(crate) fn add(&mut self, position: &Position, other: &Follower<'_>) {
         self.scanned_to = Some(other.id);
         let is_later = other.fingerprint == position.fingerprint && other.id > position.id;
-        if !is_later || other.ignores(&position.route, position.cause) {
+        if !is_later || other.ignores(&position.route, &position.cause) {
             return;
         }
         if other.has_run() {
@@ -87,7 +87,7 @@ impl LaterByKey {
             if !of_it.iter().any(|(known, _)| known.is_of(position)) {
                 let key = Key {
                     route: position.route.clone(),
-                    cause: position.cause,
+                    cause: position.cause.clone(),
                 };
                 of_it.push((key, LaterOnKey::default()));
             }
@@ -116,7 +116,7 @@ impl LaterByKey {
             return;
         };
         for (Key { route, cause }, later) in of_it {
-            if other.ignores(route, *cause) {
+            if other.ignores(route, cause) {
                 continue;
             }
             if other.has_run() {
@@ -190,6 +190,8 @@ mod tests {
 
     use std::convert::Infallible;
 
+    use alert_manager_core::alert::HandlerName;
+
     use super::*;
 
     fn position(id: i64) -> Position {
@@ -242,18 +244,23 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_that_has_run_overtakes_only_other_timers() {
+    fn a_timer_that_has_run_overtakes_only_other_timers_of_its_handler() {
         let position_of = |cause| Position {
             cause,
             ..position(1)
         };
+        let timer_of = |handler| Cause::Timer(HandlerName::new(handler));
         let timer = Follower {
             state: State::Done,
-            cause: Cause::Timer,
+            cause: timer_of("notify"),
             ..dead(2)
         };
-        for (cause, expected) in [(Cause::Alert, false), (Cause::Timer, true)] {
-            let position = position_of(cause);
+        for (cause, expected) in [
+            (Cause::Alert, false),
+            (timer_of("notify"), true),
+            (timer_of("other"), false),
+        ] {
+            let position = position_of(cause.clone());
             let mut later = Later::default();
             later.add(&position, &timer);
             assert_eq!(later.has_run, expected, "{cause:?}");

@@ -2,7 +2,7 @@
 //!
 //! A delivery waits for earlier ones of its fingerprint on its own route, and for those on routes that its alert did not take,
 //! which come from an earlier configuration. If an alert takes several routes, its deliveries do not wait for each other. Those
-//! of timers wait for each other, and neither for those of the alert nor those for them.
+//! of a handler's timers wait for each other, and for no others, nor others for them.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl Scheduler {
             id,
             Arc::clone(&self.routes[route]),
             entrant.other_routes,
-            entrant.cause,
+            entrant.cause.clone(),
             entrant.priority,
         );
         let (items, storms) = (&self.items, &self.storms);
@@ -107,7 +107,7 @@ impl Scheduler {
             alert: item.alert.clone(),
             stored: Contents::default(),
             stands_for: None,
-            cause: item.cause,
+            cause: item.cause.clone(),
         };
         self.handlers[handler].permits_taken += 1;
         grant

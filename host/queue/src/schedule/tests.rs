@@ -740,10 +740,10 @@ fn no_more_than_so_many_dependencies_are_remembered_and_the_latest_are() {
 }
 
 #[test]
-fn timers_and_alerts_do_not_wait_for_each_other() {
+fn the_timers_of_one_handler_wait_for_each_other_and_for_no_alert() {
     let mut scheduler = scheduler(8);
     let timer = |id| Entrant {
-        cause: Cause::Timer,
+        cause: Cause::Timer(name("a")),
         ..entrant(id, 1, "a", Priority::Normal)
     };
     let mut admit = |entrant| {
@@ -755,6 +755,11 @@ fn timers_and_alerts_do_not_wait_for_each_other() {
     assert!(admit(entrant(2, 1, "a", Priority::Normal)).is_none());
     let first = admit(timer(3)).unwrap();
     assert!(admit(timer(4)).is_none(), "it waits for the first");
+    let of_another = Entrant {
+        cause: Cause::Timer(name("b")),
+        ..entrant(5, 1, "b", Priority::Normal)
+    };
+    assert!(admit(of_another).is_some(), "another handler's does not");
     scheduler.end(first.lease, Ended::Settled, NOW);
     let next: Vec<_> = scheduler
         .grant(NOW)
@@ -779,7 +784,7 @@ fn a_critical_timer_does_not_hurry_the_alert_before_it() {
     admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
     admit_to(&mut scheduler, 3, 8, "a", Priority::Warning);
     let timer = Entrant {
-        cause: Cause::Timer,
+        cause: Cause::Timer(name("a")),
         ..entrant(4, 7, "a", Priority::Critical)
     };
     assert!(scheduler.admit(timer, NOW).is_none());

@@ -9,7 +9,8 @@ use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::Entry;
 
 use crate::model::{
-    AfterLease, CrashOutcome, EventChange, Lease, NewDelivery, Reason, Storm, Text, TimerId,
+    AfterLease, CrashOutcome, EventChange, GrantUsed, Lease, NewDelivery, Reason, Storm, Tally,
+    Text, TimerId,
 };
 
 /// A change, as the rules have decided it.
@@ -115,13 +116,18 @@ pub(crate) enum Change<'m> {
     CloseStorm { id: DeliveryId, at: Timestamp },
     /// A service has said to wait: a gate is closed until then, in milliseconds since 1970.
     CloseGate { name: GateName, until_ms: i64 },
-    /// An occurrence of an alert has begun, which history keeps.
-    Began(Began),
-    /// An occurrence has ended.
+    /// An occurrence of an alert has ended.
     Over {
+        /// Its resolved.
         alert: Arc<Alert>,
+        /// The deliveries of its firing: the last on each route.
+        ran_as: Vec<DeliveryId>,
         ends_at: Timestamp,
     },
+    /// What the transaction has counted.
+    Count(Tally),
+    /// Grants have been used, which replaces what is stored of these uses.
+    GrantsUsed(&'m [GrantUsed]),
     /// A timer is no longer open: it was due, or is cancelled.
     RemoveTimer(TimerId),
 }
@@ -139,17 +145,6 @@ impl Change<'_> {
             _ => None,
         }
     }
-}
-
-/// An occurrence that has begun, on one route.
-#[derive(Clone, Debug)]
-pub(crate) struct Began {
-    pub(crate) id: DeliveryId,
-    /// With the start and the number of the occurrence.
-    pub(crate) alert: Arc<Alert>,
-    pub(crate) route: Arc<str>,
-    pub(crate) pipeline: Arc<[HandlerName]>,
-    pub(crate) at: Timestamp,
 }
 
 /// How a lease ends.

@@ -1,9 +1,11 @@
 //! The numbers by which values are stored. Their meaning never changes.
 
-use alert_manager_core::alert::{Fingerprint, Priority, Status};
+use std::sync::Arc;
+
+use alert_manager_core::alert::{Fingerprint, HandlerName, Priority, Status};
 use alert_manager_core::journal::{CallKind, Entry};
 
-use crate::model::{Parking, Reason, State};
+use crate::model::{ActivityKind, ActivityOf, Parking, Reason, ReceivedAs, State, Times};
 
 /// A delivery that an earlier version had leased before a permit was free: no call had been made under such a lease. It is read by
 /// `recovery.rs` alone, and no longer written.
@@ -163,4 +165,62 @@ pub(super) fn effect_flags(code: i64) -> EffectFlags {
         parked: matches!(code, PARKED | FAILED_PARKED),
         failed: matches!(code, FAILED | FAILED_PARKED),
     }
+}
+
+/// Returns the buckets as they are stored, eight bytes each.
+pub(super) fn histogram(times: &Times) -> Vec<u8> {
+    let words = times.buckets.iter().map(|count| count.to_be_bytes());
+    words.flatten().collect()
+}
+
+/// Returns the times that were stored as [`histogram`].
+pub(super) fn times_of(histogram: &[u8], sum_ms: u64) -> Times {
+    let (words, _) = histogram.as_chunks::<8>();
+    Times {
+        buckets: words.iter().map(|word| u64::from_be_bytes(*word)).collect(),
+        sum_ms,
+    }
+}
+
+pub(super) const ACTIVITY_KINDS: [ActivityKind; 4] = [
+    ActivityKind::Received,
+    ActivityKind::Route,
+    ActivityKind::Settled,
+    ActivityKind::Handler,
+];
+
+/// Returns the number of a kind. Its meaning never changes.
+pub(super) const fn activity_code(kind: ActivityKind) -> i64 {
+    match kind {
+        ActivityKind::Received => 0,
+        ActivityKind::Route => 1,
+        ActivityKind::Settled => 2,
+        ActivityKind::Handler => 3,
+    }
+}
+
+pub(super) fn activity_key(of: &ActivityOf) -> String {
+    match of {
+        ActivityOf::Received(as_what) => as_what.as_str().to_owned(),
+        ActivityOf::Route(route) => route.to_string(),
+        ActivityOf::Settled(reason) => reason.as_str().to_owned(),
+        ActivityOf::Handler(handler, reason) => format!("{handler} {}", reason.as_str()),
+    }
+}
+
+/// Returns what a row is of; nothing if this version does not know that.
+pub(super) fn parse_activity_key(kind: ActivityKind, key: &str) -> Option<ActivityOf> {
+    let reason = |name: &str| name.parse::<Reason>().ok();
+    Some(match kind {
+        ActivityKind::Received => {
+            let mut all = ReceivedAs::ALL.into_iter();
+            ActivityOf::Received(all.find(|known| known.as_str() == key)?)
+        }
+        ActivityKind::Route => ActivityOf::Route(Arc::from(key)),
+        ActivityKind::Settled => ActivityOf::Settled(reason(key)?),
+        ActivityKind::Handler => {
+            let (handler, why) = key.split_once(' ')?;
+            ActivityOf::Handler(HandlerName::new(handler), reason(why)?)
+        }
+    })
 }

@@ -5,6 +5,7 @@
 
 mod change;
 mod codes;
+mod labels;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 mod url;
@@ -21,12 +22,12 @@ use alert_manager_core::journal::{
 };
 
 use crate::model::{
-    Abandoned, Cause, Contents, Delivery, Filter, Follower, Grant, Known, LastEnd, OpenError,
-    Owner, Page, Position, ReadError, RetryBatch, Row, Run, Selection, State, StoredTimer, Storm,
-    Story, TimerId,
+    Abandoned, Activity, ActivityKind, Cause, Contents, Delivery, Filter, Follower, Grant,
+    GrantsUsed, Known, LastEnd, OpenError, Owner, Page, Position, ReadError, RetryBatch, Row, Run,
+    Selection, State, StoredTimer, Storm, Story, TimerId,
 };
 
-pub(crate) use change::{Applied, Began, Change, Revive, Settle, SettleMembers};
+pub(crate) use change::{Applied, Change, Revive, Settle, SettleMembers};
 pub use postgres::database::{Database, InvalidDatabase};
 pub use url::{InvalidStoreUrl, StoreUrl};
 
@@ -260,8 +261,10 @@ pub(crate) struct Found {
     pub(crate) storms: Vec<Storm>,
     /// The gates that a service had closed, each with when it opens, in milliseconds since 1970.
     pub(crate) closed_gates: Vec<(GateName, i64)>,
-    /// The timers that are open, each with when it is due, in milliseconds since 1970.
-    pub(crate) timers: Vec<(TimerId, i64)>,
+    /// The timers that are open, each with its handler, and when it is due, in milliseconds since 1970.
+    pub(crate) timers: Vec<(TimerId, HandlerName, i64)>,
+    /// Which grants handlers have used.
+    pub(crate) grants_used: GrantsUsed,
 }
 
 /// Which contents of a delivery are to be read.
@@ -281,7 +284,7 @@ impl Wanted {
             alert: grant.alert.is_none(),
             progress: grant.lease.number > 1
                 || grant.stands_for.is_some()
-                || grant.cause == Cause::Timer,
+                || grant.cause != Cause::Alert,
         }
     }
 }
@@ -356,6 +359,14 @@ pub(crate) struct Removed {
 pub(crate) trait Reader: fmt::Debug + Send + Sync {
     /// Returns a page of deliveries, newest first.
     fn list(&self, filter: &Filter) -> Result<Page, ReadError>;
+
+    /// Returns what was counted between two times, the oldest first.
+    fn activity(
+        &self,
+        of: ActivityKind,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Activity>, ReadError>;
 
     /// Returns everything that is stored of a delivery.
     fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError>;

@@ -73,9 +73,7 @@ pub enum InvalidStoreUrl {
     #[error(transparent)]
     Database(#[from] InvalidDatabase),
     /// It is anything else.
-    #[error(
-        "write sqlite:FILE, as in sqlite:alert-manager.db, or postgres://USER@HOST/DATABASE"
-    )]
+    #[error("write sqlite:FILE, as in sqlite:alert-manager.db, or postgres://USER@HOST/DATABASE")]
     Malformed,
 }
 

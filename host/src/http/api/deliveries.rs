@@ -16,12 +16,15 @@ use crate::queue::{
     CancelError, Filter, Force, LabelTest, Progress, ReadError, Reason, RetryError, Selected,
     Selection, State as DeliveryState, Step, Story, WaitsFor,
 };
-use crate::router::Matcher;
+use crate::router::{MatchOp, Matcher};
 use crate::worker;
 
 /// The most deliveries in one response.
 const LIMIT_MAX: u32 = 1_000;
 const LIMIT_DEFAULT: u32 = 100;
+
+/// The label that lists are indexed by.
+const ALERTNAME: &str = "alertname";
 
 /// The longest matcher that is accepted.
 const MATCHER_BYTES_MAX: usize = 4 << 10;
@@ -44,6 +47,7 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
             "priority" => filter.priority = Some(parse_priority(&value)?),
             "alertname" => filter.alertname = Some(value.into_owned()),
             "handler" => filter.handler = Some(value.into_owned()),
+            "route" => filter.route = Some(value.into_owned()),
             "fingerprint" => {
                 let parsed = value
                     .parse()
@@ -57,13 +61,18 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
             "limit" => filter.limit = parse_limit(&value)?,
             other => {
                 return Err(bad(format!(
-                    "unknown parameter {:?}: state, reason, priority, alertname, handler, fingerprint, match, from, to, before and limit are known",
+                    "unknown parameter {:?}: state, reason, priority, alertname, handler, route, fingerprint, match, from, to, before and limit are known",
                     shown(other)
                 )));
             }
         }
     }
     if !matchers.is_empty() {
+        let names = matchers.iter().filter(|matcher| demands(matcher));
+        let mut alertnames = names.filter(|matcher| matcher.name() == ALERTNAME);
+        if let (None, Some(matcher)) = (&filter.alertname, alertnames.next()) {
+            filter.alertname = Some(matcher.value().to_owned());
+        }
         filter.labels = Some(label_test(matchers));
     }
     Ok(filter)
@@ -138,6 +147,7 @@ pub(super) async fn list(
     Ok(axum::Json(api::Deliveries {
         deliveries: deliveries.collect(),
         next: page.next,
+        looked_back_to: page.looked_back_to,
     }))
 }
 
@@ -269,7 +279,20 @@ fn parse_retry_query(query: &str) -> Result<(Selection, Option<DeliveryId>), Api
 }
 
 fn label_test(matchers: Vec<Matcher>) -> LabelTest {
-    LabelTest::new(move |labels| matchers.iter().all(|matcher| matcher.matches(labels)))
+    let demanded: Vec<_> = matchers
+        .iter()
+        .filter(|matcher| demands(matcher))
+        .cloned()
+        .collect();
+    let test = LabelTest::new(move |labels| matchers.iter().all(|matcher| matcher.matches(labels)));
+    demanded.iter().fold(test, |test, matcher| {
+        test.has(matcher.name(), matcher.value())
+    })
+}
+
+/// Returns true if an alert matches only if it has just this label.
+fn demands(matcher: &Matcher) -> bool {
+    matcher.op() == MatchOp::Equal && !matcher.value().is_empty()
 }
 
 /// Retries every dead delivery that the query selects, or runs those that wait for a retry: as many as fit into the queue and

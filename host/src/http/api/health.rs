@@ -87,6 +87,11 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Api
     let scrape = api.metrics.scrape();
     api.metrics.queue(counts.depth, counts.dead, oldest);
     api.metrics.losses(&counts.losses);
+    let timers = counts.timers.iter().map(|(handler, open)| {
+        let open = i64::try_from(*open).unwrap_or(i64::MAX);
+        (handler.as_str(), open)
+    });
+    api.metrics.timers(timers);
     api.metrics.log_lines_dropped(log::dropped());
     api.metrics.store(api.queue.unwritable().as_deref());
     let named = serving

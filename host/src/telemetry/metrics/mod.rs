@@ -183,6 +183,11 @@ impl Metrics {
         show(&self.collectors.serving_old, handlers);
     }
 
+    /// Sets the series to the handlers that have open timers, with how many.
+    pub fn timers<'a>(&self, timers: impl Iterator<Item = (&'a str, i64)>) {
+        show(&self.collectors.timers_open, timers);
+    }
+
     /// Sets whether the store can be written.
     pub fn store(&self, unwritable: Option<&str>) {
         self.collectors

@@ -247,6 +247,8 @@ metrics! {
         "Since when the first delivery has waited for the rate limit of a channel of slack.channels; 0 if none waits.";
     gate_waiting: IntGaugeVec, "gate_waiting" [one_of("gate", gates), one_of("priority", priorities)],
         "Deliveries that wait for the other rate limits of Slack: of the workspace, of updates, of reactions, of the updates of one message.";
+    timers_open: IntGaugeVec, "timers_open" [named("handler")],
+        "Timers that handlers have set and that have not become deliveries yet.";
     heartbeat_missing: IntGaugeVec, "heartbeat_missing" [named("heartbeat")],
         "1 while an expected heartbeat does not come.";
     store_writable: IntGauge, "store_writable" [],

@@ -67,9 +67,11 @@ fn op() -> impl Strategy<Value = Op> {
 fn cases<B: Bench>() -> u32 {
     let asked = std::env::var("PROPTEST_CASES").ok();
     let is_long = std::env::var_os("ALERT_MANAGER_TEST_LONG").is_some();
-    asked
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(if is_long { 20 * B::SEQUENCES } else { B::SEQUENCES })
+    asked.and_then(|n| n.parse().ok()).unwrap_or(if is_long {
+        20 * B::SEQUENCES
+    } else {
+        B::SEQUENCES
+    })
 }
 
 pub(super) async fn the_queue_does_what_its_model_does<B: Bench>() {

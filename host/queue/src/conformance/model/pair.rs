@@ -1,5 +1,7 @@
 //! The queue and its model side by side.
 
+use std::collections::BTreeMap;
+
 use alert_manager_core::gate::{GateAsk, GateName, GateRate, Pass};
 
 use super::super::prelude::*;
@@ -35,6 +37,8 @@ pub(super) struct Pair<B: Bench> {
     model: Model,
     held: Vec<Leased>,
     route: u32,
+    /// What the queue has to have counted.
+    counted: BTreeMap<&'static str, u64>,
 }
 
 impl<B: Bench> Pair<B> {
@@ -44,6 +48,7 @@ impl<B: Bench> Pair<B> {
             model: Model::default(),
             held: Vec::new(),
             route: 0,
+            counted: BTreeMap::new(),
         }
     }
 
@@ -80,9 +85,16 @@ impl<B: Bench> Pair<B> {
         let expected = self.model.expect(event);
         let newest = self.model.deliveries.last_key_value().map(|(id, _)| *id);
         match self.bench.accept(submission(sent, self.route)).await {
-            Verdict::Duplicate(_) => assert_eq!(expected, Expected::Duplicate),
-            Verdict::Stale => assert_eq!(expected, Expected::Stale),
+            Verdict::Duplicate(_) => {
+                self.count("duplicate");
+                assert_eq!(expected, Expected::Duplicate);
+            }
+            Verdict::Stale => {
+                self.count("stale");
+                assert_eq!(expected, Expected::Stale);
+            }
             Verdict::Accepted(accepted) => {
+                self.count("accepted");
                 let id = accepted[0].id;
                 if expected == Expected::Revived(id) {
                     return self.model.revive(id, true);
@@ -107,6 +119,29 @@ impl<B: Bench> Pair<B> {
                 }
             }
         }
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.counted.entry(what).or_default() += 1;
+    }
+
+    /// Compares what the queue has counted. Deaths of the server are not among it.
+    async fn compare_counts(&self) {
+        let mut counted = BTreeMap::new();
+        let to = self.bench.clock.now() + Duration::from_secs(60);
+        for kind in [ActivityKind::Received, ActivityKind::Settled] {
+            let activity = self.bench.queue.activity(kind, Timestamp::UNIX_EPOCH, to);
+            for one in activity.await.unwrap() {
+                let what = match one.of {
+                    ActivityOf::Received(received) => received.as_str(),
+                    ActivityOf::Settled(reason) => reason.as_str(),
+                    other => panic!("another kind: {other:?}"),
+                };
+                *counted.entry(what).or_default() += one.amount.count;
+            }
+        }
+        counted.remove(Reason::Died.as_str());
+        assert_eq!(counted, self.counted);
     }
 
     /// A worker that has a message for the channel.
@@ -174,6 +209,11 @@ impl<B: Bench> Pair<B> {
             End::Yield => (Stage::WAITS, Next::Yield { handler }),
         };
         known.stage = stage;
+        match end {
+            End::Done => self.count("handled"),
+            End::Dead => self.count("failed"),
+            End::RetryIn(_) | End::Yield => {}
+        }
         self.bench.settle(&leased, next);
     }
 
@@ -227,6 +267,7 @@ impl<B: Bench> Pair<B> {
         }
         assert_eq!(answer, Ok(()));
         known.stage = Stage::Cancelled;
+        self.count("cancelled");
         if let Some(held) = self.held.iter().position(|leased| leased.id == id) {
             let leased = self.held.swap_remove(held);
             self.bench.settle(&leased, Next::Done);
@@ -271,6 +312,7 @@ impl<B: Bench> Pair<B> {
     }
 
     pub(super) async fn compare_all(&self) {
+        self.compare_counts().await;
         let all = Filter {
             limit: 1_000,
             ..Filter::default()

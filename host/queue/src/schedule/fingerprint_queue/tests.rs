@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use alert_manager_core::alert::HandlerName;
 use proptest::prelude::*;
 
 use super::*;
@@ -9,7 +10,7 @@ fn id(n: u64) -> DeliveryId {
 }
 
 /// Returns a delivery by its kind, `way`: of an alert that took the routes `a` and `b` together, or one of them alone; on a route
-/// that does not wait for others; or of a timer on `a` or `b`.
+/// that does not wait for others; or of a timer of one handler on `a` or `b`, or of another on `a`.
 fn queued(n: u64, way: u8, own: Priority) -> Queued {
     let both: [Arc<str>; 2] = ["a".into(), "b".into()];
     let (route, other_routes) = match way {
@@ -18,10 +19,14 @@ fn queued(n: u64, way: u8, own: Priority) -> Queued {
         2 => ("a", OtherRoutes::None),
         3 => ("b", OtherRoutes::None),
         4 => ("c", OtherRoutes::Any),
-        5 => ("a", OtherRoutes::None),
+        5 | 7 => ("a", OtherRoutes::None),
         _ => ("b", OtherRoutes::None),
     };
-    let cause = if way < 5 { Cause::Alert } else { Cause::Timer };
+    let cause = match way {
+        0..5 => Cause::Alert,
+        7 => Cause::Timer(HandlerName::new("other")),
+        _ => Cause::Timer(HandlerName::new("one")),
+    };
     Queued::new(id(n), route.into(), other_routes, cause, own)
 }
 
@@ -51,7 +56,7 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     let own = || prop::sample::select(Priority::ALL.to_vec());
     prop_oneof![
-        4 => (any::<bool>(), 0..7_u8, own()).prop_map(|(older, way, own)| Op::Insert { older, way, own }),
+        4 => (any::<bool>(), 0..8_u8, own()).prop_map(|(older, way, own)| Op::Insert { older, way, own }),
         2 => any::<usize>().prop_map(Op::Remove),
         1 => (any::<usize>(), any::<usize>()).prop_map(|(id, of)| Op::MoveAhead(id, of)),
         2 => (any::<usize>(), own()).prop_map(|(place, own)| Op::SetOwn(place, own)),

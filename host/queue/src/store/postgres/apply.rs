@@ -16,7 +16,7 @@ use super::batch::{self, RunRow};
 use super::session::{Call, args};
 use super::txn::PostgresTxn;
 use super::values::Columns as _;
-use super::{gates, history, meta, refused, rows, storms, timers, unreported};
+use super::{activity, gates, grants, history, meta, refused, rows, storms, timers, unreported};
 
 /// The kinds of changes that are gathered, in the order in which a batch writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -172,8 +172,7 @@ impl PostgresTxn<'_> {
             .iter()
             .map(|row| Ok((row.int(0)?, row.count(1)?)))
             .collect::<Result<HashMap<_, _>, StoreError>>()?;
-        let is_held =
-            |lease: &Lease| numbers.get(&lease.id.as_raw()) == Some(&lease.number);
+        let is_held = |lease: &Lease| numbers.get(&lease.id.as_raw()) == Some(&lease.number);
         Ok(leases.into_iter().filter(is_held).collect())
     }
 
@@ -242,8 +241,17 @@ impl PostgresTxn<'_> {
             Change::CloseGate { name, until_ms } => {
                 to.calls.extend(gates::close(name, *until_ms, self.now));
             }
-            Change::Began(began) => to.push(history::begin(began)),
-            Change::Over { alert, ends_at } => to.push(history::end(alert, *ends_at)),
+            Change::Over {
+                alert,
+                ran_as,
+                ends_at,
+            } => {
+                // After the deliveries that are inserted with it.
+                to.write_batch();
+                to.calls.extend(history::end(alert, ran_as, *ends_at));
+            }
+            Change::Count(tally) => activity::count(self.store.session()?, tally, self.now)?,
+            Change::GrantsUsed(uses) => to.calls.extend(grants::put(uses)),
             Change::RemoveTimer(id) => to.push(timers::remove(*id)),
             other => {
                 to.write_batch();
@@ -315,11 +323,7 @@ fn lose<'c>(lease: Lease, progress: &'c str, story: Option<&'c str>, calls: &mut
     ));
 }
 
-fn make_due<'c>(
-    id: DeliveryId,
-    progress: Option<&'c (u32, String)>,
-    calls: &mut Vec<Call<'c>>,
-) {
+fn make_due<'c>(id: DeliveryId, progress: Option<&'c (u32, String)>, calls: &mut Vec<Call<'c>>) {
     if let Some((lease, progress)) = progress {
         batch::put_runs(&[RunRow::new(id, *lease, progress)], calls);
     }

@@ -13,6 +13,8 @@ use crate::store::codes::{
     status_code,
 };
 
+use crate::store::labels::hashed;
+
 use super::rows::{ROW_BYTES, millis, pipeline_text, stored_bytes_sql, waits_for_text};
 use super::session::{Call, args};
 use super::values::Stored;
@@ -42,11 +44,11 @@ pub(super) fn insert<'c>(new: &[&'c NewDelivery<'c>], calls: &mut Vec<Call<'c>>)
     calls.push(Call::new(
         "INSERT INTO deliveries (id, state, leases, priority, status, fingerprint, starts_at,
              accepted_at, settled_at, alertname, route, handlers, last_error, occurrence,
-             beside, reason, storm_key, storm, timer_key, set_by, bytes)
+             beside, reason, storm_key, storm, timer_key, set_by, bytes, labels)
          SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
              $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::text[],
              $12::text[], $13::text[], $14::bigint[], $15::text[], $16::bigint[], $17::text[],
-             $18::bigint[], $19::text[], $20::bigint[], $21::bigint[])",
+             $18::bigint[], $19::text[], $20::bigint[], $21::bigint[], $22::bytea[])",
         args![
             ids.clone(),
             each(new, |new| state_code(new.state)),
@@ -75,6 +77,10 @@ pub(super) fn insert<'c>(new: &[&'c NewDelivery<'c>], calls: &mut Vec<Call<'c>>)
                 .as_ref()
                 .map(|timer| timer.due.set_by.as_raw())),
             each(new, bytes),
+            each(new, |new| new
+                .alert
+                .as_ref()
+                .map(|alert| hashed(&alert.labels))),
         ],
     ));
     calls.push(Call::new(

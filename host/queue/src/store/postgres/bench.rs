@@ -32,7 +32,7 @@ use super::database::Database;
 use super::session::{Io, Purpose, Session};
 use super::term::Patience;
 use super::values::Columns as _;
-use super::{PostgresStore, Settings};
+use super::{PostgresStore, Settings, history, rows};
 
 /// Where Debian and its kin put the programs of each version.
 const INSTALLED: &str = "/usr/lib/postgresql";
@@ -114,7 +114,11 @@ impl Cluster {
             return None;
         };
         let within = Path::new("/dev/shm");
-        let within = if within.exists() { within } else { Path::new("/tmp") };
+        let within = if within.exists() {
+            within
+        } else {
+            Path::new("/tmp")
+        };
         let folder = tempfile::Builder::new()
             .prefix("am-pg-")
             .tempdir_in(within)
@@ -217,8 +221,8 @@ impl Cluster {
         let tables = tables(&session);
         let deletes = tables.iter().map(|table| format!("DELETE FROM {table};"));
         let deletes: String = deletes.collect();
-        let secret = "INSERT INTO meta (key, bytes)
-                      SELECT 'secret', sha256(random()::text::bytea || clock_timestamp()::text::bytea)";
+        let secret = "INSERT INTO meta (key, number, bytes) VALUES ('grants_used_since', 0, NULL),
+                          ('secret', NULL, sha256(random()::text::bytea || clock_timestamp()::text::bytea))";
         session
             .batch(&format!(
                 "BEGIN; {deletes} {secret}; DELETE FROM lanes; DELETE FROM servers;
@@ -323,7 +327,9 @@ impl PostgresBench {
     pub(super) fn make_role(&self, name: &str, attributes: &str) {
         let session = self.observer.lock();
         session
-            .batch(&format!("DROP ROLE IF EXISTS {name}; CREATE ROLE {name} {attributes}"))
+            .batch(&format!(
+                "DROP ROLE IF EXISTS {name}; CREATE ROLE {name} {attributes}"
+            ))
             .unwrap();
     }
 
@@ -470,15 +476,13 @@ impl Bench for PostgresBench {
     }
 
     fn remove(&self, id: DeliveryId) {
-        for (table, key) in [
-            ("deliveries", "id"),
-            ("alerts", "id"),
-            ("runs", "delivery"),
-            ("earlier_runs", "delivery"),
-        ] {
-            let sql = format!("DELETE FROM {table} WHERE {key} = $1");
-            self.execute(&sql, &[&id.as_raw()]);
-        }
+        let session = self.observer.lock();
+        let ids = [id.as_raw()];
+        let mut calls: Vec<_> = history::keep(&ids).into();
+        calls.extend(rows::delete(&ids));
+        session.batch("BEGIN").unwrap();
+        session.together(&calls).unwrap();
+        session.batch("COMMIT").unwrap();
     }
 
     fn spoil(&self, id: DeliveryId, lease: u32) {

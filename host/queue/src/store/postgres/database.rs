@@ -192,7 +192,11 @@ impl Database {
         let text = fs::read_to_string(path).map_err(unreadable)?;
         Ok(self.hosts.iter().find_map(|(host, port)| {
             let port = port.to_string();
-            let host = if host.starts_with('/') { "localhost" } else { host };
+            let host = if host.starts_with('/') {
+                "localhost"
+            } else {
+                host
+            };
             let user = self.user.as_deref().unwrap_or_default();
             let name = self.name.as_deref().unwrap_or(user);
             let wanted = [host, &port, name, user];
@@ -401,7 +405,9 @@ fn with_ports(hosts: &str, ports: Option<&str>) -> Result<Vec<(String, u16)>, In
     }
     let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(PORT);
     let hosts = hosts.into_iter().enumerate();
-    Ok(hosts.map(|(at, host)| (host.to_owned(), port(at))).collect())
+    Ok(hosts
+        .map(|(at, host)| (host.to_owned(), port(at)))
+        .collect())
 }
 
 /// Returns the password of a line of a file of passwords, if the line is for this host, port, database and user.
@@ -421,6 +427,9 @@ fn of_passfile(line: &str, wanted: [&str; 4]) -> Option<Secret> {
     }
     let [host, port, name, user, password] = fields.try_into().ok()?;
     let fits = |(field, wanted): (&String, &str)| field == "*" || field == wanted;
-    let is_it = [&host, &port, &name, &user].into_iter().zip(wanted).all(fits);
+    let is_it = [&host, &port, &name, &user]
+        .into_iter()
+        .zip(wanted)
+        .all(fits);
     is_it.then(|| Secret::new(&password))
 }

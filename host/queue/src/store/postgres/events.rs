@@ -85,7 +85,8 @@ impl Events {
             let (Some(event), Some(known)) = (events.get(at), known.get_mut(at)) else {
                 continue;
             };
-            let (occurrence, status) = (Occurrence::from_raw(row.count(1)?), status_of(row.int(2)?));
+            let (occurrence, status) =
+                (Occurrence::from_raw(row.count(1)?), status_of(row.int(2)?));
             let kept = read_kept(row, 3)?;
             let event = Event {
                 occurrence,
@@ -187,7 +188,11 @@ pub(super) fn known(session: &Session, event: Event) -> Result<Known, StoreError
     let mut known = Known::default();
     for row in &rows {
         let kept = read_kept(row, 2)?;
-        known.add(Occurrence::from_raw(row.count(0)?), status_of(row.int(1)?), || kept);
+        known.add(
+            Occurrence::from_raw(row.count(0)?),
+            status_of(row.int(1)?),
+            || kept,
+        );
     }
     Ok(known)
 }
@@ -225,4 +230,28 @@ pub(super) fn open_firings(
         })
     };
     rows.iter().map(event).collect()
+}
+
+/// Returns the name of the alerts with a fingerprint, which is among what it is made of; nothing if none is remembered.
+pub(super) fn alertname_of(
+    session: &Session,
+    of: Fingerprint,
+) -> Result<Option<String>, StoreError> {
+    let of = of.0.cast_signed();
+    let latest = session.first(
+        "SELECT runs FROM events WHERE fingerprint = $1 AND status = 0
+         ORDER BY starts_at DESC, occurrence DESC LIMIT 1",
+        &[&of],
+    )?;
+    let Some(latest) = latest else {
+        return Ok(None);
+    };
+    let Some(run) = Memory::from_bytes(latest.column(0)?).latest() else {
+        return Ok(None);
+    };
+    let found = session.first(
+        "SELECT alertname FROM deliveries WHERE id = $1 AND fingerprint = $2",
+        &[&run.delivery.as_raw(), &of],
+    )?;
+    found.map(|row| row.text(0)).transpose()
 }

@@ -81,13 +81,16 @@ CREATE TABLE deliveries (
     storm bigint,
     representative bigint,
     timer_key text,
-    set_by bigint
+    set_by bigint,
+    labels bytea,
+    ends_at bigint
 ) WITH (fillfactor = 80);
 CREATE INDEX deliveries_unsettled ON deliveries (id) WHERE state < 3;
 CREATE INDEX deliveries_dead ON deliveries (id, reason) WHERE state = 4;
 CREATE INDEX deliveries_settled ON deliveries (state, settled_at, id) WHERE state >= 3;
 CREATE INDEX deliveries_dead_by_handlers ON deliveries (handlers, settled_at, id) INCLUDE (bytes) WHERE state = 4;
 CREATE INDEX deliveries_members ON deliveries (representative) WHERE representative IS NOT NULL;
+CREATE INDEX deliveries_alertname ON deliveries (alertname, id);
 CREATE TABLE alerts (id bigint PRIMARY KEY, json text NOT NULL);
 CREATE TABLE runs (
     delivery bigint PRIMARY KEY,
@@ -192,6 +195,27 @@ CREATE TABLE timers (
     UNIQUE (handler, fingerprint, route, key)
 );
 CREATE INDEX timers_set_by ON timers (set_by);
+CREATE TABLE activity (
+    length bigint NOT NULL,
+    kind bigint NOT NULL,
+    start bigint NOT NULL,
+    key text COLLATE \"C\" NOT NULL,
+    count bigint NOT NULL,
+    sum_ms bigint NOT NULL,
+    histogram bytea NOT NULL,
+    PRIMARY KEY (length, kind, start, key)
+);
+CREATE TABLE grants_used (
+    handler text COLLATE \"C\" NOT NULL,
+    kind text COLLATE \"C\" NOT NULL,
+    name text COLLATE \"C\" NOT NULL,
+    calls bigint NOT NULL,
+    first_at bigint NOT NULL,
+    last_at bigint NOT NULL,
+    PRIMARY KEY (handler, kind, name)
+);
+INSERT INTO meta (key, number)
+    VALUES ('grants_used_since', floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint);
 ";
 
 /// Why the tables cannot be used.
@@ -218,7 +242,10 @@ pub(super) fn prepare(session: &Session) -> Result<(), LayoutError> {
 fn migrate(session: &Session) -> Result<(), LayoutError> {
     session.batch(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})"))?;
     let is_there = format!("SELECT to_regclass('{SCHEMA}.layout') IS NOT NULL");
-    let is_there: bool = session.one(is_there, &[])?.try_get(0).map_err(StoreError::from)?;
+    let is_there: bool = session
+        .one(is_there, &[])?
+        .try_get(0)
+        .map_err(StoreError::from)?;
     if !is_there {
         session.batch(&format!(
             "CREATE SCHEMA IF NOT EXISTS {SCHEMA};

@@ -12,7 +12,10 @@ use super::values::Columns as _;
 /// Returns the alarms that were raised and have not ended: their fingerprints, 8 bytes each.
 pub(super) fn alarms(session: &Session) -> Result<BTreeSet<Fingerprint>, StoreError> {
     let stored = session.first("SELECT bytes FROM meta WHERE key = 'alarms'", &[])?;
-    let stored: Vec<u8> = stored.map(|row| row.column(0)).transpose()?.unwrap_or_default();
+    let stored: Vec<u8> = stored
+        .map(|row| row.column(0))
+        .transpose()?
+        .unwrap_or_default();
     let (words, _) = stored.as_chunks::<8>();
     let fingerprints = words.iter().map(|word| u64::from_be_bytes(*word));
     Ok(fingerprints.map(Fingerprint).collect())

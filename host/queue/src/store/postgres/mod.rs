@@ -1,5 +1,6 @@
 //! A store in a PostgreSQL database, of which one server at a time has the term (`term.rs`).
 
+mod activity;
 mod apply;
 mod batch;
 #[cfg(test)]
@@ -8,10 +9,12 @@ pub(super) mod database;
 mod errors;
 mod events;
 mod gates;
+mod grants;
 mod history;
 mod journal;
 mod kv;
 mod layout;
+mod list;
 mod meta;
 mod reader;
 mod recovery;

@@ -4,28 +4,27 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio_postgres::Row as Columned;
-use tokio_postgres::types::ToSql;
 
 use alert_manager_core::alert::{
     Alert, DeliveryId, Event, Fingerprint, HandlerName, Labels, Timestamp,
 };
 use alert_manager_core::journal::{Earlier, Past, Recorded};
 
-use crate::model::clock::{from_millis, millis_up};
+use crate::model::clock::from_millis;
 use crate::model::{
-    Bounds, Delivery, DueTimer, Filter, Follower, LabelTest, Page, Position, Progress, ReadError,
-    Reason, RetryBatch, Row, Run, Selected, Selection, State, Story, split_handlers,
+    Activity, ActivityKind, Bounds, Delivery, DueTimer, Filter, Follower, LabelTest, Page,
+    Position, Progress, ReadError, Reason, RetryBatch, Row, Run, Selected, Selection, Story,
+    split_handlers,
 };
 use crate::store::codes::{
-    fingerprint_of, priority_code, priority_of, reason_code, reason_of, state_code, state_of,
-    status_of,
+    fingerprint_of, priority_of, reason_code, reason_of, state_of, status_of,
 };
 use crate::store::{Reader, StoreError};
 
 use super::database::Database;
 use super::session::{Io, Purpose, Session};
 use super::values::{Columns as _, Stored};
-use super::{events, history, journal, kv, rows, storms, timers};
+use super::{activity, events, history, journal, kv, list, rows, storms, timers};
 
 /// How many idle connections are kept open.
 const IDLE_MAX: usize = 3;
@@ -33,10 +32,8 @@ const IDLE_MAX: usize = 3;
 /// How many connections there are at most. Further queries wait.
 const CONNECTIONS_MAX: usize = 8;
 
-const LIST_MAX: u32 = 1_000;
-
 /// How many deliveries are read at once if their labels are tested.
-const TESTED_AT_ONCE: u32 = 500;
+const TESTED_AT_ONCE: usize = 500;
 
 /// Reads from the database without blocking the committer.
 #[derive(Debug)]
@@ -68,7 +65,11 @@ impl PostgresReader {
         read: impl FnOnce(&Session) -> Result<T, StoreError>,
     ) -> Result<T, ReadError> {
         let _place = Place::take(self);
-        let idle = self.idle.lock().pop().filter(|session| !session.is_closed());
+        let idle = self
+            .idle
+            .lock()
+            .pop()
+            .filter(|session| !session.is_closed());
         let session = match idle {
             Some(session) if session.batch(BEGIN).is_ok() => session,
             // The connection has been closed while it was idle.
@@ -115,7 +116,22 @@ impl Drop for Place<'_> {
 
 impl Reader for PostgresReader {
     fn list(&self, filter: &Filter) -> Result<Page, ReadError> {
-        self.with(|session| list(session, filter, self.bounds.labels_tested_max))
+        self.with(|session| {
+            let mut filter = filter.clone();
+            if let (None, Some(fingerprint)) = (&filter.alertname, filter.fingerprint) {
+                filter.alertname = events::alertname_of(session, fingerprint)?;
+            }
+            list::page(session, &filter, &self.bounds)
+        })
+    }
+
+    fn activity(
+        &self,
+        of: ActivityKind,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Activity>, ReadError> {
+        self.with(|session| activity::between(session, of, from, to))
     }
 
     fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
@@ -170,8 +186,9 @@ impl Reader for PostgresReader {
     fn position(&self, id: DeliveryId) -> Result<Option<Position>, ReadError> {
         self.with(|session| {
             let found = session.first(
-                "SELECT id, fingerprint, route, set_by IS NOT NULL FROM deliveries
-                 WHERE id = $1 AND fingerprint IS NOT NULL",
+                format!(
+                    "SELECT {POSITION} FROM deliveries WHERE id = $1 AND fingerprint IS NOT NULL"
+                ),
                 &[&id.as_raw()],
             )?;
             found.as_ref().map(read_position).transpose()
@@ -186,6 +203,9 @@ impl Reader for PostgresReader {
         self.with(|session| rows::followers(session, after, each))
     }
 }
+
+/// The columns of a [`Position`].
+const POSITION: &str = "id, fingerprint, route, set_by IS NOT NULL, handlers";
 
 fn selected(
     session: &Session,
@@ -211,7 +231,7 @@ fn selected(
     let text = text.map(Stored);
     let limit = i64::from(count_max);
     let found = session.query(
-        format!("SELECT id, fingerprint, route, set_by IS NOT NULL {from} ORDER BY id LIMIT $6"),
+        format!("SELECT {POSITION} {from} ORDER BY id LIMIT $6"),
         &[&after, &cancelled, &handler, &text, &named, &limit],
     )?;
     let mut positions = found
@@ -231,12 +251,9 @@ fn selected(
     };
     if let Some(test) = &selection.labels {
         let mut with_labels = Vec::new();
-        for some in positions.chunks(TESTED_AT_ONCE as usize) {
+        for some in positions.chunks(TESTED_AT_ONCE) {
             let ids: Vec<_> = some.iter().map(|position| position.id.as_raw()).collect();
-            let found = session.query(
-                "SELECT id, json FROM alerts WHERE id = ANY($1)",
-                &[&ids],
-            )?;
+            let found = session.query("SELECT id, json FROM alerts WHERE id = ANY($1)", &[&ids])?;
             let mut passed = std::collections::HashSet::new();
             for row in &found {
                 if has_labels(&row.text(1)?, test) {
@@ -256,117 +273,13 @@ fn selected(
     })
 }
 
-const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
+pub(super) const DELIVERY: &str =
+    "id, fingerprint, alertname, status, state, route, handlers, attempts,
     accepted_at, settled_at, last_error, not_before, first_died_at, reason,
     representative, storm, timer_key, set_by, priority";
 
 /// How many columns [`DELIVERY`] has.
-const DELIVERY_COLUMNS: usize = 19;
-
-/// The conditions of a list, with their arguments.
-struct Conditions {
-    sql: String,
-    args: Vec<Box<dyn ToSql + Sync>>,
-}
-
-impl Conditions {
-    fn of(filter: &Filter) -> Self {
-        let mut conditions = Self {
-            sql: String::new(),
-            args: Vec::new(),
-        };
-        // Not an argument: a partial index is used only if its condition is in the text.
-        if let Some(state) = filter.state.or(filter.reason.map(Reason::state)) {
-            let code = state_code(state);
-            let index = match state {
-                State::Queued | State::Running | State::Retrying => " AND state < 3",
-                State::Done | State::Dead => "",
-            };
-            conditions.sql = format!("{index} AND state = {code}");
-        }
-        if let Some(reason) = filter.reason {
-            conditions.add("reason = $", reason_code(reason));
-        }
-        if let Some(priority) = filter.priority {
-            conditions.add("priority = $", priority_code(priority));
-        }
-        if let Some(alertname) = &filter.alertname {
-            conditions.add("alertname = $", alertname.replace('\0', "\u{1a}0"));
-        }
-        if let Some(handler) = &filter.handler {
-            conditions.add("0 < strpos(handlers, $", format!(",{handler},"));
-            conditions.sql.push(')');
-        }
-        if let Some(fingerprint) = filter.fingerprint {
-            conditions.add("fingerprint = $", fingerprint.0.cast_signed());
-        }
-        if let Some(from) = filter.from {
-            conditions.add("accepted_at >= $", millis_up(from));
-        }
-        if let Some(to) = filter.to {
-            conditions.add("accepted_at < $", millis_up(to));
-        }
-        conditions
-    }
-
-    fn add(&mut self, condition: &str, arg: impl ToSql + Sync + 'static) {
-        self.args.push(Box::new(arg));
-        // The first two are the end of the page before, and the limit.
-        let at = self.args.len() + 2;
-        self.sql.push_str(&format!(" AND {condition}{at}"));
-    }
-}
-
-fn list(session: &Session, filter: &Filter, labels_tested_max: usize) -> Result<Page, StoreError> {
-    let limit = filter.limit.clamp(1, LIST_MAX) as usize;
-    let conditions = Conditions::of(filter);
-    let (columns, join) = match &filter.labels {
-        Some(_) => (
-            ", (SELECT json FROM alerts WHERE alerts.id = deliveries.id)",
-            TESTED_AT_ONCE,
-        ),
-        None => ("", limit as u32 + 1),
-    };
-    let sql = format!(
-        "SELECT {DELIVERY}{columns} FROM deliveries WHERE id < $1{} ORDER BY id DESC LIMIT $2",
-        conditions.sql
-    );
-    let at_once = i64::from(join);
-    let mut before = filter.before.map_or(i64::MAX, DeliveryId::as_raw);
-    let (mut page, mut tested) = (Page::default(), 0);
-    loop {
-        let found = {
-            let mut args: Vec<&(dyn ToSql + Sync)> = vec![&before, &at_once];
-            args.extend(conditions.args.iter().map(|arg| &**arg as &(dyn ToSql + Sync)));
-            session.query(sql.clone(), &args)?
-        };
-        for row in &found {
-            let delivery = read_delivery(row)?;
-            if page.deliveries.len() == limit {
-                page.next = page.deliveries.last().map(|last| last.id);
-                return Ok(page);
-            }
-            let id = delivery.id;
-            before = id.as_raw();
-            let Some(test) = &filter.labels else {
-                page.deliveries.push(delivery);
-                continue;
-            };
-            tested += 1;
-            let json = row.maybe_text(DELIVERY_COLUMNS)?.unwrap_or_default();
-            if !delivery.fingerprint.is_empty() && has_labels(&json, test) {
-                page.deliveries.push(delivery);
-            }
-            if tested == labels_tested_max {
-                page.next = Some(id);
-                return Ok(page);
-            }
-        }
-        if found.len() < join as usize {
-            return Ok(page);
-        }
-    }
-}
+pub(super) const DELIVERY_COLUMNS: usize = 19;
 
 /// Returns a delivery as it is listed.
 pub(super) fn delivery(session: &Session, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
@@ -376,7 +289,7 @@ pub(super) fn delivery(session: &Session, id: DeliveryId) -> Result<Option<Deliv
 }
 
 /// Returns true if the labels of an alert pass a test.
-fn has_labels(json: &str, test: &LabelTest) -> bool {
+pub(super) fn has_labels(json: &str, test: &LabelTest) -> bool {
     #[derive(serde::Deserialize)]
     struct Labelled {
         labels: Labels,
@@ -433,11 +346,11 @@ fn read_position(row: &Columned) -> Result<Position, StoreError> {
         id: DeliveryId::from_raw(row.int(0)?),
         fingerprint: Fingerprint(row.int(1)?.cast_unsigned()),
         route: row.text(2)?,
-        cause: rows::cause(row.column(3)?),
+        cause: rows::cause(row.column(3)?, row.column(4)?),
     })
 }
 
-fn read_delivery(row: &Columned) -> Result<Delivery, StoreError> {
+pub(super) fn read_delivery(row: &Columned) -> Result<Delivery, StoreError> {
     let id = |at| Ok::<_, StoreError>(row.maybe_int(at)?.map(DeliveryId::from_raw));
     let time = |at| Ok::<_, StoreError>(row.maybe_int(at)?.map(from_millis));
     Ok(Delivery {

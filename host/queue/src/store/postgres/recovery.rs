@@ -10,7 +10,7 @@ use super::rows::{self, PAGE, ROW};
 use super::session::Session;
 use super::term::Term;
 use super::values::Columns as _;
-use super::{gates, meta, storms, timers, unreported};
+use super::{gates, grants, meta, storms, timers, unreported};
 
 /// Implements [`Store::recover`](crate::store::Store::recover), within one snapshot.
 pub(super) fn recover(
@@ -56,6 +56,7 @@ fn read(
         storms: storms::open(session)?,
         closed_gates: gates::closed(session)?,
         timers: timers::all(session)?,
+        grants_used: grants::used(session)?,
     })
 }
 
@@ -74,8 +75,6 @@ fn watched(session: &Session) -> Result<Vec<(DeliveryId, String)>, StoreError> {
          WHERE state < 3 AND (revived_at IS NOT NULL OR route LIKE 'dead-letter%')",
         &[],
     )?;
-    let watched = |row: &tokio_postgres::Row| {
-        Ok((DeliveryId::from_raw(row.int(0)?), row.text(1)?))
-    };
+    let watched = |row: &tokio_postgres::Row| Ok((DeliveryId::from_raw(row.int(0)?), row.text(1)?));
     found.iter().map(watched).collect()
 }

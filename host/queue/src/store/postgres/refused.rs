@@ -51,11 +51,7 @@ pub(super) fn remember(digest: &[u8; 32], delivery: DeliveryId, now: Timestamp) 
 }
 
 /// Deletes at most `parts_max` parts that were last sent at `cutoff_ms` or before, in milliseconds since 1970. Returns how many.
-pub(super) fn forget(
-    session: &Session,
-    cutoff_ms: i64,
-    parts_max: i64,
-) -> Result<i64, StoreError> {
+pub(super) fn forget(session: &Session, cutoff_ms: i64, parts_max: i64) -> Result<i64, StoreError> {
     let gone = session.one(
         "WITH gone AS (DELETE FROM refused_parts WHERE digest IN
              (SELECT digest FROM refused_parts WHERE last_seen <= $1 LIMIT $2) RETURNING 1)

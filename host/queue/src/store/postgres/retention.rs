@@ -11,17 +11,23 @@ use alert_manager_core::alert::Timestamp;
 
 use crate::model::{Options, Reason};
 use crate::store::codes::{DEAD, DONE, reason_code};
-use crate::store::sqlite::history::{HISTORY_A_STEP, HISTORY_MEMORY, ROW_BYTES, SHARE};
 use crate::store::{Committed, Removed, RetentionRun, Store as _, StoreError, Txn as _};
 
 use super::session::{Call, Session, args};
 use super::values::Columns as _;
-use super::{PostgresStore, history, kv, meta, refused, rows, storms};
+use super::{PostgresStore, activity, history, kv, meta, refused, rows, storms};
 
 const DELIVERIES_A_STEP: u64 = 300;
 const EVENTS_A_STEP: i64 = 500;
 const REFUSED_A_STEP: i64 = 200;
 const KV_A_STEP: i64 = 200;
+
+/// How long an occurrence is kept, how many are removed at most in one step, which part of `retention.size` history takes at most if
+/// the store is too large, and about how many bytes a row of it has.
+const HISTORY_MEMORY: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+const HISTORY_A_STEP: i64 = 500;
+const HISTORY_SHARE: i64 = 8;
+const HISTORY_ROW_BYTES: i64 = 256;
 
 /// Dead deliveries are kept while they take less than `retention.size` divided by this.
 const DEAD_SHARE: i64 = 2;
@@ -176,15 +182,16 @@ impl Step<'_> {
     /// Runs the step; returns true if there is more to do.
     fn run(&mut self) -> Result<bool, StoreError> {
         self.remove_old()?;
-        let a_step = i64::from(HISTORY_A_STEP);
         let old = before(self.now, HISTORY_MEMORY);
-        let mut more = history::forget(self.session, old, a_step)? == a_step;
+        let forgotten = history::forget(self.session, old, HISTORY_A_STEP)?;
+        let mut more = forgotten == HISTORY_A_STEP;
         self.count()?;
         more |= self.remove_occurrences()?;
         self.remove_done()?;
         self.remove_dead()?;
         more |= self.left() == 0;
         more |= self.forget_events()?;
+        more |= activity::roll_up(self.session, self.now)?;
         let cutoff = before(self.now, self.options.retention_time);
         self.session.together(&[storms::forget(cutoff)])?;
         let cutoff = before(self.now, EVENT_MEMORY);
@@ -225,9 +232,8 @@ impl Step<'_> {
     /// Returns by how many bytes the store is too large; 0 or less if it is not.
     fn excess(&self) -> i64 {
         let bytes_max = i64::try_from(self.options.retention_bytes_max).unwrap_or(i64::MAX);
-        let row_bytes = i64::try_from(ROW_BYTES).unwrap_or(i64::MAX);
         self.retention.sizes.map_or(0, |sizes| {
-            let bytes = sizes.settled_bytes + sizes.occurrences * row_bytes;
+            let bytes = sizes.settled_bytes + sizes.occurrences * HISTORY_ROW_BYTES;
             bytes - bytes_max
         })
     }
@@ -238,9 +244,9 @@ impl Step<'_> {
         let Some(sizes) = self.retention.sizes.as_mut().filter(|_| is_too_large) else {
             return Ok(false);
         };
-        let share = self.options.retention_bytes_max / SHARE / ROW_BYTES;
-        let beyond = sizes.occurrences - i64::try_from(share).unwrap_or(i64::MAX);
-        let step = beyond.clamp(0, i64::from(HISTORY_A_STEP));
+        let bytes_max = i64::try_from(self.options.retention_bytes_max).unwrap_or(i64::MAX);
+        let beyond = sizes.occurrences - bytes_max / HISTORY_SHARE / HISTORY_ROW_BYTES;
+        let step = beyond.clamp(0, HISTORY_A_STEP);
         if step > 0 {
             history::remove_oldest(self.session, step)?;
             sizes.occurrences -= step;
@@ -293,7 +299,8 @@ impl Step<'_> {
             .iter()
             .map(|row| Ok((row.text(0)?, row.int(1)?)))
             .collect::<Result<Vec<_>, StoreError>>()?;
-        let share = i64::try_from(self.options.retention_bytes_max).unwrap_or(i64::MAX) / DEAD_SHARE;
+        let share =
+            i64::try_from(self.options.retention_bytes_max).unwrap_or(i64::MAX) / DEAD_SHARE;
         let mut dead_bytes: i64 = pipelines.iter().map(|(_, bytes)| bytes).sum();
         while self.left() > 0 && dead_bytes > share && self.excess() > 0 {
             let largest = (0..pipelines.len()).max_by_key(|index| pipelines[*index].1);
@@ -301,8 +308,10 @@ impl Step<'_> {
                 break;
             };
             let found = self.session.query(
-                format!("SELECT {OLD} FROM deliveries WHERE state = 4 AND handlers = $1
-                     ORDER BY settled_at, id LIMIT 1"),
+                format!(
+                    "SELECT {OLD} FROM deliveries WHERE state = 4 AND handlers = $1
+                     ORDER BY settled_at, id LIMIT 1"
+                ),
                 &[&pipelines[largest].0],
             )?;
             let Some(row) = found.first() else {
@@ -338,8 +347,8 @@ impl Step<'_> {
         let ids: Vec<_> = old.iter().map(|old| old.id).collect();
         // The latest delivery may be removed, and identifiers must not be assigned again.
         let mut calls = vec![meta::keep_last_id()];
+        calls.extend(history::keep(&ids));
         if is_dead {
-            calls.push(history::note_dead(&ids));
             let letters = old.iter().filter(|old| old.is_dead_letter).count();
             self.removed.dead_letters += letters as u64;
         }

@@ -2,7 +2,9 @@
 
 use tokio_postgres::Row as Columned;
 
-use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, HandlerName, Occurrence, Timestamp};
+use alert_manager_core::alert::{
+    DeliveryId, Event, Fingerprint, HandlerName, Occurrence, Timestamp,
+};
 use alert_manager_core::journal::{Dependency, lines};
 
 use crate::model::clock::{from_millis, from_nanos};
@@ -59,17 +61,21 @@ pub(super) fn read(row: &Columned) -> Result<Row, StoreError> {
         storm_key: row.maybe_text(19)?.map(Into::into),
         storm: id(20)?,
         representative: id(21)?,
-        event: event(fingerprint, row.maybe_int(22)?, row.maybe_int(23)?, row.count(24)?),
-        cause: cause(row.column(25)?),
+        event: event(
+            fingerprint,
+            row.maybe_int(22)?,
+            row.maybe_int(23)?,
+            row.count(24)?,
+        ),
+        cause: cause(row.column(25)?, row.column(9)?),
     })
 }
 
-/// Returns why a delivery exists.
-pub(super) fn cause(is_of_timer: bool) -> Cause {
-    match is_of_timer {
-        true => Cause::Timer,
-        false => Cause::Alert,
-    }
+/// Returns why a delivery exists. One that was made for a timer has the handler alone that has set it.
+pub(super) fn cause(is_of_timer: bool, handlers: &str) -> Cause {
+    let mut handlers = is_of_timer.then(|| split_handlers(handlers).into_iter());
+    let handler = handlers.as_mut().and_then(Iterator::next);
+    handler.map_or(Cause::Alert, Cause::Timer)
 }
 
 /// Returns the event of a delivery; nothing if that is of no alert.
@@ -118,7 +124,10 @@ pub(super) fn states(
         .iter()
         .map(|row| Ok((row.int(0)?, (state_of(row.int(1)?), row.count(2)?))))
         .collect::<Result<std::collections::HashMap<_, _>, StoreError>>()?;
-    Ok(ids.iter().map(|id| states.get(&id.as_raw()).copied()).collect())
+    Ok(ids
+        .iter()
+        .map(|id| states.get(&id.as_raw()).copied())
+        .collect())
 }
 
 /// Calls `each` with every delivery after `after`, in the order of acceptance, except refused parts of bodies.
@@ -131,7 +140,7 @@ pub(super) fn followers(
     loop {
         let page = session.query(
             "SELECT id, fingerprint, route, state, leases + (representative IS NOT NULL)::int, beside,
-                 set_by IS NOT NULL
+                 set_by IS NOT NULL, handlers
              FROM deliveries WHERE id > $1 AND fingerprint IS NOT NULL ORDER BY id LIMIT $2",
             &[&last, &PAGE],
         )?;
@@ -145,7 +154,7 @@ pub(super) fn followers(
                 state: state_of(row.int(3)?),
                 leases: row.count(4)?,
                 other_routes: beside.as_deref(),
-                cause: cause(row.column(6)?),
+                cause: cause(row.column(6)?, row.column(7)?),
             });
         }
         if (page.len() as i64) < PAGE {

@@ -128,9 +128,8 @@ pub(super) fn revive_members<'a>(
 
 /// Returns the dead members of a delivery.
 pub(super) fn dead_members(session: &Session, of: DeliveryId) -> Result<Vec<Row>, StoreError> {
-    let sql = format!(
-        "SELECT {ROW} FROM deliveries WHERE representative = $1 AND state = 4 ORDER BY id"
-    );
+    let sql =
+        format!("SELECT {ROW} FROM deliveries WHERE representative = $1 AND state = 4 ORDER BY id");
     let found = session.query(sql, &[&of.as_raw()])?;
     found.iter().map(rows::read).collect()
 }

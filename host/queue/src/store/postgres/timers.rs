@@ -99,10 +99,13 @@ pub(super) fn load(session: &Session, id: TimerId) -> Result<Option<StoredTimer>
     found.map(timer).transpose()
 }
 
-/// Returns all open timers, each with when it is due, in milliseconds since 1970.
-pub(super) fn all(session: &Session) -> Result<Vec<(TimerId, i64)>, StoreError> {
-    let found = session.query("SELECT id, due_at FROM timers", &[])?;
-    let timer = |row: &tokio_postgres::Row| Ok((TimerId(row.int(0)?), row.int(1)?));
+/// Returns all open timers, each with its handler, and when it is due, in milliseconds since 1970.
+pub(super) fn all(session: &Session) -> Result<Vec<(TimerId, HandlerName, i64)>, StoreError> {
+    let found = session.query("SELECT id, handler, due_at FROM timers", &[])?;
+    let timer = |row: &tokio_postgres::Row| {
+        let handler = HandlerName::new(row.column::<&str>(1)?);
+        Ok((TimerId(row.int(0)?), handler, row.int(2)?))
+    };
     found.iter().map(timer).collect()
 }
 

@@ -53,7 +53,9 @@ impl Tls {
             Some((cert, key)) => {
                 let key = PrivateKeyDer::from_pem_file(key).map_err(|e| unreadable(key, &e))?;
                 let chain = certificates(cert)?;
-                builder.with_client_auth_cert(chain, key).map_err(unusable)?
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(unusable)?
             }
         };
         Ok(Self(Arc::new(config)))
@@ -84,9 +86,10 @@ fn chain_verifier(
     for certificate in certificates(path)? {
         store.add(certificate).map_err(|e| unreadable(path, &e))?;
     }
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
-        .build()
-        .map_err(|e| unreadable(path, &e))?;
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
+            .build()
+            .map_err(|e| unreadable(path, &e))?;
     Ok(verifier)
 }
 

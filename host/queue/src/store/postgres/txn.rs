@@ -14,7 +14,9 @@ use crate::store::{
 use super::events::Events;
 use super::session::{Call, args};
 use super::values::Columns as _;
-use super::{PostgresStore, events, journal, kv, meta, reader, refused, rows, storms, timers, unreported};
+use super::{
+    PostgresStore, events, journal, kv, meta, reader, refused, rows, storms, timers, unreported,
+};
 
 /// A transaction. Its first statements have raised the number of its lane and locked the term.
 #[derive(Debug)]

@@ -38,11 +38,7 @@ pub(super) fn gather_alone(class: &str, id: DeliveryId, at: Timestamp) -> Call<'
     Call::new(
         "INSERT INTO unreported (class, count, since, ids) VALUES ($1, 1, $2, $3)
          ON CONFLICT DO NOTHING",
-        args![
-            Stored(class),
-            at.as_millisecond(),
-            id.as_raw().to_string()
-        ],
+        args![Stored(class), at.as_millisecond(), id.as_raw().to_string()],
     )
 }
 

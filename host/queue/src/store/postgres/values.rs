@@ -101,7 +101,13 @@ mod tests {
 
     #[test]
     fn a_text_with_zero_characters_is_read_as_it_was_written() {
-        for text in ["", "plain", "\0", "a\0b\u{1a}0\u{1a}1c\u{1a}", "\u{1a}\u{1a}\0\0"] {
+        for text in [
+            "",
+            "plain",
+            "\0",
+            "a\0b\u{1a}0\u{1a}1c\u{1a}",
+            "\u{1a}\u{1a}\0\0",
+        ] {
             let stored = escaped(text);
             assert!(!stored.contains('\0'), "{text:?}");
             assert_eq!(unescaped(&stored), text);

@@ -10,7 +10,7 @@ use crate::store::{Applied, Change, Revive, Settle};
 
 use super::codes::{DEAD, QUEUED, RUNNING, parking_code, reason_code, state_code};
 use super::txn::SqliteTxn;
-use super::{gates, history, journal, meta, refused, rows, storms, timers, unreported};
+use super::{gates, grants, history, journal, meta, refused, rows, storms, timers, unreported};
 
 impl SqliteTxn<'_> {
     /// Makes one change.
@@ -108,9 +108,14 @@ impl SqliteTxn<'_> {
             Change::PutStorm(storm) => storms::put(conn, storm)?,
             Change::CloseStorm { id, at } => storms::close(conn, *id, *at)?,
             Change::CloseGate { name, until_ms } => gates::close(conn, name, *until_ms, self.now)?,
-            Change::Began(began) => history::begin(conn, began)?,
-            Change::Over { alert, ends_at } => history::end(conn, alert, *ends_at)?,
-            Change::RemoveTimer(id) => timers::remove(conn, *id)?,
+            Change::Over {
+                alert,
+                ran_as,
+                ends_at,
+            } => history::end(conn, alert, ran_as, *ends_at)?,
+            Change::Count(tally) => store.activity.count(conn, tally, self.now)?,
+            Change::GrantsUsed(uses) => grants::put(conn, uses)?,
+            Change::RemoveTimer(id) => timers::remove(conn, &mut store.timer_usage, *id)?,
         }
         Ok(Applied::Done)
     }

@@ -20,7 +20,7 @@ use crate::conformance::{
 use crate::{Caps, Clock, Leases, Options, Queue};
 
 use super::codes::{state_of, status_code};
-use super::{Gathering, SqliteStore};
+use super::{Gathering, SqliteStore, retention};
 
 /// A store in a folder of its own.
 #[derive(Debug)]
@@ -242,15 +242,10 @@ impl Bench for SqliteBench {
     }
 
     fn remove(&self, id: DeliveryId) {
-        for (table, key) in [
-            ("deliveries", "id"),
-            ("alerts", "id"),
-            ("runs", "delivery"),
-            ("earlier_runs", "delivery"),
-        ] {
-            let sql = format!("DELETE FROM {table} WHERE {key} = ?1");
-            self.execute(&sql, [id.as_raw()]);
-        }
+        let mut conn = self.observer();
+        let tx = conn.transaction().unwrap();
+        retention::remove(&tx, id).unwrap();
+        tx.commit().unwrap();
     }
 
     fn spoil(&self, id: DeliveryId, lease: u32) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use alert_manager_core::alert::{Event, Fingerprint, Occurrence, Status};
+use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Occurrence, Status};
 
 use crate::model::clock::nanos;
 use crate::model::{Kept, Known, Memory, OPEN_AMONG};
@@ -114,6 +114,14 @@ impl Gathered {
         firings
     }
 
+    /// Returns a delivery of an alert with this fingerprint.
+    pub(super) fn delivery_of(&self, fingerprint: Fingerprint) -> Option<DeliveryId> {
+        let keys = self.firings(fingerprint).into_iter();
+        keys.filter_map(|key| self.get(key)?.memory.latest())
+            .map(|run| run.delivery)
+            .next()
+    }
+
     pub(super) fn remove(&mut self, key: Key) {
         if self.fresh.remove(&key).is_none() {
             self.flushing.remove(&key);
@@ -133,6 +141,22 @@ pub(super) fn alias(key: Key, sent: i64) -> Key {
         occurrence: Occurrence::FIRST,
         ..key
     }
+}
+
+/// Returns a delivery of an alert with this fingerprint, if the table has an event of it that fired.
+pub(super) fn stored_delivery_of(
+    conn: &Connection,
+    fingerprint: Fingerprint,
+) -> rusqlite::Result<Option<DeliveryId>> {
+    let runs: Option<Vec<u8>> = conn
+        .prepare_cached(
+            "SELECT runs FROM events INDEXED BY events_firing
+             WHERE fingerprint = ?1 AND status = 0 ORDER BY starts_at DESC LIMIT 1",
+        )?
+        .query_row([fingerprint.0.cast_signed()], |row| row.get(0))
+        .optional()?;
+    let latest = runs.and_then(|runs| Memory::from_bytes(&runs).latest());
+    Ok(latest.map(|run| run.delivery))
 }
 
 pub(super) fn stored(conn: &Connection, key: Key) -> rusqlite::Result<Option<Kept>> {

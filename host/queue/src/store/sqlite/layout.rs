@@ -2,13 +2,16 @@
 
 use rusqlite::Connection;
 
+use alert_manager_core::alert::Timestamp;
+
+use super::grants;
 use super::rows::STORED_BYTES_SQL;
 
 /// `AlMg`, by which `file` and this program recognize a store.
 pub(super) const APPLICATION_ID: i64 = 0x416c_4d67;
 
 /// The number of the layout, which increases with every change of the tables.
-pub(super) const LAYOUT: i64 = 7;
+pub(super) const LAYOUT: i64 = 8;
 
 // `runs` has the latest lease of each delivery, and is a table with an integer key: such a row may fill a page. In one with a
 // composed key (`earlier_runs`), what exceeds a quarter of a page goes to a page of its own.
@@ -26,6 +29,7 @@ pub(super) const LAYOUT: i64 = 7;
 // recognized, `storm` the storm that the delivery belongs to, and `representative` the delivery that runs in its place.
 // The identifier of a storm is that of its first representative. `gates` has the gates that a service has closed.
 // `timer_key` and `set_by` are of the timer that a delivery was made for: its key, and the delivery that has set it.
+// `labels` has the labels as hashes (`labels.rs`), and `ends_at` is when the occurrence of a firing has ended (`history.rs`).
 // `handlers` is `,a,b,`, so that `instr` finds one of them.
 // `reason` is why a delivery has ended (`codes.rs`), or null if it has not.
 // `dead_bytes` is the size of a dead delivery in all tables.
@@ -67,7 +71,9 @@ CREATE TABLE deliveries (
     storm INTEGER,
     representative INTEGER,
     timer_key TEXT,
-    set_by INTEGER
+    set_by INTEGER,
+    labels BLOB,
+    ends_at INTEGER
 ) STRICT;
 CREATE INDEX deliveries_unsettled ON deliveries (id) WHERE state < 3;
 CREATE INDEX deliveries_dead ON deliveries (id, reason) WHERE state = 4;
@@ -124,8 +130,8 @@ CREATE TABLE storms (
 CREATE TABLE gates (name TEXT PRIMARY KEY, closed_until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
-/// What is kept of occurrences (`history.rs`), each with the identifier of its first delivery on a route, and the timers that are
-/// not due yet (`timers.rs`).
+/// What is kept of occurrences whose deliveries are removed (`history.rs`), each with the identifier of its first delivery on a
+/// route, and the timers that are not due yet (`timers.rs`).
 const HISTORY_AND_TIMERS: &str = "
 CREATE TABLE history (
     id INTEGER PRIMARY KEY,
@@ -268,6 +274,46 @@ ALTER TABLE deliveries ADD COLUMN timer_key TEXT;
 ALTER TABLE deliveries ADD COLUMN set_by INTEGER;
 ";
 
+/// From the seventh layout, which had a row of history for each occurrence whose delivery was stored.
+const FROM_7: &str = "
+ALTER TABLE deliveries ADD COLUMN labels BLOB;
+ALTER TABLE deliveries ADD COLUMN ends_at INTEGER;
+";
+
+/// The index by alertname, and how many rows history has, which is kept since a count reads them all.
+const BY_ALERTNAME: &str = "
+CREATE INDEX deliveries_alertname ON deliveries (alertname);
+INSERT INTO meta SELECT 'history_rows', count(*) FROM history;
+";
+
+/// What was counted in each minute (`length` 1) or hour (`length` 60), by kind and key (`activity.rs`). `start` is in minutes since
+/// 1970, `histogram` has the times.
+const ACTIVITY: &str = "
+CREATE TABLE activity (
+    length INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    sum_ms INTEGER NOT NULL,
+    histogram BLOB NOT NULL,
+    PRIMARY KEY (length, kind, start, key)
+) STRICT, WITHOUT ROWID;
+";
+
+/// The uses of grants (`grants.rs`).
+const GRANTS_USED: &str = "
+CREATE TABLE grants_used (
+    handler TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    PRIMARY KEY (handler, kind, name)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Creates the tables.
 pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
     let secret: [u8; 32] = rand::random();
@@ -278,6 +324,10 @@ pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
     tx.execute_batch(EVENTS)?;
     tx.execute_batch(RUNS)?;
     tx.execute_batch(REFUSED_PARTS)?;
+    tx.execute_batch(BY_ALERTNAME)?;
+    tx.execute_batch(ACTIVITY)?;
+    tx.execute_batch(GRANTS_USED)?;
+    grants::begin(&tx, Timestamp::now())?;
     tx.execute("INSERT INTO meta VALUES ('secret', ?1)", [&secret[..]])?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
@@ -315,8 +365,15 @@ pub(super) fn upgrade(conn: &Connection, from: i64) -> rusqlite::Result<()> {
         tx.execute_batch(FROM_5)?;
         tx.execute_batch(GATES_AND_STORMS)?;
     }
-    tx.execute_batch(FROM_6)?;
-    tx.execute_batch(HISTORY_AND_TIMERS)?;
+    if from < 7 {
+        tx.execute_batch(FROM_6)?;
+        tx.execute_batch(HISTORY_AND_TIMERS)?;
+    }
+    tx.execute_batch(FROM_7)?;
+    tx.execute_batch(BY_ALERTNAME)?;
+    tx.execute_batch(ACTIVITY)?;
+    tx.execute_batch(GRANTS_USED)?;
+    grants::begin(&tx, Timestamp::now())?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
     tx.commit()
 }

@@ -1,5 +1,6 @@
 //! A store in one `SQLite` file, which one process at a time may open.
 
+mod activity;
 mod apply;
 #[cfg(test)]
 pub(crate) mod bench;
@@ -9,10 +10,12 @@ mod errors;
 mod events;
 mod gates;
 mod gathered;
-pub(super) mod history;
+mod grants;
+mod history;
 mod journal;
 mod kv;
 mod layout;
+mod list;
 mod meta;
 mod reader;
 mod recovery;
@@ -39,8 +42,8 @@ use alert_manager_core::alert::{DeliveryId, Timestamp};
 use crate::model::clock::Clock;
 use crate::model::{Abandoned, LastEnd, OpenError, Options, Row};
 
-use super::codes;
 use super::{Found, Hold, Reader, Resolved, RetentionRun, Store, StoreError};
+use super::{codes, labels};
 use checkpoint::Checkpointer;
 use events::Events;
 pub(crate) use events::Gathering;
@@ -62,7 +65,9 @@ pub(crate) struct SqliteStore {
     /// The last identifier that was stored.
     last_id: i64,
     events: Events,
+    activity: activity::Current,
     kv_usage: kv::Usage,
+    timer_usage: timers::Usage,
     retention: Retention,
     checkpointer: Checkpointer,
     reader: Arc<SqliteReader>,
@@ -101,7 +106,9 @@ impl SqliteStore {
             secret: opened.secret,
             last_id,
             events,
+            activity: activity::Current::default(),
             kv_usage: kv::Usage::new(),
+            timer_usage: timers::Usage::new(),
             retention: Retention::new(),
             checkpointer,
             reader,
@@ -123,7 +130,9 @@ impl SqliteStore {
             tracing::error!(%error, "rollback failed");
         }
         self.events.rollback();
+        self.activity.clear();
         self.kv_usage.clear();
+        self.timer_usage.clear();
     }
 }
 

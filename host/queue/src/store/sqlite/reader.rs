@@ -4,33 +4,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use alert_manager_core::alert::{
     Alert, DeliveryId, Event, Fingerprint, HandlerName, Labels, Timestamp,
 };
 use alert_manager_core::journal::{Earlier, Past, Recorded};
 
-use crate::model::clock::{from_millis, millis_up};
+use crate::model::clock::from_millis;
 use crate::model::{
-    Bounds, Delivery, DueTimer, Filter, Follower, Known, LabelTest, Page, Position, Progress,
-    ReadError, Reason, RetryBatch, Row, Run, Selected, Selection, State, Story, split_handlers,
+    Activity, ActivityKind, Bounds, Delivery, DueTimer, Filter, Follower, Known, LabelTest, Page,
+    Position, Progress, ReadError, Reason, RetryBatch, Row, Run, Selected, Selection, Story,
+    split_handlers,
 };
 use crate::store::Reader;
 
-use super::codes::{
-    fingerprint_of, priority_code, priority_of, reason_code, reason_of, state_of, status_of,
-};
+use super::codes::{fingerprint_of, priority_of, reason_code, reason_of, state_of, status_of};
 use super::errors::reason;
 use super::gathered::{self, Gathered};
 use super::schema::open_reader;
-use super::{history, journal, kv, rows, storms, timers};
+use super::{activity, history, journal, kv, list, rows, storms, timers};
 
 /// How many idle connections are kept open. More are opened if there are more queries at the same time.
 const IDLE_MAX: usize = 3;
-
-const LIST_MAX: u32 = 1_000;
 
 /// Reads from the store without blocking the committer.
 #[derive(Debug)]
@@ -50,6 +46,27 @@ impl SqliteReader {
             gathered,
             idle: Mutex::default(),
         }
+    }
+
+    /// Returns the name of the alerts with a fingerprint, which is among what it is made of; nothing if none is remembered.
+    fn alertname_of(
+        &self,
+        conn: &Connection,
+        fingerprint: Fingerprint,
+    ) -> rusqlite::Result<Option<String>> {
+        let in_memory = self.gathered.lock().delivery_of(fingerprint);
+        let ran_as = match in_memory {
+            Some(id) => Some(id),
+            None => gathered::stored_delivery_of(conn, fingerprint)?,
+        };
+        let Some(id) = ran_as else {
+            return Ok(None);
+        };
+        conn.prepare_cached("SELECT alertname FROM deliveries WHERE id = ?1 AND fingerprint = ?2")?
+            .query_row(params![id.as_raw(), fingerprint.0.cast_signed()], |row| {
+                row.get(0)
+            })
+            .optional()
     }
 
     fn with<T>(
@@ -76,7 +93,22 @@ impl SqliteReader {
 
 impl Reader for SqliteReader {
     fn list(&self, filter: &Filter) -> Result<Page, ReadError> {
-        self.with(|conn| list(conn, filter, self.bounds.labels_tested_max))
+        self.with(|conn| {
+            let mut filter = filter.clone();
+            if let (None, Some(fingerprint)) = (&filter.alertname, filter.fingerprint) {
+                filter.alertname = self.alertname_of(conn, fingerprint)?;
+            }
+            list::page(conn, &filter, &self.bounds)
+        })
+    }
+
+    fn activity(
+        &self,
+        of: ActivityKind,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Activity>, ReadError> {
+        self.with(|conn| activity::between(conn, of, from, to))
     }
 
     fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
@@ -131,10 +163,9 @@ impl Reader for SqliteReader {
 
     fn position(&self, id: DeliveryId) -> Result<Option<Position>, ReadError> {
         self.with(|conn| {
-            conn.prepare_cached(
-                "SELECT id, fingerprint, route, set_by IS NOT NULL FROM deliveries
-                 WHERE id = ?1 AND fingerprint IS NOT NULL",
-            )?
+            conn.prepare_cached(&format!(
+                "SELECT {POSITION} FROM deliveries WHERE id = ?1 AND fingerprint IS NOT NULL"
+            ))?
             .query_row([id.as_raw()], read_position)
             .optional()
         })
@@ -148,6 +179,9 @@ impl Reader for SqliteReader {
         self.with(|conn| rows::followers(conn, after, each))
     }
 }
+
+/// The columns of a [`Position`].
+const POSITION: &str = "id, fingerprint, route, set_by IS NOT NULL, handlers";
 
 fn selected(
     conn: &Connection,
@@ -173,9 +207,7 @@ fn selected(
              AND (?4 IS NULL OR reason = ?5 OR instr(lower(last_error), lower(?4)) > 0)"
     );
     let mut positions = conn
-        .prepare_cached(&format!(
-            "SELECT id, fingerprint, route, set_by IS NOT NULL {from} ORDER BY id LIMIT ?6"
-        ))?
+        .prepare_cached(&format!("SELECT {POSITION} {from} ORDER BY id LIMIT ?6"))?
         .query_map(
             params![after, cancelled, handler, text, named, count_max],
             read_position,
@@ -209,86 +241,10 @@ fn selected(
     })
 }
 
-const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
+pub(super) const DELIVERY: &str =
+    "id, fingerprint, alertname, status, state, route, handlers, attempts,
     accepted_at, settled_at, last_error, not_before, first_died_at, reason,
     representative, storm, timer_key, set_by, priority";
-
-/// To be used with the condition of this partial index.
-const UNSETTLED: &str = " INDEXED BY deliveries_unsettled";
-
-fn list(conn: &Connection, filter: &Filter, labels_tested_max: usize) -> rusqlite::Result<Page> {
-    let limit = filter.limit.clamp(1, LIST_MAX);
-    // Not a parameter: `SQLite` uses a partial index only if its condition is in the text.
-    let state = filter.state.or(filter.reason.map(Reason::state));
-    let (index, state) = match state {
-        None => ("", ""),
-        Some(State::Queued) => (UNSETTLED, " AND state < 3 AND state = 0"),
-        Some(State::Running) => (UNSETTLED, " AND state < 3 AND state = 1"),
-        Some(State::Retrying) => (UNSETTLED, " AND state < 3 AND state = 2"),
-        Some(State::Done) => ("", " AND state = 3"),
-        Some(State::Dead) => (" INDEXED BY deliveries_dead", " AND state = 4"),
-    };
-    let mut sql = format!("SELECT {DELIVERY} FROM deliveries{index} WHERE id < ?{state}");
-    let mut values = vec![Value::from(
-        filter.before.map_or(i64::MAX, DeliveryId::as_raw),
-    )];
-    if let Some(reason) = filter.reason {
-        sql.push_str(" AND reason = ?");
-        values.push(reason_code(reason).into());
-    }
-    if let Some(priority) = filter.priority {
-        sql.push_str(" AND priority = ?");
-        values.push(priority_code(priority).into());
-    }
-    if let Some(alertname) = &filter.alertname {
-        sql.push_str(" AND alertname = ?");
-        values.push(alertname.clone().into());
-    }
-    if let Some(handler) = &filter.handler {
-        sql.push_str(" AND instr(handlers, ?) > 0");
-        values.push(format!(",{handler},").into());
-    }
-    if let Some(fingerprint) = filter.fingerprint {
-        sql.push_str(" AND fingerprint = ?");
-        values.push(fingerprint.0.cast_signed().into());
-    }
-    for (bound, condition) in [
-        (filter.from, " AND accepted_at >= ?"),
-        (filter.to, " AND accepted_at < ?"),
-    ] {
-        if let Some(bound) = bound {
-            sql.push_str(condition);
-            values.push(millis_up(bound).into());
-        }
-    }
-    sql.push_str(" ORDER BY id DESC");
-    let mut statement = conn.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(values), read_delivery)?;
-    let mut deliveries = Vec::new();
-    let mut tested = 0;
-    for delivery in rows {
-        let delivery = delivery?;
-        if deliveries.len() == limit as usize {
-            let next = deliveries.last().map(|last: &Delivery| last.id);
-            return Ok(Page { deliveries, next });
-        }
-        let id = delivery.id;
-        if let Some(test) = &filter.labels {
-            tested += 1;
-            if !delivery.fingerprint.is_empty() && has_labels(conn, delivery.id, test)? {
-                deliveries.push(delivery);
-            }
-        } else {
-            deliveries.push(delivery);
-        }
-        if tested == labels_tested_max {
-            let next = Some(id);
-            return Ok(Page { deliveries, next });
-        }
-    }
-    let next = None;
-    Ok(Page { deliveries, next })
-}
 
 /// Returns a delivery as it is listed.
 pub(super) fn delivery(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
@@ -312,7 +268,11 @@ pub(super) fn dead_after(
 }
 
 /// Returns true if the labels of a delivery's alert pass a test.
-fn has_labels(conn: &Connection, id: DeliveryId, test: &LabelTest) -> rusqlite::Result<bool> {
+pub(super) fn has_labels(
+    conn: &Connection,
+    id: DeliveryId,
+    test: &LabelTest,
+) -> rusqlite::Result<bool> {
     #[derive(serde::Deserialize)]
     struct Labelled {
         labels: Labels,
@@ -387,11 +347,11 @@ fn read_position(row: &rusqlite::Row<'_>) -> rusqlite::Result<Position> {
         id: DeliveryId::from_raw(row.get(0)?),
         fingerprint: Fingerprint(fingerprint.cast_unsigned()),
         route: row.get(2)?,
-        cause: rows::cause(row.get(3)?),
+        cause: rows::cause(row.get(3)?, row.get_ref(4)?.as_str()?),
     })
 }
 
-fn read_delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
+pub(super) fn read_delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
     let status: Option<i64> = row.get(3)?;
     Ok(Delivery {
         id: DeliveryId::from_raw(row.get(0)?),

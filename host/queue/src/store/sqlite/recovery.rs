@@ -11,7 +11,7 @@ use crate::store::Found;
 
 use super::codes::{PREFETCHED, reason_code};
 use super::rows::{self, ROW, ROW_COLUMNS};
-use super::{gates, storms, timers, unreported};
+use super::{gates, grants, storms, timers, unreported};
 
 /// Which files of the store there are before it is opened.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +81,7 @@ pub(super) fn recover(
         storms: storms::open(conn)?,
         closed_gates: gates::closed(conn)?,
         timers: timers::all(conn)?,
+        grants_used: grants::used(conn)?,
     })
 }
 

@@ -16,7 +16,7 @@ use crate::store::{Removed, RetentionRun};
 
 use super::codes::{DEAD, DONE, reason_code};
 use super::history::{self, HISTORY_MEMORY};
-use super::{kv, refused, rows, storms};
+use super::{activity, kv, refused, rows, storms};
 
 const DELIVERIES_A_STEP: u32 = 300;
 const EVENTS_A_STEP: u32 = 500;
@@ -91,7 +91,6 @@ pub(super) struct Retention {
     /// Deliveries removed by size that are not logged yet.
     unlogged: Removed,
     log_next: Instant,
-    occurrences: history::Counted,
 }
 
 impl Retention {
@@ -102,7 +101,6 @@ impl Retention {
             events_next: Instant::now(),
             unlogged: Removed::default(),
             log_next: Instant::now(),
-            occurrences: history::Counted::default(),
         }
     }
 
@@ -146,7 +144,7 @@ impl Retention {
         let mut more = history::forget(&tx, before(limits.now, HISTORY_MEMORY))?;
         if is_too_large(&tx, limits)? {
             let bytes_max = limits.options.retention_bytes_max;
-            more |= self.occurrences.remove_beyond_share(&tx, bytes_max)?;
+            more |= history::remove_beyond_share(&tx, bytes_max)?;
         }
         remove_done(&tx, limits, &mut removed)?;
         remove_dead(&tx, limits, &mut removed)?;
@@ -157,6 +155,7 @@ impl Retention {
         }
         more |= removed.left() == 0;
         more |= self.forget_events(&tx, limits.now)?;
+        more |= activity::roll_up(&tx, limits.now)?;
         storms::forget(&tx, before(limits.now, limits.options.retention_time))?;
         let forgotten = refused::forget(&tx, before(limits.now, EVENT_MEMORY), REFUSED_A_STEP)?;
         more |= forgotten == REFUSED_A_STEP as usize;
@@ -228,6 +227,12 @@ impl Retention {
     }
 }
 
+/// Removes a delivery. History keeps the occurrence of its alert.
+pub(super) fn remove(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
+    history::keep(conn, id)?;
+    rows::delete(conn, id)
+}
+
 /// Removes deliveries that were settled too long ago.
 fn remove_old(
     conn: &Connection,
@@ -242,10 +247,9 @@ fn remove_old(
                 _ => {
                     removed.by_time.dead += 1;
                     removed.dead_letters += u64::from(is_dead_letter(conn, id)?);
-                    history::note_dead(conn, id)?;
                 }
             }
-            rows::delete(conn, id)?;
+            remove(conn, id)?;
         }
     }
     Ok(())
@@ -264,7 +268,7 @@ fn remove_done(
             break;
         }
         for id in ids {
-            rows::delete(conn, id)?;
+            remove(conn, id)?;
             removed.by_size.done += 1;
         }
     }
@@ -315,8 +319,7 @@ fn remove_dead(
         let id = DeliveryId::from_raw(id);
         removed.by_size.dead += 1;
         removed.dead_letters += u64::from(is_dead_letter(conn, id)?);
-        history::note_dead(conn, id)?;
-        rows::delete(conn, id)?;
+        remove(conn, id)?;
         dead_bytes = dead_bytes.saturating_sub(bytes);
         pipelines[largest].1 = pipelines[largest].1.saturating_sub(bytes);
     }

@@ -16,15 +16,16 @@ use super::codes::{
     QUEUED, fingerprint_of, parking_of, priority_code, priority_of, reason_code, reason_of,
     state_code, state_of, status_code, status_of,
 };
+use super::labels::hashed;
 
 /// Writes a delivery and its alert.
 pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO deliveries (id, state, leases, priority, status, fingerprint, starts_at,
              accepted_at, settled_at, alertname, route, handlers, last_error, occurrence,
-             sent_starts_at, beside, reason, storm_key, storm, timer_key, set_by)
+             sent_starts_at, beside, reason, storm_key, storm, timer_key, set_by, labels)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-             ?20, ?21)",
+             ?20, ?21, ?22)",
     )?
     .execute(params![
         new.id.as_raw(),
@@ -48,6 +49,7 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
         new.storm.map(DeliveryId::as_raw),
         new.timer.as_ref().map(|timer| &timer.due.key),
         new.timer.as_ref().map(|timer| timer.due.set_by.as_raw()),
+        new.alert.as_ref().map(|alert| hashed(&alert.labels)),
     ])?;
     conn.prepare_cached("INSERT INTO alerts (id, json) VALUES (?1, ?2)")?
         .execute(params![new.id.as_raw(), &*new.json])?;
@@ -101,16 +103,15 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         storm: row.get::<_, Option<i64>>(20)?.map(DeliveryId::from_raw),
         representative: row.get::<_, Option<i64>>(21)?.map(DeliveryId::from_raw),
         event: event(fingerprint, row.get(22)?, row.get(23)?, row.get(24)?),
-        cause: cause(row.get(25)?),
+        cause: cause(row.get(25)?, row.get_ref(9)?.as_str()?),
     })
 }
 
-/// Returns why a delivery exists.
-pub(super) fn cause(is_of_timer: bool) -> Cause {
-    match is_of_timer {
-        true => Cause::Timer,
-        false => Cause::Alert,
-    }
+/// Returns why a delivery exists. One that was made for a timer has the handler alone that has set it.
+pub(super) fn cause(is_of_timer: bool, handlers: &str) -> Cause {
+    let mut handlers = is_of_timer.then(|| split_handlers(handlers).into_iter());
+    let handler = handlers.as_mut().and_then(Iterator::next);
+    handler.map_or(Cause::Alert, Cause::Timer)
 }
 
 /// Returns the event of a delivery; nothing if that is of no alert.
@@ -154,7 +155,7 @@ pub(super) fn followers(
 ) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
         "SELECT id, fingerprint, route, state, leases + (representative IS NOT NULL), beside,
-             set_by IS NOT NULL
+             set_by IS NOT NULL, handlers
          FROM deliveries WHERE id > ?1 AND fingerprint IS NOT NULL ORDER BY id",
     )?;
     let mut rows = statement.query([after.as_raw()])?;
@@ -167,7 +168,7 @@ pub(super) fn followers(
             state: state_of(row.get(3)?),
             leases: row.get(4)?,
             other_routes: row.get_ref(5)?.as_str_or_null()?,
-            cause: cause(row.get(6)?),
+            cause: cause(row.get(6)?, row.get_ref(7)?.as_str()?),
         });
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! The timers that are open. A row has all that its delivery needs, since the delivery that has set it may be removed first.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use alert_manager_core::alert::{DeliveryId, HandlerName};
@@ -11,25 +13,34 @@ use crate::store::{TimerChanged, TimerOp};
 
 use super::codes::priority_of;
 
+/// The bytes of the open timers of each handler that has set one since the start. They are summed once, since that reads every
+/// timer of the handler, and then updated with each change. Cleared if a transaction fails.
+pub(super) type Usage = HashMap<HandlerName, u64>;
+
 /// Sets, replaces or cancels a timer that a handler has for the alert of a delivery on its route.
-pub(super) fn change(conn: &Connection, op: &TimerOp<'_>) -> rusqlite::Result<TimerChanged> {
+pub(super) fn change(
+    conn: &Connection,
+    usage: &mut Usage,
+    op: &TimerOp<'_>,
+) -> rusqlite::Result<TimerChanged> {
     let handler = op.handler.as_str();
-    let (known, of_alert): (Option<i64>, i64) = conn
+    let (known, known_bytes, of_alert): (Option<i64>, Option<i64>, i64) = conn
         .prepare_cached(
-            "SELECT (SELECT t.id FROM timers t WHERE t.handler = ?2 AND t.fingerprint = d.fingerprint
-                     AND t.route = d.route AND t.key = ?3),
-                 (SELECT count(*) FROM timers t WHERE t.handler = ?2 AND t.fingerprint = d.fingerprint)
-             FROM deliveries d WHERE d.id = ?1",
+            "SELECT t.id, t.bytes,
+                 (SELECT count(*) FROM timers o WHERE o.handler = ?2 AND o.fingerprint = d.fingerprint)
+             FROM deliveries d LEFT JOIN timers t INDEXED BY timers_keys
+                 ON t.handler = ?2 AND t.fingerprint = d.fingerprint AND t.route = d.route AND t.key = ?3
+             WHERE d.id = ?1",
         )?
         .query_one(params![op.set_by.as_raw(), handler, op.key], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?;
     let refused = |reply| Ok(TimerChanged { reply, id: None });
     let Some((due_ms, found)) = op.set else {
         return match known {
             None => refused(TimerReply::Absent),
             Some(id) => {
-                remove(conn, TimerId(id))?;
+                remove(conn, usage, TimerId(id))?;
                 Ok(done(id))
             }
         };
@@ -38,9 +49,11 @@ pub(super) fn change(conn: &Connection, op: &TimerOp<'_>) -> rusqlite::Result<Ti
         return refused(TimerReply::TooMany);
     }
     let bytes = bytes(conn, op, found)?;
-    if bytes + others(conn, handler, known)? > op.quota.bytes_max {
+    let others = used(conn, usage, op.handler)? - known_bytes.unwrap_or(0).unsigned_abs();
+    if others + bytes > op.quota.bytes_max {
         return refused(TimerReply::TooLarge);
     }
+    usage.insert(op.handler.clone(), others + bytes);
     let id = conn
         .prepare_cached(
             "INSERT INTO timers (handler, fingerprint, route, key, due_at, set_by, priority, bytes, alert, found)
@@ -74,20 +87,34 @@ fn bytes(conn: &Connection, op: &TimerOp<'_>, found: &str) -> rusqlite::Result<u
     Ok(alert.unsigned_abs() + (found.len() + op.key.len()) as u64)
 }
 
-/// Returns the size of the open timers of a handler, except one.
-fn others(conn: &Connection, handler: &str, except: Option<i64>) -> rusqlite::Result<u64> {
-    conn.prepare_cached(
-        "SELECT coalesce(sum(bytes), 0) FROM timers INDEXED BY timers_bytes
-         WHERE handler = ?1 AND id IS NOT ?2",
-    )?
-    .query_one(params![handler, except], |row| row.get::<_, i64>(0))
-    .map(i64::unsigned_abs)
+/// Returns the size of the open timers of a handler.
+fn used(conn: &Connection, usage: &mut Usage, handler: &HandlerName) -> rusqlite::Result<u64> {
+    if let Some(used) = usage.get(handler) {
+        return Ok(*used);
+    }
+    let used = conn
+        .prepare_cached(
+            "SELECT coalesce(sum(bytes), 0) FROM timers INDEXED BY timers_bytes WHERE handler = ?1",
+        )?
+        .query_one([handler.as_str()], |row| row.get(0))
+        .map(i64::unsigned_abs)?;
+    usage.insert(handler.clone(), used);
+    Ok(used)
 }
 
 /// Removes a timer.
-pub(super) fn remove(conn: &Connection, id: TimerId) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM timers WHERE id = ?1")?
-        .execute([id.0])?;
+pub(super) fn remove(conn: &Connection, usage: &mut Usage, id: TimerId) -> rusqlite::Result<()> {
+    let removed: Option<(HandlerName, i64)> = conn
+        .prepare_cached("DELETE FROM timers WHERE id = ?1 RETURNING handler, bytes")?
+        .query_row([id.0], |row| {
+            Ok((HandlerName::new(row.get_ref(0)?.as_str()?), row.get(1)?))
+        })
+        .optional()?;
+    if let Some((handler, bytes)) = removed
+        && let Some(used) = usage.get_mut(&handler)
+    {
+        *used -= bytes.unsigned_abs();
+    }
     Ok(())
 }
 
@@ -110,10 +137,13 @@ pub(super) fn load(conn: &Connection, id: TimerId) -> rusqlite::Result<Option<St
     .optional()
 }
 
-/// Returns all open timers, each with when it is due, in milliseconds since 1970.
-pub(super) fn all(conn: &Connection) -> rusqlite::Result<Vec<(TimerId, i64)>> {
-    conn.prepare("SELECT id, due_at FROM timers")?
-        .query_map([], |row| Ok((TimerId(row.get(0)?), row.get(1)?)))?
+/// Returns all open timers, each with its handler, and when it is due, in milliseconds since 1970.
+pub(super) fn all(conn: &Connection) -> rusqlite::Result<Vec<(TimerId, HandlerName, i64)>> {
+    conn.prepare("SELECT id, handler, due_at FROM timers")?
+        .query_map([], |row| {
+            let handler = HandlerName::new(row.get_ref(1)?.as_str()?);
+            Ok((TimerId(row.get(0)?), handler, row.get(2)?))
+        })?
         .collect()
 }
 

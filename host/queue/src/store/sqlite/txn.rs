@@ -155,7 +155,8 @@ impl Txn for SqliteTxn<'_> {
 
     fn timer(&mut self, op: &TimerOp<'_>) -> Result<TimerChanged, StoreError> {
         self.written += 1;
-        Ok(timers::change(&self.store.conn, op)?)
+        let store = &mut *self.store;
+        Ok(timers::change(&store.conn, &mut store.timer_usage, op)?)
     }
 
     fn open_timer(&mut self, id: TimerId) -> Result<Option<StoredTimer>, StoreError> {

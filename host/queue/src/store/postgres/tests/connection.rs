@@ -82,7 +82,10 @@ async fn while_the_database_is_away_alerts_are_refused_and_work_waits_with_its_a
     let leased = leases.next().await.unwrap();
     proxy.cut();
     let refused = accept("B").await;
-    assert!(matches!(refused, Err(AcceptError::Unavailable(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(AcceptError::Unavailable(_))),
+        "{refused:?}"
+    );
     queue.release_permit(&leased.handler);
     queue.settle(settlement(&leased, Next::Done));
     assert!(queue.unwritable().is_some());

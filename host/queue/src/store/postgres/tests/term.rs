@@ -47,7 +47,10 @@ fn a_second_server_is_refused_while_the_first_shows_that_it_lives() {
     let mut first = open(&bench, Patience::default()).unwrap();
     let refused = open(&bench, Patience::default()).unwrap_err();
     assert!(matches!(refused, OpenError::InUse(_)), "{refused}");
-    assert!(refused.to_string().contains("in use by another"), "{refused}");
+    assert!(
+        refused.to_string().contains("in use by another"),
+        "{refused}"
+    );
     write(&mut first).unwrap();
 }
 

@@ -48,7 +48,10 @@ fn a_mode_encrypts_and_checks_what_libpq_says() {
         ("sslmode=verify-full", "certificate"),
         ("sslmode=verify-ca&sslrootcert=system", "certificate"),
         ("sslmode=require&sslrootcert=client.crt", "certificate"),
-        ("127.0.0.1&sslmode=verify-full&sslrootcert=ca.crt", "certificate"),
+        (
+            "127.0.0.1&sslmode=verify-full&sslrootcert=ca.crt",
+            "certificate",
+        ),
         ("sslmode=verify-full&sslrootcert=absent.crt", "cannot read"),
     ] {
         let refused = connect(&bench, "tester", parameters).unwrap_err();
@@ -64,7 +67,10 @@ fn a_certificate_of_the_client_proves_who_it_is() {
     let with = "sslmode=verify-full&sslrootcert=ca.crt&sslcert=client.crt&sslkey=client.key";
     connect(&bench, "certified", with).unwrap();
     let without = connect(&bench, "certified", "sslmode=require").unwrap_err();
-    assert!(without.to_string().contains("cannot connect to"), "{without}");
+    assert!(
+        without.to_string().contains("cannot connect to"),
+        "{without}"
+    );
 }
 
 #[test]
@@ -77,8 +83,13 @@ fn a_password_is_read_again_when_it_was_changed() {
     fs::write(&file, "first\n").unwrap();
     connect(&bench, "locked", &parameters).unwrap();
     bench.execute("ALTER ROLE locked PASSWORD 'second-one'", &[]);
-    let refused = connect(&bench, "locked", &parameters).unwrap_err().to_string();
-    assert!(refused.contains("check the user and the password"), "{refused}");
+    let refused = connect(&bench, "locked", &parameters)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("check the user and the password"),
+        "{refused}"
+    );
     assert!(!refused.contains("first"), "{refused}");
     fs::write(&file, "second-one\n").unwrap();
     connect(&bench, "locked", &parameters).unwrap();

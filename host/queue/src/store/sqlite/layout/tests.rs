@@ -52,15 +52,54 @@ fn a_cached_statement_is_not_prepared_again_for_other_values() {
     }
 }
 
+/// The tables of the seventh layout that later ones have changed.
+macro_rules! layout_7 {
+    () => {
+        "
+    DROP INDEX deliveries_alertname;
+    ALTER TABLE deliveries DROP COLUMN labels;
+    ALTER TABLE deliveries DROP COLUMN ends_at;
+    DELETE FROM meta WHERE key IN ('history_rows', 'grants_used_since');
+    DROP TABLE grants_used;
+    DROP TABLE activity;
+    PRAGMA user_version = 7;"
+    };
+}
+
+#[test]
+fn a_store_of_the_seventh_layout_counts_its_history_and_finds_deliveries_by_alertname() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let conn = open(&path).unwrap().conn;
+    conn.execute_batch(layout_7!()).unwrap();
+    conn.execute_batch(
+        "INSERT INTO deliveries (id, state, accepted_at, alertname, route, handlers)
+             VALUES (8, 0, 1, 'A', 'r', ',h,');
+         INSERT INTO history (id, alertname, starts_at, fingerprint, occurrence, accepted_at, route, handlers, labels)
+             VALUES (7, 'A', 1, 1, 1, 1, 'r', ',h,', x''), (8, 'A', 2, 1, 1, 2, 'r', ',h,', x'');",
+    )
+    .unwrap();
+    drop(conn);
+    let conn = open(&path).unwrap().conn;
+    let found = "SELECT concat_ws(' ', id, labels IS NULL, (SELECT value FROM meta WHERE key = 'history_rows'))
+        FROM deliveries INDEXED BY deliveries_alertname WHERE alertname = 'A'";
+    assert_eq!(text(&conn, found), "8 1 2");
+    drop(conn);
+    assert!(open(&path).is_ok());
+}
+
 /// The tables of the sixth layout that later ones have changed.
 macro_rules! layout_6 {
     () => {
-        "
+        concat!(
+            layout_7!(),
+            "
     ALTER TABLE deliveries DROP COLUMN timer_key;
     ALTER TABLE deliveries DROP COLUMN set_by;
     DROP TABLE history;
     DROP TABLE timers;
     PRAGMA user_version = 6;"
+        )
     };
 }
 

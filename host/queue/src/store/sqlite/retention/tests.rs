@@ -53,6 +53,7 @@ fn put_for(conn: &Connection, accepted_ms: i64, state: i64, handlers: &str, json
         pipeline: split_handlers(handlers).into(),
         reason: None,
         last_error: None,
+        alert: None,
         json: json.into(),
         timer: None,
     };

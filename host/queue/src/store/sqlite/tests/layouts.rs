@@ -4,13 +4,14 @@ use rusqlite::Connection;
 
 use super::*;
 
-const LAYOUTS: [&str; 6] = [
+const LAYOUTS: [&str; 7] = [
     include_str!("layouts/1.sql"),
     include_str!("layouts/2.sql"),
     include_str!("layouts/3.sql"),
     include_str!("layouts/4.sql"),
     include_str!("layouts/5.sql"),
     include_str!("layouts/6.sql"),
+    include_str!("layouts/7.sql"),
 ];
 
 /// The deliveries of the fixtures.
@@ -76,6 +77,48 @@ async fn a_store_of_every_layout_opens_and_what_was_left_in_it_runs_to_the_end()
             assert_eq!(bench.state(id(n)).await, State::Done, "layout {layout}");
         }
     }
+}
+
+/// The seventh layout had rows of history for what is stored too. They stay, and nothing is found twice.
+#[tokio::test]
+async fn a_store_of_the_seventh_layout_keeps_its_history_and_adds_to_it() {
+    let mut bench = opened(LAYOUTS[6]);
+    let asked = Earlier {
+        same: vec!["alertname".into()],
+        since: from_millis(START_MS - 90 * 86_400_000),
+    };
+    let earlier = async |bench: &mut Harness, alertname: &str| {
+        let seconds = 1_000 + bench.commits();
+        let own = bench.accept_new(started(firing(alertname), seconds)).await;
+        loop {
+            let leased = bench.lease().await;
+            let ledger = bench.ledger(&leased, 0);
+            let past = ledger.earlier(asked.clone()).await.unwrap();
+            bench.settle(&leased, Next::Done);
+            bench.flush().await;
+            if leased.id == own {
+                return past;
+            }
+        }
+    };
+    let first = earlier(&mut bench, "Done").await;
+    let at = |past: &Past| {
+        past.occurrences
+            .iter()
+            .map(|one| one.delivery)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(at(&first)[0], id(1));
+    assert!(first.occurrences[1].ends_at.is_some());
+    assert_eq!(first.count, 2);
+    assert_eq!(earlier(&mut bench, "Done").await.count, 3);
+    // What is removed of the time before is dead if it was.
+    bench.remove(id(2)).await;
+    let dead = earlier(&mut bench, "Dead").await;
+    assert_eq!(
+        (at(&dead), dead.occurrences[0].state.as_str()),
+        (vec![id(2)], "dead")
+    );
 }
 
 /// Earlier versions leased deliveries before a permit was free, and stored them in a state of their own.

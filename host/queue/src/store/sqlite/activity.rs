@@ -1,0 +1,206 @@
+//! Aggregates: how much was counted in each minute, and after two days in each hour. They are written in the transaction that they
+//! count, once for each of its keys.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use alert_manager_core::alert::Timestamp;
+
+use crate::model::clock::from_millis;
+use crate::model::{Activity, ActivityKind, ActivityOf, Amount, Tally};
+
+use super::codes::{
+    ACTIVITY_KINDS, activity_code, activity_key, histogram, parse_activity_key, times_of,
+};
+
+const MINUTE_MS: i64 = 60_000;
+
+/// How many minutes an hour has, and thereby the `length` of its rows.
+const HOUR: i64 = 60;
+
+/// For how many minutes rows of minutes are kept.
+const MINUTES_KEPT: i64 = 48 * HOUR;
+
+/// For how many minutes rows of hours are kept: 90 days, as history.
+const HOURS_KEPT: i64 = 90 * 24 * HOUR;
+
+/// How many rows one step of retention reads or removes at most, if one hour does not have more.
+const ROWS_A_STEP: u32 = 1_000;
+
+/// The rows of the current minute. Changes are provisional until the transaction ends: after a rollback they are read again.
+#[derive(Debug, Default)]
+pub(super) struct Current {
+    /// In minutes since 1970.
+    minute: i64,
+    rows: HashMap<ActivityOf, Amount>,
+}
+
+impl Current {
+    /// Forgets what has not been committed.
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+    }
+
+    /// Adds what a transaction has counted.
+    pub(super) fn count(
+        &mut self,
+        conn: &Connection,
+        tally: &Tally,
+        now: Timestamp,
+    ) -> rusqlite::Result<()> {
+        let minute = minute_of(now);
+        if minute != self.minute {
+            self.minute = minute;
+            self.rows.clear();
+        }
+        for (of, amount) in &tally.0 {
+            let (kind, key) = (activity_code(of.kind()), activity_key(of));
+            let sum = match self.rows.get_mut(of) {
+                Some(known) => known,
+                None => {
+                    let known = load(conn, (kind, minute, &key))?.unwrap_or_default();
+                    self.rows.entry(of.clone()).or_insert(known)
+                }
+            };
+            sum.add(amount);
+            put(conn, 1, (kind, minute, &key), sum)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns what was counted between two times, the oldest first.
+pub(super) fn between(
+    conn: &Connection,
+    of: ActivityKind,
+    from: Timestamp,
+    to: Timestamp,
+) -> rusqlite::Result<Vec<Activity>> {
+    let mut found = Vec::new();
+    // Hours are older than minutes. One that has begun before `from` is left out, as a minute is.
+    let minute_up = |time: Timestamp| (time.as_millisecond() + MINUTE_MS - 1).div_euclid(MINUTE_MS);
+    let (first, end) = (minute_up(from), minute_up(to));
+    for length in [HOUR, 1] {
+        let mut statement = conn.prepare_cached(
+            "SELECT key, count, sum_ms, histogram, start FROM activity
+             WHERE length = ?1 AND kind = ?2 AND start >= ?3 AND start < ?4 ORDER BY start, key",
+        )?;
+        let mut rows = statement.query(params![length, activity_code(of), first, end])?;
+        while let Some(row) = rows.next()? {
+            // A newer version may count more.
+            let Some(of) = parse_activity_key(of, row.get_ref(0)?.as_str()?) else {
+                continue;
+            };
+            found.push(Activity {
+                from: from_millis(row.get::<_, i64>(4)? * MINUTE_MS),
+                length: Duration::from_secs(60 * length.unsigned_abs()),
+                of,
+                amount: read(row)?,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Adds up the minutes of an hour that is too old for them, and removes hours that are too old. Returns true if there may be more.
+pub(super) fn roll_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
+    let minute = minute_of(now);
+    let mut more = false;
+    for kind in ACTIVITY_KINDS.map(activity_code) {
+        let oldest: Option<i64> = conn
+            .prepare_cached("SELECT min(start) FROM activity WHERE length = 1 AND kind = ?1")?
+            .query_one([kind], |row| row.get(0))?;
+        if let Some(oldest) = oldest {
+            let hour = oldest - oldest.rem_euclid(HOUR);
+            if hour + HOUR <= minute - MINUTES_KEPT {
+                roll_hour(conn, kind, hour)?;
+                more = true;
+            }
+        }
+        let removed = conn
+            .prepare_cached(
+                "DELETE FROM activity WHERE (length, kind, start, key) IN (
+                     SELECT length, kind, start, key FROM activity
+                     WHERE length = ?1 AND kind = ?2 AND start < ?3 LIMIT ?4)",
+            )?
+            .execute(params![HOUR, kind, minute - HOURS_KEPT, ROWS_A_STEP])?;
+        more |= removed == ROWS_A_STEP as usize;
+    }
+    Ok(more)
+}
+
+/// Adds up the minutes of one hour.
+fn roll_hour(conn: &Connection, kind: i64, hour: i64) -> rusqlite::Result<()> {
+    let mut sums: BTreeMap<String, Amount> = BTreeMap::new();
+    let mut statement = conn.prepare_cached(
+        "DELETE FROM activity WHERE length = 1 AND kind = ?1 AND start >= ?2 AND start < ?3
+         RETURNING key, count, sum_ms, histogram",
+    )?;
+    let mut rows = statement.query(params![kind, hour, hour + HOUR])?;
+    while let Some(row) = rows.next()? {
+        sums.entry(row.get(0)?).or_default().add(&read(row)?);
+    }
+    for (key, mut sum) in sums {
+        // There is one already if the clock was set back.
+        if let Some(known) = load_of(conn, HOUR, (kind, hour, &key))? {
+            sum.add(&known);
+        }
+        put(conn, HOUR, (kind, hour, &key), &sum)?;
+    }
+    Ok(())
+}
+
+fn minute_of(time: Timestamp) -> i64 {
+    time.as_millisecond().div_euclid(MINUTE_MS)
+}
+
+/// The kind of a row, when it begins, and its key.
+type RowKey<'a> = (i64, i64, &'a str);
+
+/// Reads a row of a minute.
+fn load(conn: &Connection, key: RowKey<'_>) -> rusqlite::Result<Option<Amount>> {
+    load_of(conn, 1, key)
+}
+
+fn load_of(
+    conn: &Connection,
+    length: i64,
+    (kind, start, key): RowKey<'_>,
+) -> rusqlite::Result<Option<Amount>> {
+    conn.prepare_cached(
+        "SELECT key, count, sum_ms, histogram FROM activity
+         WHERE length = ?1 AND kind = ?2 AND start = ?3 AND key = ?4",
+    )?
+    .query_row(params![length, kind, start, key], read)
+    .optional()
+}
+
+fn put(
+    conn: &Connection,
+    length: i64,
+    (kind, start, key): RowKey<'_>,
+    amount: &Amount,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached("INSERT OR REPLACE INTO activity VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+        .execute(params![
+            length,
+            kind,
+            start,
+            key,
+            amount.count.cast_signed(),
+            amount.times.sum_ms.cast_signed(),
+            histogram(&amount.times),
+        ])?;
+    Ok(())
+}
+
+/// Reads an amount: the second column and the two after it.
+fn read(row: &Row<'_>) -> rusqlite::Result<Amount> {
+    let sum_ms = row.get::<_, i64>(2)?.unsigned_abs();
+    Ok(Amount {
+        count: row.get::<_, i64>(1)?.unsigned_abs(),
+        times: times_of(row.get_ref(3)?.as_blob()?, sum_ms),
+    })
+}

@@ -1,0 +1,203 @@
+//! Lists of deliveries, newest first. What no index finds is looked for in slices, until the time of one page is over.
+
+use std::time::Instant;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+
+use alert_manager_core::alert::{DeliveryId, Timestamp};
+
+use crate::model::clock::{from_millis, millis_up};
+use crate::model::{Bounds, Delivery, Filter, ID_COUNTER_BITS, Page, Reason, State};
+
+use super::codes::{priority_code, reason_code};
+use super::labels::pair;
+use super::reader::{DELIVERY, has_labels, read_delivery};
+
+/// The most deliveries of a page.
+const LIST_MAX: u32 = 1_000;
+
+/// How many deliveries are looked at before the time is looked at: the first slice, and the most. Each is twice the one before.
+const SLICE: (u32, u32) = (500, 16_000);
+
+/// By how much the clock may have been set back: a delivery that was accepted later then has an earlier time.
+const SET_BACK_MS_MAX: i64 = 60 * 60 * 1_000;
+
+/// Which deliveries a list goes through, and by which index.
+struct Source {
+    from: &'static str,
+    /// The alertname, if it goes by that.
+    alertname: Option<String>,
+}
+
+/// Conditions in SQL, and their values in order.
+#[derive(Default)]
+struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    fn add(&mut self, condition: &str, value: impl Into<Value>) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(condition);
+        self.values.push(value.into());
+    }
+}
+
+/// Returns a page of deliveries.
+pub(super) fn page(conn: &Connection, filter: &Filter, bounds: &Bounds) -> rusqlite::Result<Page> {
+    let began = Instant::now();
+    let limit = filter.limit.clamp(1, LIST_MAX) as usize;
+    let (source, conditions) = (Source::of(filter), conditions(filter));
+    let (mut before, oldest) = ids_between(filter);
+    let (mut deliveries, mut tested, mut slice) = (Vec::new(), 0, SLICE.0);
+    loop {
+        let end = source.end_of_slice(conn, before, oldest, slice)?;
+        let down_to = end.map_or(oldest, |end| end.max(oldest));
+        let sql = format!(
+            "SELECT {DELIVERY} FROM {} AND id >= ? AND id < ?{} ORDER BY id DESC",
+            source.from, conditions.sql
+        );
+        let mut values: Vec<Value> = source.alertname.iter().cloned().map(Into::into).collect();
+        values.extend([down_to.into(), before.into()]);
+        values.extend(conditions.values.iter().cloned());
+        let mut statement = conn.prepare_cached(&sql)?;
+        let rows = statement.query_map(params_from_iter(values), read_delivery)?;
+        for delivery in rows {
+            let delivery = delivery?;
+            if deliveries.len() == limit {
+                let next = deliveries.last().map(|last: &Delivery| last.id);
+                return Ok(part(deliveries, next));
+            }
+            let id = delivery.id;
+            let Some(test) = &filter.labels else {
+                deliveries.push(delivery);
+                continue;
+            };
+            tested += 1;
+            if !delivery.fingerprint.is_empty() && has_labels(conn, id, test)? {
+                deliveries.push(delivery);
+            }
+            if tested == bounds.labels_tested_max || began.elapsed() >= bounds.scan_max {
+                return Ok(part(deliveries, Some(id)));
+            }
+        }
+        match end {
+            Some(end) if end > oldest => before = end,
+            _ => return Ok(part(deliveries, None)),
+        }
+        if began.elapsed() >= bounds.scan_max {
+            return Ok(part(deliveries, Some(DeliveryId::from_raw(before))));
+        }
+        slice = (slice * 2).min(SLICE.1);
+    }
+}
+
+/// Returns a page after which the next goes on before `next`.
+fn part(deliveries: Vec<Delivery>, next: Option<DeliveryId>) -> Page {
+    Page {
+        deliveries,
+        next,
+        looked_back_to: next.map(|next| from_millis(next.as_raw() >> ID_COUNTER_BITS)),
+    }
+}
+
+/// Returns the identifiers between which the deliveries are: before the first, and from the second on.
+fn ids_between(filter: &Filter) -> (i64, i64) {
+    let at = |time_ms: i64| time_ms.max(0).saturating_mul(1 << ID_COUNTER_BITS);
+    let before = filter.before.map_or(i64::MAX, DeliveryId::as_raw);
+    let to = filter.to.map(millis_up);
+    let to = to.map_or(i64::MAX, |to| at(to.saturating_add(SET_BACK_MS_MAX)));
+    let from = filter.from.map(Timestamp::as_millisecond);
+    (before.min(to), from.map_or(i64::MIN, at))
+}
+
+/// Returns what is asked for besides that.
+fn conditions(filter: &Filter) -> Conditions {
+    let mut asked = Conditions::default();
+    if let Some(reason) = filter.reason {
+        asked.add("reason = ?", reason_code(reason));
+    }
+    if let Some(priority) = filter.priority {
+        asked.add("priority = ?", priority_code(priority));
+    }
+    if let Some(alertname) = &filter.alertname {
+        asked.add("alertname = ?", alertname.clone());
+    }
+    if let Some(route) = &filter.route {
+        asked.add("route = ?", route.clone());
+    }
+    if let Some(handler) = &filter.handler {
+        asked.add("instr(handlers, ?) > 0", format!(",{handler},"));
+    }
+    if let Some(fingerprint) = filter.fingerprint {
+        asked.add("fingerprint = ?", fingerprint.0.cast_signed());
+    }
+    for (name, value) in filter.labels.iter().flat_map(|test| test.has_all()) {
+        // Deliveries of earlier layouts have no hashes.
+        asked.add(
+            "(labels IS NULL OR instr(labels, ?) > 0)",
+            pair(name, value).to_vec(),
+        );
+    }
+    if let Some(from) = filter.from {
+        asked.add("accepted_at >= ?", millis_up(from));
+    }
+    if let Some(to) = filter.to {
+        asked.add("accepted_at < ?", millis_up(to));
+    }
+    asked
+}
+
+impl Source {
+    fn of(filter: &Filter) -> Self {
+        // Not a parameter: `SQLite` uses a partial index only if its condition is in the text.
+        let by_state = match filter.state.or(filter.reason.map(Reason::state)) {
+            Some(State::Queued) => UNSETTLED_QUEUED,
+            Some(State::Running) => UNSETTLED_RUNNING,
+            Some(State::Retrying) => UNSETTLED_RETRYING,
+            Some(State::Dead) => DEAD,
+            Some(State::Done) if filter.alertname.is_none() => DONE,
+            Some(State::Done) => DONE_BY_NAME,
+            None if filter.alertname.is_none() => ALL,
+            None => BY_NAME,
+        };
+        let is_by_name = matches!(by_state, DONE_BY_NAME | BY_NAME);
+        Self {
+            from: by_state,
+            alertname: filter.alertname.clone().filter(|_| is_by_name),
+        }
+    }
+
+    /// Returns the last delivery of a slice of so many before `before`; nothing if there are not more.
+    fn end_of_slice(
+        &self,
+        conn: &Connection,
+        before: i64,
+        oldest: i64,
+        slice: u32,
+    ) -> rusqlite::Result<Option<i64>> {
+        let mut values: Vec<Value> = self.alertname.iter().cloned().map(Into::into).collect();
+        values.extend([oldest.into(), before.into(), i64::from(slice - 1).into()]);
+        conn.prepare_cached(&format!(
+            "SELECT id FROM {} AND id >= ? AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?",
+            self.from
+        ))?
+        .query_row(params_from_iter(values), |row| row.get(0))
+        .optional()
+    }
+}
+
+const ALL: &str = "deliveries NOT INDEXED WHERE true";
+const DONE: &str = "deliveries NOT INDEXED WHERE state = 3";
+const BY_NAME: &str = "deliveries INDEXED BY deliveries_alertname WHERE alertname = ?";
+const DONE_BY_NAME: &str =
+    "deliveries INDEXED BY deliveries_alertname WHERE alertname = ? AND state = 3";
+const UNSETTLED_QUEUED: &str =
+    "deliveries INDEXED BY deliveries_unsettled WHERE state < 3 AND state = 0";
+const UNSETTLED_RUNNING: &str =
+    "deliveries INDEXED BY deliveries_unsettled WHERE state < 3 AND state = 1";
+const UNSETTLED_RETRYING: &str =
+    "deliveries INDEXED BY deliveries_unsettled WHERE state < 3 AND state = 2";
+const DEAD: &str = "deliveries INDEXED BY deliveries_dead WHERE state = 4";
