@@ -18,7 +18,8 @@ pub(super) fn used(session: &Session) -> Result<GrantsUsed, StoreError> {
     let since = session.first(sql, &[])?;
     let since = since.map_or(Ok(0), |row| row.int(0))?;
     let found = session.query(
-        "SELECT handler, kind, name, calls, first_at, last_at FROM grants_used",
+        "SELECT handler, kind, name, calls, first_at, last_at FROM grants_used
+         ORDER BY handler, kind, name",
         &[],
     )?;
     let used = |row: &tokio_postgres::Row| {

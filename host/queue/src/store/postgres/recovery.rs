@@ -72,7 +72,8 @@ fn count_dead_letters(session: &Session) -> Result<u64, StoreError> {
 fn watched(session: &Session) -> Result<Vec<(DeliveryId, String)>, StoreError> {
     let found = session.query(
         "SELECT id, route FROM deliveries
-         WHERE state < 3 AND (revived_at IS NOT NULL OR route LIKE 'dead-letter%')",
+         WHERE state < 3 AND (revived_at IS NOT NULL OR route LIKE 'dead-letter%')
+         ORDER BY id",
         &[],
     )?;
     let watched = |row: &tokio_postgres::Row| Ok((DeliveryId::from_raw(row.int(0)?), row.text(1)?));

@@ -196,7 +196,7 @@ pub(super) fn open(session: &Session) -> Result<Vec<Storm>, StoreError> {
     let found = session.query(
         "SELECT id, route, pipeline, storm_key, priority, count, resolved, opened_at,
              last_firing_at, last_at
-         FROM storms WHERE closed_at IS NULL",
+         FROM storms WHERE closed_at IS NULL ORDER BY id",
         &[],
     )?;
     let storm = |row: &tokio_postgres::Row| {

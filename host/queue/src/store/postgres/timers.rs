@@ -101,7 +101,7 @@ pub(super) fn load(session: &Session, id: TimerId) -> Result<Option<StoredTimer>
 
 /// Returns all open timers, each with its handler, and when it is due, in milliseconds since 1970.
 pub(super) fn all(session: &Session) -> Result<Vec<(TimerId, HandlerName, i64)>, StoreError> {
-    let found = session.query("SELECT id, handler, due_at FROM timers", &[])?;
+    let found = session.query("SELECT id, handler, due_at FROM timers ORDER BY id", &[])?;
     let timer = |row: &tokio_postgres::Row| {
         let handler = HandlerName::new(row.column::<&str>(1)?);
         Ok((TimerId(row.int(0)?), handler, row.int(2)?))
@@ -112,7 +112,7 @@ pub(super) fn all(session: &Session) -> Result<Vec<(TimerId, HandlerName, i64)>,
 /// Returns the open timers that a delivery has set.
 pub(super) fn ids_of(session: &Session, set_by: DeliveryId) -> Result<Vec<TimerId>, StoreError> {
     let found = session.query(
-        "SELECT id FROM timers WHERE set_by = $1",
+        "SELECT id FROM timers WHERE set_by = $1 ORDER BY id",
         &[&set_by.as_raw()],
     )?;
     found.iter().map(|row| row.int(0).map(TimerId)).collect()
