@@ -172,7 +172,12 @@ impl PostgresTxn<'_> {
             .iter()
             .map(|row| Ok((row.int(0)?, row.count(1)?)))
             .collect::<Result<HashMap<_, _>, StoreError>>()?;
-        let is_held = |lease: &Lease| numbers.get(&lease.id.as_raw()) == Some(&lease.number);
+        // A lease may be granted and used in the same transaction.
+        let granted: HashSet<(DeliveryId, u32)> = changes.iter().filter_map(granted).collect();
+        let is_held = |lease: &Lease| {
+            numbers.get(&lease.id.as_raw()) == Some(&lease.number)
+                || granted.contains(&(lease.id, lease.number))
+        };
         Ok(leases.into_iter().filter(is_held).collect())
     }
 
@@ -259,6 +264,16 @@ impl PostgresTxn<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Returns the lease that a change grants: the delivery, and the number.
+fn granted(change: &Change<'_>) -> Option<(DeliveryId, u32)> {
+    match change {
+        Change::Grant(lease) => Some((lease.id, lease.number)),
+        Change::Revive(revive) => revive.lease.map(|lease| (lease.id, lease.number)),
+        Change::Insert(new) => Some((new.id, new.leases)),
+        _ => None,
     }
 }
 

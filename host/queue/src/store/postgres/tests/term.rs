@@ -128,3 +128,24 @@ fn a_lost_lease_spoils_no_other_change_of_the_transaction() {
     assert_eq!(txn.commit(), Committed::Yes);
     assert_eq!(store.begin().unwrap().alarms().unwrap().len(), 1);
 }
+
+#[test]
+fn a_lease_that_is_granted_and_used_in_one_transaction_is_valid() {
+    let Some(bench) = bench() else { return };
+    let mut store = open(&bench, Patience::default()).unwrap();
+    let lease = crate::model::Lease {
+        id: DeliveryId::from_raw(1),
+        number: 1,
+        owner: crate::model::Owner(1),
+    };
+    let progress = Change::Progress {
+        lease,
+        progress: "{}".into(),
+    };
+    let mut answers = Vec::new();
+    let mut txn = store.begin().unwrap();
+    txn.apply(&[Change::Grant(lease), progress], &mut answers)
+        .unwrap();
+    assert_eq!(answers, [Applied::Done, Applied::Done]);
+    assert_eq!(txn.commit(), Committed::Yes);
+}
