@@ -26,7 +26,10 @@ mod store;
 mod working;
 #[cfg(test)]
 mod stores {
-    store_conformance!(sqlite: crate::store::sqlite::bench::SqliteBench);
+    store_conformance!(
+        sqlite: crate::store::sqlite::bench::SqliteBench,
+        postgres: crate::store::postgres::bench::PostgresBench
+    );
 }
 
 use std::sync::{Arc, Weak};
@@ -39,10 +42,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use leases::Leases;
 pub use model::*;
 pub use queries::Force;
-pub use store::{InvalidStoreUrl, StoreUrl};
+pub use store::{Database, InvalidDatabase, InvalidStoreUrl, StoreUrl};
 
 use commit::inbox::Close;
 use commit::{Committer, Shared, Started};
+use store::postgres::{PostgresStore, Settings};
 use store::sqlite::{Gathering, SqliteStore};
 use store::{Reader, Store};
 
@@ -84,6 +88,11 @@ impl Queue {
         match store {
             StoreUrl::Sqlite(path) => {
                 let store = SqliteStore::open(path, Gathering::default(), &options, clock.clone())?;
+                Self::over(commit::start(store, options, caps, clock)?)
+            }
+            StoreUrl::Postgres(database) => {
+                let settings = Settings::default();
+                let store = PostgresStore::open(database, settings, &options, clock.clone())?;
                 Self::over(commit::start(store, options, caps, clock)?)
             }
         }

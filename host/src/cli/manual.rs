@@ -145,7 +145,11 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("ALERT_MANAGER_CONFIG", "The configuration file."),
     (
         "ALERT_MANAGER_STORE",
-        "The store (sqlite:alert-manager.db).",
+        "The store (sqlite:alert-manager.db): a file, or a PostgreSQL database.",
+    ),
+    (
+        "PGPASSFILE",
+        "The file of the database's passwords, in libpq's format, if the store's URL does not say where its password is.",
     ),
     (
         "ALERT_MANAGER_URL",

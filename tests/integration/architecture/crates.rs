@@ -23,12 +23,13 @@ pub(super) const CRATES: [(&str, &[&str]); 4] = [
 ];
 
 /// Libraries that only one crate of the server may depend on, with that crate.
-pub(super) const HOMES: [(&str, &str); 7] = [
+pub(super) const HOMES: [(&str, &str); 8] = [
     ("axum", "alert-manager"),
     ("clap", "alert-manager"),
     ("prometheus", "alert-manager"),
     ("rusqlite", "alert-manager-queue"),
     ("saphyr", "alert-manager"),
+    ("tokio-postgres", "alert-manager-queue"),
     ("wasmtime", "alert-manager-runtime"),
     ("wasmtime-wasi", "alert-manager-runtime"),
 ];

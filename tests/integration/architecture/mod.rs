@@ -236,6 +236,7 @@ fn the_queues_folders_are_layers() {
 #[test]
 fn only_the_queues_stores_know_sql() {
     only_in("rusqlite", &["queue/src/store/sqlite/"]);
+    only_in("tokio_postgres", &["queue/src/store/postgres/"]);
 }
 
 #[test]

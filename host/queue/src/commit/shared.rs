@@ -12,6 +12,7 @@ use alert_manager_core::alert::HandlerName;
 use crate::model::clock::Clock;
 use crate::model::{DeadLetterNotices, Losses, Options, Settled};
 use crate::schedule::Scheduler;
+use crate::store::Hold;
 
 use super::inbox::Inbox;
 
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     /// Why the last write to the store failed; absent if it succeeded.
     unwritable: Mutex<Option<String>>,
+    /// Whether this server may begin an effect.
+    hold: Hold,
     /// How many dead letters there are: dead deliveries, except those that a person cancelled.
     pub(crate) dead: AtomicU64,
     /// Deliveries that are to be inserted, and are not in the scheduler yet.
@@ -43,6 +46,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(super) fn new(
+        hold: Hold,
         scheduler: Scheduler,
         clock: Clock,
         options: Options,
@@ -55,6 +59,7 @@ impl Shared {
             clock,
             options,
             unwritable: Mutex::default(),
+            hold,
             dead: AtomicU64::new(dead),
             reserved: AtomicUsize::new(0),
             secret,
@@ -66,9 +71,10 @@ impl Shared {
         }
     }
 
-    /// Returns why the last write to the store failed; nothing if it succeeded.
+    /// Returns why the last write to the store failed, or why no effect may begin; nothing if neither is so.
     pub(crate) fn unwritable(&self) -> Option<String> {
-        self.unwritable.lock().clone()
+        let failed = self.unwritable.lock().clone();
+        failed.or_else(|| self.hold.check().err())
     }
 
     pub(super) fn set_unwritable(&self, why: String) {

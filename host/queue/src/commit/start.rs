@@ -80,13 +80,20 @@ pub(crate) fn start<S: Store>(
         ..
     } = open;
     let dead = found.dead_letters;
-    let reader = store.reader();
+    let (reader, hold) = (store.reader(), store.hold());
     let (sender, grants) = mpsc::unbounded_channel();
     let mut committer = Committer {
         store,
         grants: sender,
         state: committer_state(&found, texts, &clock),
-        shared: Arc::new(Shared::new(scheduler, clock, options, dead, found.secret)),
+        shared: Arc::new(Shared::new(
+            hold,
+            scheduler,
+            clock,
+            options,
+            dead,
+            found.secret,
+        )),
         retries: VecDeque::new(),
         failing: None,
         unreported_settled: 0,

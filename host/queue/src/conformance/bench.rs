@@ -16,6 +16,17 @@ pub trait Bench: Sized {
     /// The cases, as `file::case`, that do not apply to this store, each with the reason in a comment.
     const NOT_SHOWN: &'static [&'static str];
 
+    /// How many random sequences the model is compared with by default. Fewer for a store that takes longer for each.
+    const SEQUENCES: u32 = 1_000;
+
+    /// True if a crash loses how often an event was sent again since it was last written.
+    const FORGETS_DUPLICATES: bool = false;
+
+    /// Returns what has to be installed for the cases to run; nothing if it is. Without it they are skipped, loudly.
+    fn missing() -> Option<String> {
+        None
+    }
+
     /// Creates an empty store.
     fn new(sizes: Sizes) -> Self;
 

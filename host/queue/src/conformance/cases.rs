@@ -55,6 +55,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Runs a case. One that does not apply to the store has to be listed in [`Bench::NOT_SHOWN`].
 #[allow(clippy::print_stderr, reason = "the output of a test")]
 fn run<B: Bench, T: Shown>(name: &str, case: impl Future<Output = T>) {
+    if let Some(missing) = B::missing() {
+        eprintln!("SKIPPED: {name}: {missing}");
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // See `Request::send`.

@@ -14,8 +14,8 @@ use crate::model::{
     Abandoned, Contents, Delivery, Follower, Known, OpenError, Row, State, StoredTimer, TimerId,
 };
 use crate::store::{
-    Applied, Change, Committed, EarlierDeaths, Found, KvOp, Reader, Resolved, RetentionRun, Store,
-    StoreError, TimerChanged, TimerOp, Txn, Unreported, Wanted,
+    Applied, Change, Committed, EarlierDeaths, Found, Hold, KvOp, Reader, Resolved, RetentionRun,
+    Store, StoreError, TimerChanged, TimerOp, Txn, Unreported, Wanted,
 };
 
 /// The faults to inject, and those that have happened. A bench shares it with the store that it has opened.
@@ -140,6 +140,10 @@ impl<S: Store> Store for Faulty<S> {
 
     fn reader(&self) -> Arc<dyn Reader> {
         self.store.reader()
+    }
+
+    fn hold(&self) -> Hold {
+        self.store.hold()
     }
 
     fn close(self, left: &[(DeliveryId, Abandoned)]) -> Result<(), StoreError> {

@@ -81,7 +81,7 @@ pub(super) async fn what_was_settled_longer_ago_than_the_retention_goes_with_all
     assert_eq!(bench.run(Next::Done).await, recent);
     bench.set_caps(Caps::all(0));
     let waits = bench.accept_new(firing("Waits")).await;
-    bench.clock.advance(6 * DAY);
+    bench.clock.advance(6 * DAY - Duration::from_millis(1));
     let bench = bench.restart().await;
     bench.clock.advance(Duration::from_millis(1));
     let bench = bench.restart().await;

@@ -59,6 +59,11 @@ impl Clock {
         }
     }
 
+    /// Returns true for clocks that only a test moves.
+    pub(crate) fn is_manual(&self) -> bool {
+        matches!(&*self.0, Source::Manual { .. })
+    }
+
     /// Returns the time of day.
     #[must_use]
     pub fn now(&self) -> Timestamp {

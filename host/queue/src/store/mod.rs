@@ -4,6 +4,9 @@
 //! queries on other threads.
 
 mod change;
+mod codes;
+mod labels;
+pub(crate) mod postgres;
 pub(crate) mod sqlite;
 mod url;
 
@@ -25,6 +28,7 @@ use crate::model::{
 };
 
 pub(crate) use change::{Applied, Change, Revive, Settle, SettleMembers};
+pub use postgres::database::{Database, InvalidDatabase};
 pub use url::{InvalidStoreUrl, StoreUrl};
 
 /// A durable store.
@@ -61,6 +65,9 @@ pub(crate) trait Store: Send + fmt::Debug + 'static {
 
     /// Returns true if a transaction is due though there is nothing to write, because the store has deferred a write.
     fn is_transaction_due(&self) -> bool;
+
+    /// Returns what says whether this server may still begin an effect.
+    fn hold(&self) -> Hold;
 
     /// Returns a reader for other threads.
     fn reader(&self) -> Arc<dyn Reader>;
@@ -146,6 +153,33 @@ pub(crate) trait Txn {
 
     /// Ends the transaction.
     fn commit(self) -> Committed;
+}
+
+/// Says whether this server may begin an effect. A store that several servers can open lets only one of them do so.
+#[derive(Clone)]
+pub(crate) struct Hold(Arc<dyn Fn() -> Result<(), String> + Send + Sync>);
+
+impl Hold {
+    /// Returns what asks a function, which gives the reason if no effect may begin.
+    pub(crate) fn new(check: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(check))
+    }
+
+    /// Returns that of a store that no other server can open.
+    pub(crate) fn always() -> Self {
+        Self::new(|| Ok(()))
+    }
+
+    /// Returns the reason if no effect may begin.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hold")
+    }
 }
 
 /// The result of a commit.

@@ -4,11 +4,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::postgres::database::{Database, InvalidDatabase};
+
 /// Where deliveries are kept: `store` in the configuration. The default is `sqlite:alert-manager.db`, in the working directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUrl {
     /// `sqlite:FILE`.
     Sqlite(PathBuf),
+    /// `postgres://USER@HOST/DATABASE`.
+    Postgres(Box<Database>),
 }
 
 impl StoreUrl {
@@ -17,6 +21,17 @@ impl StoreUrl {
     pub fn relative_to(self, folder: &Path) -> Self {
         match self {
             Self::Sqlite(file) => Self::Sqlite(folder.join(file)),
+            Self::Postgres(database) => Self::Postgres(database.relative_to(folder).into()),
+        }
+    }
+
+    /// Returns the same store with the passwords of this file, in libpq's format (`PGPASSFILE`), unless the URL says where the
+    /// password is.
+    #[must_use]
+    pub fn or_passfile(self, path: &Path) -> Self {
+        match self {
+            Self::Sqlite(_) => self,
+            Self::Postgres(database) => Self::Postgres(database.or_passfile(path).into()),
         }
     }
 
@@ -24,14 +39,14 @@ impl StoreUrl {
     /// `cache`. Only the server may write to its folder.
     #[must_use]
     pub fn local_path(&self, extension: &str) -> PathBuf {
-        match self {
-            Self::Sqlite(file) => {
-                let mut path = file.clone().into_os_string();
-                path.push(".");
-                path.push(extension);
-                path.into()
-            }
-        }
+        let beside = match self {
+            Self::Sqlite(file) => file,
+            Self::Postgres(database) => database.beside(),
+        };
+        let mut path = beside.as_os_str().to_owned();
+        path.push(".");
+        path.push(extension);
+        path.into()
     }
 }
 
@@ -41,11 +56,12 @@ impl Default for StoreUrl {
     }
 }
 
-/// Writes where the store is, without a password: the path of a file.
+/// Writes where the store is, without a password.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(file) => file.display().fmt(f),
+            Self::Postgres(database) => database.fmt(f),
         }
     }
 }
@@ -53,11 +69,11 @@ impl fmt::Display for StoreUrl {
 /// A text that is not the URL of a store. It says what to write, and does not repeat the text, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidStoreUrl {
-    /// It names a store that this version does not have.
-    #[error("PostgreSQL is not supported by this version: write sqlite:FILE")]
-    Unsupported,
+    /// It is meant to name a database.
+    #[error(transparent)]
+    Database(#[from] InvalidDatabase),
     /// It is anything else.
-    #[error("write sqlite:FILE, as in sqlite:alert-manager.db")]
+    #[error("write sqlite:FILE, as in sqlite:alert-manager.db, or postgres://USER@HOST/DATABASE")]
     Malformed,
 }
 
@@ -65,8 +81,8 @@ impl FromStr for StoreUrl {
     type Err = InvalidStoreUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidStoreUrl> {
-        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-            return Err(InvalidStoreUrl::Unsupported);
+        if Database::is_meant(text) {
+            return Ok(Self::Postgres(Box::new(text.parse()?)));
         }
         let file = text
             .strip_prefix("sqlite:")
@@ -93,8 +109,6 @@ mod tests {
             ("sqlite://", Err(InvalidStoreUrl::Malformed)),
             ("sqlite::memory:", Err(InvalidStoreUrl::Malformed)),
             ("alert-manager.db", Err(InvalidStoreUrl::Malformed)),
-            ("postgres://u:pw@h/db", Err(InvalidStoreUrl::Unsupported)),
-            ("postgresql://h/db", Err(InvalidStoreUrl::Unsupported)),
         ] {
             assert_eq!(text.parse(), parsed, "{text}");
         }

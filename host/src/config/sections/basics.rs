@@ -1,6 +1,7 @@
 //! `listen`, `insecure`, `external_url`, `handlers_dir`, `store` and `retention`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use url::Url;
 
@@ -153,8 +154,8 @@ fn handlers_dir(d: &mut Decoding<'_>) {
 pub(in crate::config) const STORE: Part = Part {
     keys: &[Key::new(
         "store",
-        Written::Scalar("sqlite:FILE, as in sqlite:alert-manager.db"),
-        "Where deliveries are kept. The file must be on a local disk.",
+        Written::Scalar("sqlite:FILE, as in sqlite:alert-manager.db, or postgres://USER@HOST/DATABASE"),
+        "Where deliveries are kept: in a file, which must be on a local disk, or in a [PostgreSQL database](postgresql.md).",
     )
     .default("sqlite:alert-manager.db")
     .example("sqlite:/var/lib/alert-manager/alert-manager.db")],
@@ -172,7 +173,7 @@ fn store(d: &mut Decoding<'_>) {
             // The URL may hold a password: it is not repeated.
             Err(error) => d.reader.fail(
                 node.at,
-                "store is not a store that this version supports".into(),
+                "store is not the URL of a store".into(),
                 error.to_string(),
             ),
         }
@@ -182,11 +183,15 @@ fn store(d: &mut Decoding<'_>) {
             Ok(store) => d.config.store = store,
             Err(error) => {
                 d.config.store = StoreUrl::default();
-                let message = "it is not a store that this version supports";
+                let message = "it is not the URL of a store";
                 let variable = "the variable ALERT_MANAGER_STORE";
                 d.reader.fail_outside(variable, message, error.to_string());
             }
         }
+    }
+    if let Some(passwords) = (d.env)("PGPASSFILE") {
+        let store = std::mem::take(&mut d.config.store);
+        d.config.store = store.or_passfile(Path::new(&passwords));
     }
 }
 

@@ -130,7 +130,7 @@ fn the_variable_names_the_file_and_problems_outside_it_are_reported_too() {
     given.variables.insert("PORT", "http".to_owned());
     given
         .variables
-        .insert("ALERT_MANAGER_STORE", "postgres://h".to_owned());
+        .insert("ALERT_MANAGER_STORE", "postgres:h".to_owned());
     given.flags.external_url = Some("nowhere".to_owned());
     let places: Vec<_> = given
         .load(None)

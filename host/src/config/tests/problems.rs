@@ -108,8 +108,12 @@ fn each_problem_has_a_place_and_a_remedy() {
             "am.yml:2:9: 0.0.0.0:5000 can be reached from other machines",
         ),
         (
-            "store: postgres://u:pw@h/db",
-            "am.yml:2:8: store is not a store that this version supports — PostgreSQL",
+            "store: postgres://u:pw@h/db?sslmode=maybe",
+            "am.yml:2:8: store is not the URL of a store — sslmode has to be disable, prefer",
+        ),
+        (
+            "store: postgres:h/db",
+            "am.yml:2:8: store is not the URL of a store — write postgres://USER@HOST/DATABASE",
         ),
         ("store: x.db", "write sqlite:FILE"),
         (

@@ -1,6 +1,7 @@
 //! Compares the queue with a model of it, under random sequences of operations.
 //!
-//! A thousand random sequences, 20,000 with `ALERT_MANAGER_TEST_LONG=1`, or as many as `PROPTEST_CASES` says.
+//! As many random sequences as the bench says ([`Bench::SEQUENCES`]), twenty times as many with `ALERT_MANAGER_TEST_LONG=1`, or as
+//! many as `PROPTEST_CASES` says.
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -63,12 +64,14 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn cases() -> u32 {
+fn cases<B: Bench>() -> u32 {
     let asked = std::env::var("PROPTEST_CASES").ok();
     let is_long = std::env::var_os("ALERT_MANAGER_TEST_LONG").is_some();
-    asked
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(if is_long { 20_000 } else { 1_000 })
+    asked.and_then(|n| n.parse().ok()).unwrap_or(if is_long {
+        20 * B::SEQUENCES
+    } else {
+        B::SEQUENCES
+    })
 }
 
 pub(super) async fn the_queue_does_what_its_model_does<B: Bench>() {
@@ -88,7 +91,7 @@ fn on_a_thread(check: fn()) {
 }
 
 fn check<B: Bench>() {
-    for_sequences(cases(), op(), async |ops| {
+    for_sequences(cases::<B>(), op(), async |ops| {
         let mut pair = Pair::<B>::new();
         for op in ops {
             pair = pair.step(op).await;

@@ -380,7 +380,7 @@ fn check_member(member: &Delivery, all: &BTreeMap<DeliveryId, Delivery>) {
 }
 
 pub(super) fn check<B: Bench>() {
-    for_sequences(cases() / 2, op(), async |ops| {
+    for_sequences(cases::<B>() / 2, op(), async |ops| {
         let mut storms = Storms::<B>::new();
         for op in ops {
             storms = storms.step(op).await;

@@ -2,15 +2,18 @@
 //! count, once for each of its keys.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use alert_manager_core::alert::{HandlerName, Timestamp};
+use alert_manager_core::alert::Timestamp;
 
 use crate::model::clock::from_millis;
-use crate::model::{Activity, ActivityKind, ActivityOf, Amount, Reason, ReceivedAs, Tally, Times};
+use crate::model::{Activity, ActivityKind, ActivityOf, Amount, Tally};
+
+use super::codes::{
+    ACTIVITY_KINDS, activity_code, activity_key, histogram, parse_activity_key, times_of,
+};
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -53,7 +56,7 @@ impl Current {
             self.rows.clear();
         }
         for (of, amount) in &tally.0 {
-            let (kind, key) = (kind_code(of.kind()), key_of(of));
+            let (kind, key) = (activity_code(of.kind()), activity_key(of));
             let sum = match self.rows.get_mut(of) {
                 Some(known) => known,
                 None => {
@@ -84,10 +87,10 @@ pub(super) fn between(
             "SELECT key, count, sum_ms, histogram, start FROM activity
              WHERE length = ?1 AND kind = ?2 AND start >= ?3 AND start < ?4 ORDER BY start, key",
         )?;
-        let mut rows = statement.query(params![length, kind_code(of), first, end])?;
+        let mut rows = statement.query(params![length, activity_code(of), first, end])?;
         while let Some(row) = rows.next()? {
             // A newer version may count more.
-            let Some(of) = parse_key(of, row.get_ref(0)?.as_str()?) else {
+            let Some(of) = parse_activity_key(of, row.get_ref(0)?.as_str()?) else {
                 continue;
             };
             found.push(Activity {
@@ -105,7 +108,7 @@ pub(super) fn between(
 pub(super) fn roll_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
     let minute = minute_of(now);
     let mut more = false;
-    for kind in KINDS.map(kind_code) {
+    for kind in ACTIVITY_KINDS.map(activity_code) {
         let oldest: Option<i64> = conn
             .prepare_cached("SELECT min(start) FROM activity WHERE length = 1 AND kind = ?1")?
             .query_one([kind], |row| row.get(0))?;
@@ -195,61 +198,9 @@ fn put(
 
 /// Reads an amount: the second column and the two after it.
 fn read(row: &Row<'_>) -> rusqlite::Result<Amount> {
-    let (words, _) = row.get_ref(3)?.as_blob()?.as_chunks::<8>();
+    let sum_ms = row.get::<_, i64>(2)?.unsigned_abs();
     Ok(Amount {
         count: row.get::<_, i64>(1)?.unsigned_abs(),
-        times: Times {
-            buckets: words.iter().map(|word| u64::from_be_bytes(*word)).collect(),
-            sum_ms: row.get::<_, i64>(2)?.unsigned_abs(),
-        },
-    })
-}
-
-/// Returns the buckets as they are stored, eight bytes each.
-fn histogram(times: &Times) -> Vec<u8> {
-    let words = times.buckets.iter().map(|count| count.to_be_bytes());
-    words.flatten().collect()
-}
-
-const KINDS: [ActivityKind; 4] = [
-    ActivityKind::Received,
-    ActivityKind::Route,
-    ActivityKind::Settled,
-    ActivityKind::Handler,
-];
-
-/// Returns the number of a kind. Its meaning never changes.
-const fn kind_code(kind: ActivityKind) -> i64 {
-    match kind {
-        ActivityKind::Received => 0,
-        ActivityKind::Route => 1,
-        ActivityKind::Settled => 2,
-        ActivityKind::Handler => 3,
-    }
-}
-
-fn key_of(of: &ActivityOf) -> String {
-    match of {
-        ActivityOf::Received(as_what) => as_what.as_str().to_owned(),
-        ActivityOf::Route(route) => route.to_string(),
-        ActivityOf::Settled(reason) => reason.as_str().to_owned(),
-        ActivityOf::Handler(handler, reason) => format!("{handler} {}", reason.as_str()),
-    }
-}
-
-/// Returns what a row is of; nothing if this version does not know that.
-fn parse_key(kind: ActivityKind, key: &str) -> Option<ActivityOf> {
-    let reason = |name: &str| name.parse::<Reason>().ok();
-    Some(match kind {
-        ActivityKind::Received => {
-            let mut all = ReceivedAs::ALL.into_iter();
-            ActivityOf::Received(all.find(|known| known.as_str() == key)?)
-        }
-        ActivityKind::Route => ActivityOf::Route(Arc::from(key)),
-        ActivityKind::Settled => ActivityOf::Settled(reason(key)?),
-        ActivityKind::Handler => {
-            let (handler, why) = key.split_once(' ')?;
-            ActivityOf::Handler(HandlerName::new(handler), reason(why)?)
-        }
+        times: times_of(row.get_ref(3)?.as_blob()?, sum_ms),
     })
 }

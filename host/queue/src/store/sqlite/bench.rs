@@ -108,6 +108,9 @@ impl SqliteBench {
 }
 
 impl Bench for SqliteBench {
+    // Events are gathered in memory.
+    const FORGETS_DUPLICATES: bool = true;
+
     const NOT_SHOWN: &'static [&'static str] = &[
         // A file has one writer.
         "shared::a_resolved_on_one_server_does_not_overtake_its_firing_on_another",

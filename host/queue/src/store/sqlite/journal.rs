@@ -8,7 +8,7 @@ use alert_manager_core::journal::{CallKind, CallName, ENTRY_BYTES, Entry, Record
 use crate::failpoint::Failpoint;
 use crate::model::clock::{from_nanos, nanos};
 
-use super::codes::{kind_code, kind_of};
+use super::codes::{effect_code, effect_flags, kind_code, kind_of};
 
 /// Appends calls to the record of a step. An entry with the number of an earlier one replaces it: it is the same call.
 pub(super) fn append(
@@ -45,29 +45,11 @@ pub(super) fn append(
     Ok(())
 }
 
-/// Codes of what an entry is for a retry; 0 for a read that it does not need by itself.
-const EFFECT: i64 = 1;
-const EFFECT_IN_DOUBT: i64 = 2;
-const PARKED: i64 = 3;
-const FAILED: i64 = 4;
-const FAILED_PARKED: i64 = 5;
-
-fn effect_code(entry: &Entry) -> i64 {
-    match (entry.effect, entry.failed, entry.parked) {
-        (true, ..) if entry.in_doubt => EFFECT_IN_DOUBT,
-        (true, ..) => EFFECT,
-        (false, true, true) => FAILED_PARKED,
-        (false, true, false) => FAILED,
-        (false, false, true) => PARKED,
-        (false, false, false) => 0,
-    }
-}
-
 const ENTRY: &str = "step, seq, kind, keyed, name, effect, request, result, reply, at, clock";
 
 fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, Entry)> {
     let name: String = row.get(4)?;
-    let effect: i64 = row.get(5)?;
+    let flags = effect_flags(row.get(5)?);
     let entry = Entry {
         seq: row.get(1)?,
         kind: kind_of(row.get(2)?),
@@ -76,10 +58,10 @@ fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, Entry)> {
         } else {
             CallName::Digest(name)
         },
-        effect: matches!(effect, EFFECT | EFFECT_IN_DOUBT),
-        in_doubt: effect == EFFECT_IN_DOUBT,
-        parked: matches!(effect, PARKED | FAILED_PARKED),
-        failed: matches!(effect, FAILED | FAILED_PARKED),
+        effect: flags.effect,
+        in_doubt: flags.in_doubt,
+        parked: flags.parked,
+        failed: flags.failed,
         request: row.get(6)?,
         result: row.get(7)?,
         reply: row.get(8)?,

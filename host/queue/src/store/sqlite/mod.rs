@@ -5,7 +5,6 @@ mod apply;
 #[cfg(test)]
 pub(crate) mod bench;
 mod checkpoint;
-mod codes;
 mod copy;
 mod errors;
 mod events;
@@ -15,7 +14,6 @@ mod grants;
 mod history;
 mod journal;
 mod kv;
-mod labels;
 mod layout;
 mod list;
 mod meta;
@@ -44,7 +42,8 @@ use alert_manager_core::alert::{DeliveryId, Timestamp};
 use crate::model::clock::Clock;
 use crate::model::{Abandoned, LastEnd, OpenError, Options, Row};
 
-use super::{Found, Reader, Resolved, RetentionRun, Store, StoreError};
+use super::{Found, Hold, Reader, Resolved, RetentionRun, Store, StoreError};
+use super::{codes, labels};
 use checkpoint::Checkpointer;
 use events::Events;
 pub(crate) use events::Gathering;
@@ -205,6 +204,10 @@ impl Store for SqliteStore {
 
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::clone(&self.reader) as _
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::always()
     }
 
     fn close(mut self, abandoned: &[(DeliveryId, Abandoned)]) -> Result<(), StoreError> {

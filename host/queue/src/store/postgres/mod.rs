@@ -1,0 +1,367 @@
+//! A store in a PostgreSQL database, of which one server at a time has the term (`term.rs`).
+
+mod activity;
+mod apply;
+mod batch;
+#[cfg(test)]
+pub(crate) mod bench;
+pub(super) mod database;
+mod errors;
+mod events;
+mod gates;
+mod grants;
+mod history;
+mod journal;
+mod kv;
+mod layout;
+mod list;
+mod meta;
+mod reader;
+mod recovery;
+mod refused;
+mod retention;
+mod rows;
+mod session;
+mod storms;
+mod term;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod tls;
+mod txn;
+mod unreported;
+mod values;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+
+use alert_manager_core::alert::{DeliveryId, Timestamp};
+
+use crate::model::clock::{Clock, from_millis};
+use crate::model::{Abandoned, OpenError, Options, Row};
+
+use super::{
+    Committed, Found, Hold, Reader, Resolved, RetentionRun, Store, StoreError, Txn as _, codes,
+};
+use database::Database;
+use layout::LayoutError;
+use reader::PostgresReader;
+use retention::Retention;
+use session::{Call, Io, Purpose, Session, args};
+use term::{Patience, Term, TermError, WRITER};
+use txn::PostgresTxn;
+use values::Columns as _;
+
+/// What only tests change.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) patience: Patience,
+    /// How far the clock of the database is ahead, in milliseconds, if the queue's clock is manual.
+    pub(crate) clock_ahead_ms: Arc<AtomicI64>,
+}
+
+/// A store in a database.
+#[derive(Debug)]
+pub(crate) struct PostgresStore {
+    io: Arc<Io>,
+    database: Database,
+    settings: Settings,
+    clock: Clock,
+    options: Options,
+    term: Term,
+    /// Absent after it has failed, until the next transaction.
+    session: Option<Session>,
+    /// How many transactions were committed, as this server knows. In its lane's row a committed transaction has raised that.
+    lane_n: i64,
+    retention: Retention,
+    reader: Arc<PostgresReader>,
+}
+
+impl PostgresStore {
+    /// Connects to a database, makes or migrates the tables, and takes the term.
+    ///
+    /// # Errors
+    /// If the database does not answer, is too old or read-only, has tables of a newer version, or is in use by another server.
+    pub(crate) fn open(
+        database: &Database,
+        settings: Settings,
+        options: &Options,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        let failed = |error: StoreError| failed(database, &error);
+        let io = Io::start().map_err(failed)?;
+        let session = Session::connect(&io, database, Purpose::Write).map_err(failed)?;
+        check_server(&session).map_err(failed)?;
+        layout::prepare(&session).map_err(|error| match error {
+            LayoutError::Newer(found) => OpenError::Newer {
+                path: path(database),
+                found,
+                known: layout::LAYOUT,
+            },
+            LayoutError::Store(error) => failed(error),
+        })?;
+        check_pooling(&io, database, &session).map_err(failed)?;
+        let term = Term::take(&io, database, &session, settings.patience);
+        let term = term.map_err(|error| match error {
+            TermError::Held => OpenError::InUse(path(database)),
+            TermError::Store(error) => failed(error),
+        })?;
+        let bounds = options.bounds.clone();
+        let reader = PostgresReader::new(Arc::clone(&io), database.clone(), bounds);
+        Ok(Self {
+            io,
+            database: database.clone(),
+            settings,
+            clock,
+            options: options.clone(),
+            term,
+            session: Some(session),
+            lane_n: 0,
+            retention: Retention::new(),
+            reader: Arc::new(reader),
+        })
+    }
+
+    /// Returns the connection of a transaction that is open.
+    fn session(&self) -> Result<&Session, StoreError> {
+        let session = self.session.as_ref();
+        session.ok_or_else(|| StoreError::Away("the connection to the database is lost".into()))
+    }
+
+    /// Drops the connection, since nothing more can be done with it.
+    fn forget_session(&mut self) {
+        self.session = None;
+    }
+
+    /// Returns true if the database has answered the last call with an error.
+    fn is_answered(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_refused)
+    }
+
+    /// Connects again, if the connection is lost. Returns how many transactions of this lane were committed; waits for one of the
+    /// connection before that has not ended yet.
+    fn reconnect(&mut self) -> Result<i64, StoreError> {
+        self.session = None;
+        let session = Session::connect(&self.io, &self.database, Purpose::Write)?;
+        let served = term::served(self.term.server(), WRITER);
+        let rows = session.together(&[served])?.pop().unwrap_or_default();
+        let n = rows.first().ok_or(StoreError::Fenced)?.int(0)?;
+        self.session = Some(session);
+        Ok(n)
+    }
+
+    /// Begins a transaction: raises the number of its lane, and locks the term. Returns the time of the database.
+    fn begin_once(&mut self) -> Result<Timestamp, StoreError> {
+        if self.session.as_ref().is_none_or(Session::is_closed) {
+            self.lane_n = self.reconnect()?;
+        }
+        let calls = [
+            Call::new("BEGIN", args![]),
+            Call::new(
+                "UPDATE lanes SET n = n + 1 WHERE server = $1 AND lane = $2 AND n = $3
+                 RETURNING floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+                args![self.term.server(), WRITER, self.lane_n],
+            ),
+            Call::new("SELECT epoch FROM term FOR SHARE", args![]),
+        ];
+        let rows = self.session()?.together(&calls)?;
+        let (raised, term) = (rows[1].first(), rows[2].first());
+        let epoch = term.ok_or(StoreError::Fenced)?.int(0)?;
+        let now_ms = raised.ok_or(StoreError::Fenced)?.int(0)?;
+        match epoch == self.term.epoch() {
+            true => Ok(self.time(now_ms)),
+            false => Err(StoreError::Fenced),
+        }
+    }
+
+    /// Returns the time of the database; that of a manual clock, if the queue has one.
+    fn time(&self, database_ms: i64) -> Timestamp {
+        match self.clock.is_manual() {
+            true => {
+                let ahead_ms = self.settings.clock_ahead_ms.load(Ordering::SeqCst);
+                from_millis(self.clock.now().as_millisecond() + ahead_ms)
+            }
+            false => from_millis(database_ms),
+        }
+    }
+
+    fn roll_back(&mut self) {
+        let rolled_back = self.session().and_then(|session| session.batch("ROLLBACK"));
+        if rolled_back.is_err() {
+            // The database rolls back what a lost connection has left.
+            self.forget_session();
+        }
+    }
+}
+
+/// Returns where a store is, as errors name it.
+fn path(database: &Database) -> PathBuf {
+    database.to_string().into()
+}
+
+fn failed(database: &Database, error: &StoreError) -> OpenError {
+    OpenError::Failed {
+        path: path(database),
+        reason: error.to_string(),
+    }
+}
+
+/// Checks that the server is new enough, can be written, and stores any text.
+fn check_server(session: &Session) -> Result<(), StoreError> {
+    const VERSION_MIN: i64 = 150_000;
+    let row = session.one(
+        "SELECT current_setting('server_version_num')::bigint, current_setting('server_version'),
+             pg_is_in_recovery(), current_setting('server_encoding')",
+        &[],
+    )?;
+    let (version, encoding) = (row.text(1)?, row.text(3)?);
+    if row.int(0)? < VERSION_MIN {
+        return Err(StoreError::Fatal(format!(
+            "its version is {version}, and PostgreSQL 15 or newer is needed"
+        )));
+    }
+    if row.column(2)? {
+        return Err(StoreError::ReadOnly(
+            "it is a standby, which cannot be written; name the primary, or several hosts with target_session_attrs=read-write"
+                .into(),
+        ));
+    }
+    if encoding != "UTF8" {
+        return Err(StoreError::Fatal(format!(
+            "its encoding is {encoding}; create the database with ENCODING 'UTF8'"
+        )));
+    }
+    Ok(())
+}
+
+/// Checks that a connection keeps its process of the database: a pooler in transaction mode gives it to others in between, with what
+/// was set and prepared on it.
+fn check_pooling(io: &Arc<Io>, database: &Database, session: &Session) -> Result<(), StoreError> {
+    let pid = || session.one("SELECT pg_backend_pid()::bigint", &[])?.int(0);
+    let before = pid()?;
+    let other = Session::connect(io, database, Purpose::Read)?;
+    other.batch("BEGIN")?;
+    let holds = other.one("SELECT pg_backend_pid()::bigint", &[])?.int(0)?;
+    let after = pid()?;
+    other.batch("ROLLBACK")?;
+    match before == after && holds != after {
+        true => Ok(()),
+        false => Err(StoreError::Fatal(
+            "a pooler in transaction mode is between; set pool_mode = session for this database, or connect without it".into(),
+        )),
+    }
+}
+
+impl Store for PostgresStore {
+    type Txn<'s> = PostgresTxn<'s>;
+
+    fn recover(&mut self, each: impl FnMut(Row, Option<Abandoned>)) -> Result<Found, OpenError> {
+        let found = self
+            .session()
+            .and_then(|session| recovery::recover(session, &self.term, each));
+        found.map_err(|error| failed(&self.database, &error))
+    }
+
+    fn refused(&self, error: StoreError) -> OpenError {
+        failed(&self.database, &error)
+    }
+
+    fn begin(&mut self) -> Result<PostgresTxn<'_>, StoreError> {
+        let mut begun = self.begin_once();
+        if begun.is_err() && self.session.as_ref().is_none_or(Session::is_closed) {
+            // The database may have closed the connection while it was idle.
+            begun = self.begin_once();
+        }
+        match begun {
+            Ok(now) => Ok(PostgresTxn::new(self, now)),
+            Err(error) => {
+                self.roll_back();
+                Err(error)
+            }
+        }
+    }
+
+    fn resolve(&mut self) -> Result<Resolved, StoreError> {
+        let n = match self.reconnect() {
+            Ok(n) => n,
+            // Others have taken over long ago. What was sent again is a duplicate there.
+            Err(StoreError::Fenced) => return Ok(Resolved::RolledBack),
+            Err(error) => return Err(error),
+        };
+        let was_committed = n > self.lane_n;
+        self.lane_n = n;
+        Ok(match was_committed {
+            true => Resolved::Committed,
+            false => Resolved::RolledBack,
+        })
+    }
+
+    fn run_retention(&mut self, _: Timestamp) -> Result<RetentionRun, StoreError> {
+        if !self.retention.is_due() {
+            return Ok(RetentionRun::default());
+        }
+        let mut retention = std::mem::replace(&mut self.retention, Retention::new());
+        let step = retention.step(self);
+        self.retention = retention;
+        step
+    }
+
+    fn probe(&mut self) -> Result<(), StoreError> {
+        let txn = self.begin()?;
+        txn.store.session()?.query(
+            "INSERT INTO meta (key, number) VALUES ('probe', 0)
+             ON CONFLICT (key) DO UPDATE SET number = excluded.number",
+            &[],
+        )?;
+        match txn.commit() {
+            Committed::Yes => Ok(()),
+            Committed::RolledBack(error) => Err(error),
+            // Nothing depends on it.
+            Committed::Unknown => Err(StoreError::Away("the commit was not answered".into())),
+        }
+    }
+
+    fn next_step(&self) -> Option<Instant> {
+        Some(self.retention.next_step())
+    }
+
+    fn is_transaction_due(&self) -> bool {
+        false
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::clone(&self.reader) as _
+    }
+
+    fn hold(&self) -> Hold {
+        self.term.hold()
+    }
+
+    fn close(mut self, abandoned: &[(DeliveryId, Abandoned)]) -> Result<(), StoreError> {
+        let give_back = self.term.give_back();
+        let of = |which: Abandoned| {
+            let ended = abandoned.iter().filter(|(_, how)| *how == which);
+            ended.map(|(id, _)| id.as_raw()).collect::<Vec<_>>()
+        };
+        let calls = [
+            Call::new(
+                "UPDATE deliveries SET state = $2, leases = leases - 1 WHERE id = ANY($1)",
+                args![of(Abandoned::NotStarted), codes::QUEUED],
+            ),
+            Call::new(
+                "UPDATE deliveries SET state = $2, after_crash = true, parked = 0 WHERE id = ANY($1)",
+                args![of(Abandoned::Started), codes::QUEUED],
+            ),
+            give_back,
+        ];
+        let txn = self.begin()?;
+        txn.store.session()?.together(&calls)?;
+        match txn.commit() {
+            Committed::Yes => Ok(()),
+            Committed::RolledBack(error) => Err(error),
+            Committed::Unknown => Err(StoreError::Away("the commit was not answered".into())),
+        }
+    }
+}
