@@ -1,0 +1,112 @@
+//! Words for durations, amounts and images.
+
+use std::time::Duration;
+
+use handler_sdk::layout::clip;
+use handler_sdk::mask;
+use handler_sdk::time::human;
+
+/// The most characters of a text that a program of the cluster wrote.
+const SAID_CHARS_MAX: usize = 300;
+
+/// Returns text that another program wrote on one line, cut, with secrets masked.
+pub fn said(text: &str) -> String {
+    clip(&mask::text(text), SAID_CHARS_MAX)
+}
+
+/// Returns the time between two moments: `12m 3s`; `0s` if the second is earlier.
+pub fn between(earlier: i64, later: i64) -> String {
+    human(span(earlier, later))
+}
+
+/// Returns the time between two moments in its larger unit alone, for times that are not exact: `12m`.
+pub fn roughly(earlier: i64, later: i64) -> String {
+    let words = between(earlier, later);
+    words.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// Returns the time between two moments; zero if the second is earlier.
+pub fn span(earlier: i64, later: i64) -> Duration {
+    Duration::from_secs(u64::try_from(later.saturating_sub(earlier)).unwrap_or(0))
+}
+
+/// Returns an amount of bytes in its largest unit: `50MiB`, `1.5GiB`.
+pub fn bytes(bytes: f64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut amount = bytes;
+    let mut unit = 0;
+    while amount.abs() >= 1_024.0 && unit + 1 < UNITS.len() {
+        amount /= 1_024.0;
+        unit += 1;
+    }
+    let digits = usize::from(amount.abs() < 10.0 && amount.fract() != 0.0);
+    format!("{amount:.digits$}{}", UNITS[unit])
+}
+
+/// Returns a share as percent: `93 %`, `99.7 %`.
+pub fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    let digits = usize::from(percent > 99.0 && percent < 100.0);
+    format!("{percent:.digits$} %")
+}
+
+/// Returns an image's tag, or the start of its digest.
+pub fn image_tag(image: &str) -> String {
+    if let Some((_, digest)) = image.split_once('@') {
+        return clip(digest, 19);
+    }
+    match split_tag(image) {
+        (_, Some(tag)) => clip(tag, 60),
+        (repository, None) => clip(repository.rsplit('/').next().unwrap_or(repository), 60),
+    }
+}
+
+/// Returns an image's repository, without tag and digest.
+pub fn image_repository(image: &str) -> &str {
+    split_tag(image.split('@').next().unwrap_or(image)).0
+}
+
+fn split_tag(image: &str) -> (&str, Option<&str>) {
+    // A colon before the last slash belongs to the registry's port.
+    let name_begins = image.rfind('/').map_or(0, |at| at + 1);
+    match image[name_begins..].split_once(':') {
+        Some((name, tag)) => (&image[..name_begins + name.len()], Some(tag)),
+        None => (image, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_have_few_digits() {
+        for (amount, shown) in [
+            (0.0, "0B"),
+            (1_536.0, "1.5KiB"),
+            (52_428_800.0, "50MiB"),
+            (-2_048.0, "-2KiB"),
+        ] {
+            assert_eq!(bytes(amount), shown);
+        }
+        assert_eq!(
+            [percent(0.93), percent(0.997), percent(1.0)],
+            ["93 %", "99.7 %", "100 %"]
+        );
+    }
+
+    #[test]
+    fn an_image_is_distinguished_by_tag_or_digest() {
+        assert_eq!(image_tag("registry.example.com:5000/a/b:1.42.0"), "1.42.0");
+        assert_eq!(
+            image_tag("b@sha256:4f53cda18c2baa0c0354bb5f"),
+            "sha256:4f53cda18c2…"
+        );
+        assert_eq!(image_tag("registry.example.com:5000/a/b"), "b");
+        assert_eq!(
+            image_repository("registry.example.com:5000/a/b:1"),
+            "registry.example.com:5000/a/b"
+        );
+        assert_eq!(image_repository("a/b:1@sha256:00"), "a/b");
+    }
+}
