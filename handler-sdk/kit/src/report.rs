@@ -13,6 +13,8 @@ use crate::verdict::Verdict;
 
 /// The lines of the log that other handlers show.
 const FALLBACK_LINES_MAX: usize = 12;
+/// The lines of one list.
+const LIST_LINES_MAX: usize = 5;
 
 /// What was found out about a firing alert. The kit lays it out; every part is optional.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,8 @@ pub struct Report {
     pub(crate) owner: Option<String>,
     pub(crate) hidden_labels: Vec<String>,
     pub(crate) changed: Option<String>,
+    /// Titles and lines.
+    pub(crate) lists: Vec<(String, Vec<Line>)>,
     pub(crate) events: Vec<Event>,
     /// The container whose events need no name.
     pub(crate) container: Option<String>,
@@ -124,6 +128,16 @@ impl Report {
     #[must_use]
     pub fn changed_line(mut self, line: Option<impl Into<String>>) -> Self {
         self.changed = line.map(Into::into);
+        self
+    }
+
+    /// Adds a list under a title, such as the pods that use most memory: five lines are shown. An empty one is left out.
+    #[must_use]
+    pub fn list(mut self, title: &str, lines: impl IntoIterator<Item = Line>) -> Self {
+        let lines: Vec<Line> = lines.into_iter().take(LIST_LINES_MAX).collect();
+        if !lines.is_empty() {
+            self.lists.push((title.to_owned(), lines));
+        }
         self
     }
 
@@ -303,6 +317,10 @@ impl Findings {
             lines.push(end.sentence.markdown(now));
         }
         lines.extend(report.changed.clone());
+        for (title, items) in &report.lists {
+            lines.push(format!("{title}:"));
+            lines.extend(items.iter().map(|item| format!("- {}", item.markdown(now))));
+        }
         let missing = in_words(&self.missing).into_iter();
         lines.extend(missing.map(|missing| format!("Not fetched: {missing}")));
         if let Some(log) = report.log.as_ref().filter(|log| log.may_be_quoted) {
