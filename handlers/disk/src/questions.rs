@@ -64,6 +64,17 @@ impl<'a> Asked<'a> {
         })
     }
 
+    fn total_of_it(&self) -> Query {
+        self.bind(match self.unit {
+            Unit::Bytes => {
+                "node_filesystem_size_bytes{instance=$instance, device=$device, mountpoint=$mountpoint}"
+            }
+            Unit::Inodes => {
+                "node_filesystem_files{instance=$instance, device=$device, mountpoint=$mountpoint}"
+            }
+        })
+    }
+
     fn total(&self, totals: &[Sample]) -> Option<f64> {
         let is_it = |sample: &&Sample| {
             sample.label("device") == self.device && sample.label("mountpoint") == self.mountpoint
@@ -144,6 +155,7 @@ pub(crate) fn firing(look: &Look<'_>) -> Report {
         )
         .field_if("Free 6h ago", facts.space.as_ref().and_then(before))
         .without_label("fstype")
+        .without_label(if node.is_some() { "instance" } else { "" })
         .without_label("device")
         .without_label("mountpoint")
         .list(
@@ -170,24 +182,23 @@ fn before(space: &Space) -> Option<String> {
     (seconds >= SIX_HOURS - 600).then(|| space.amount(free))
 }
 
-/// Compares the filesystem with what it was when the alert began: 4 requests.
+/// Compares the filesystem with what it was when the alert began: 2 requests.
 pub(crate) fn end(look: &Look<'_>) -> End {
     let Some(asked) = Asked::of(look) else {
         return End::unknown("Whether it has space is not known.");
     };
-    let began = look.alert().starts_at.seconds;
-    let prometheus = look.prometheus();
-    let (free, totals) = (asked.free(), asked.totals());
-    let total = |samples: Option<Vec<Sample>>| asked.total(&samples?);
-    let Some(free_now) = prometheus.instant("free space", &free) else {
+    let (began, now) = (look.alert().starts_at.seconds, look.now());
+    let range = |what: &str, query| look.prometheus().range(what, &query, now - began);
+    let Some(free) = range("free space", asked.free()) else {
         return End::unknown("Whether it has space was not found out.");
     };
-    let free_then = prometheus.instant_at("free space before", &free, began);
-    let amounts = [
-        free_now.first().map(|sample| sample.value),
-        total(prometheus.instant("size", &totals)),
-        free_then.and_then(|then| Some(then.first()?.value)),
-        total(prometheus.instant_at("size before", &totals, began)),
-    ];
-    Space::end(asked.unit, amounts, UNREPORTED)
+    let total = range("size", asked.total_of_it()).unwrap_or_default();
+    Space::end(
+        asked.unit,
+        free.first(),
+        total.first(),
+        (began, now),
+        UNREPORTED,
+    )
+    .without_labels(&["instance", "device", "mountpoint", "fstype"])
 }

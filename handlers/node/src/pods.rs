@@ -22,7 +22,7 @@ pub(crate) fn is_active(pod: &Pod) -> bool {
 }
 
 /// Returns the workloads of the active pods: `StatefulSets` first, whose pods are not replaced elsewhere, then those with most
-/// pods. Without the pods that every node has, unless `all` are asked for.
+/// pods. Without the pods that every node has; if `all` are asked for, with them and by their number alone.
 pub(crate) fn groups(pods: &[Pod], all: bool) -> Vec<Group> {
     let mut groups: BTreeMap<(String, String), Group> = BTreeMap::new();
     for pod in pods.iter().filter(|pod| is_active(pod)) {
@@ -44,7 +44,12 @@ pub(crate) fn groups(pods: &[Pod], all: bool) -> Vec<Group> {
         group.ready += usize::from(pod.is_ready());
     }
     let mut groups: Vec<Group> = groups.into_values().collect();
-    groups.sort_by_key(|group| (group.kind != "StatefulSet", std::cmp::Reverse(group.pods)));
+    groups.sort_by_key(|group| {
+        (
+            !all && group.kind != "StatefulSet",
+            std::cmp::Reverse(group.pods),
+        )
+    });
     groups
 }
 
@@ -75,7 +80,12 @@ pub(crate) fn line(group: &Group) -> Line {
 }
 
 /// Returns the title of the list of workloads: it says how many there are.
-pub(crate) fn title(pods: &List<Pod>, groups: &[Group]) -> String {
+pub(crate) fn title(pods: &List<Pod>, groups: &[Group], all: bool) -> String {
+    let which = if all {
+        "Pods on it"
+    } else {
+        "Pods on it, but those of DaemonSets"
+    };
     let count: usize = groups.iter().map(|group| group.pods).sum();
     let at_least = if pods.read == Extent::All {
         ""
@@ -83,8 +93,8 @@ pub(crate) fn title(pods: &List<Pod>, groups: &[Group]) -> String {
         "at least "
     };
     match groups.len() {
-        1 => format!("Pods on it: {at_least}{count} of 1 workload"),
-        many => format!("Pods on it: {at_least}{count} of {many} workloads"),
+        1 => format!("{which}: {at_least}{count} of 1 workload"),
+        many => format!("{which}: {at_least}{count} of {many} workloads"),
     }
 }
 

@@ -9,6 +9,8 @@ use crate::verdicts::{self, About, Facts, Others};
 
 /// Labels that say which series the rule looked at, not what is wrong: `condition="Ready", status="true"` fires if it is not.
 const HIDDEN: [&str; 6] = ["condition", "status", "key", "effect", "value", "instance"];
+/// At the end, the header has the node.
+const AT_THE_END: [&str; 6] = ["node", "condition", "status", "key", "effect", "instance"];
 
 /// Reads a node, its events and its pods, and asks which other nodes are not ready: 4 requests, and one more for each further
 /// hundred pods; one more for a node that flaps.
@@ -51,7 +53,10 @@ pub(crate) fn firing(look: &Look<'_>) -> Report {
         .field_if("Age", node.created().map(|at| Line::new().lasting(at)))
         .owner(node.owner())
         .list("Evicted pods", evicted)
-        .list(&pods::title(&pods, &groups), groups.iter().map(pods::line))
+        .list(
+            &pods::title(&pods, &groups, about == About::TooManyPods),
+            groups.iter().map(pods::line),
+        )
         .fact("node", &name);
     HIDDEN
         .iter()
@@ -98,10 +103,10 @@ pub(crate) fn end(look: &Look<'_>) -> End {
             let pods = look
                 .kubernetes()
                 .list::<Pod>(None, &Select::field("spec.nodeName", &name));
-            verdicts::end_of_pods(&node, &pods)
+            verdicts::end_of_pods(&node, &pods).without_labels(&AT_THE_END)
         }
-        Read::Found(node) => verdicts::end(&about, &node),
-        Read::Gone => verdicts::end_gone(),
+        Read::Found(node) => verdicts::end(&about, &node).without_labels(&AT_THE_END),
+        Read::Gone => verdicts::end_gone().without_labels(&AT_THE_END),
         Read::Unknown => End::unknown("What became of the node was not found out."),
     }
 }

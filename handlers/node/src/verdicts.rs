@@ -114,7 +114,7 @@ fn of_readiness(facts: &Facts<'_>) -> Verdict {
     };
     if ready.is_true == Some(true) {
         let rest = with_since(Line::from("its kubelet reports that it is ready"), &ready);
-        return Verdict::proves("ready-again", "It is ready again", rest);
+        return Verdict::proves("ready-again", "It is ready again", rest).short("ready again");
     }
     if let Some(verdict) = of_taint(facts, &ready) {
         return verdict;
@@ -285,19 +285,20 @@ fn of_pressure(facts: &Facts<'_>, kind: &str) -> Verdict {
         );
     }
     let rest = with_since(Line::from(or_silent(&condition.message)), &condition);
-    let verdict = Verdict::proves("pressure", &format!("It is short of {what}"), rest);
+    let verdict = Verdict::proves("pressure", &format!("It is short of {what}"), rest)
+        .short(format!("short of {what}"));
     match count_evicted(facts.pods) {
-        0 if facts.pods.read == Extent::All => verdict.and("No evicted pod is in the API"),
+        0 if facts.pods.read == Extent::All => verdict.and("Kubernetes lists no evicted pod"),
         0 => verdict,
-        count => verdict.and(format!("{count} evicted {} in the API", plural(count))),
+        count => verdict.and(format!("Kubernetes lists {}", counted(count))),
     }
 }
 
 fn of_eviction(facts: &Facts<'_>, signal: &str) -> Verdict {
     let what = short_of(signal);
     let rest = match count_evicted(facts.pods) {
-        0 => Line::from("none of the evicted pods is in the API any more"),
-        count => Line::from(format!("{count} evicted {} in the API", plural(count))),
+        0 => Line::from("Kubernetes lists none of the evicted pods any more"),
+        count => Line::from(format!("Kubernetes lists {}", counted(count))),
     };
     let rest = rest.text(", by the signal ").code(signal);
     Verdict::proves(
@@ -308,8 +309,11 @@ fn of_eviction(facts: &Facts<'_>, signal: &str) -> Verdict {
     .short(format!("evicts pods for lack of {what}"))
 }
 
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "pod is" } else { "pods are" }
+fn counted(count: usize) -> String {
+    match count {
+        1 => "1 evicted pod".to_owned(),
+        many => format!("{many} evicted pods"),
+    }
 }
 
 fn count_evicted(pods: &[Pod]) -> usize {

@@ -67,6 +67,7 @@ pub(crate) fn firing(look: &Look<'_>) -> Report {
         .field_if("Disk", facts.device)
         .list(resource.title(), users)
         .without_label("device")
+        .without_label(if node.is_some() { "instance" } else { "" })
         .fact_if("node", node.as_ref())
         .fact_if("saturation.level", facts.level)
 }
@@ -81,11 +82,11 @@ fn level(levels: &Series, now: i64) -> Option<f64> {
     (now - at <= 300).then_some(level)
 }
 
-/// Returns the level an hour before the alert began, and the moment after which it did not fall below the middle between that
+/// Returns the level two hours before the alert began, and the moment after which it did not fall below the middle between that
 /// and the level at the beginning.
 fn before(levels: &Series, began: i64) -> Option<(f64, i64)> {
     let until = |end: i64| levels.points.iter().take_while(move |(at, _)| *at <= end);
-    let (_, before) = *until(began - 3_600).last()?;
+    let (_, before) = *until(began - 2 * 3_600).last()?;
     let (_, then) = *until(began).last()?;
     let middle = (before + then) / 2.0;
     let (low, _) = *until(began).filter(|(_, level)| *level < middle).last()?;
@@ -134,5 +135,5 @@ pub(crate) fn end(look: &Look<'_>) -> End {
         .iter()
         .map(|(_, level)| *level)
         .reduce(f64::max);
-    verdicts::end(resource, level(&levels, look.now()), most)
+    verdicts::end(resource, level(&levels, look.now()), most).without_labels(&["instance"])
 }

@@ -22,7 +22,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) resource: Resource,
     /// What the rule compares with its threshold, now.
     pub(crate) level: Option<f64>,
-    /// The level an hour before the alert, and when it was last nearer to that than to the level of the alert.
+    /// The level two hours before the alert, and when it was last nearer to that than to the level of the alert.
     pub(crate) before: Option<(f64, i64)>,
     pub(crate) device: Option<&'a str>,
     pub(crate) is_node_known: bool,
@@ -114,7 +114,7 @@ fn user(facts: &Facts<'_>) -> Option<String> {
     let first = facts.users.first()?;
     let all: f64 = facts.users.iter().map(|user| user.uses).sum();
     let words = format!(
-        "Most of the pods uses {}: {}{}",
+        "Largest user: {}, {}{}",
         first.pod,
         facts.resource.amount(first.uses),
         request_in_words(facts.resource, first)
@@ -288,7 +288,7 @@ pub(crate) fn changed(facts: &Facts<'_>, began: i64) -> Option<String> {
     (level > before * 1.1).then(|| {
         let ago = words::between(rose, began);
         format!(
-            "{} an hour before the alert; most of the rise began {ago} before it",
+            "{} two hours before the alert; it went up about {ago} before it",
             facts.resource.level_in_words(before)
         )
     })
@@ -307,15 +307,13 @@ pub(crate) fn end(resource: Resource, level: Option<f64>, most: Option<f64>) -> 
         resource.level_in_words(level),
         resource.level_in_words(most),
     );
-    let what = match resource {
-        Resource::Memory => "of memory is used",
-        Resource::Cpu => "of CPU is used",
-        Resource::Load => "is the load",
-        Resource::Disk => "wait or are served",
+    let rest = match resource {
+        Resource::Memory => format!(" {now} of memory is used now, {most} at most while it fired."),
+        Resource::Cpu => format!(" {now} of CPU is used now, {most} at most while it fired."),
+        Resource::Load => format!(" the load is {now} now, {most} at most while it fired."),
+        Resource::Disk => format!(" {now} wait or are served now, {most} at most while it fired."),
     };
-    let end = End::new("lower", &format!("{now} again")).fact("saturation.level", level);
-    end.says(
-        "It is lower:",
-        format!(" {now} {what} now, {most} at most while it fired."),
-    )
+    let end = End::new("lower", &format!("down to {now}"));
+    end.fact("saturation.level", level)
+        .says("It is lower:", rest)
 }

@@ -163,7 +163,7 @@ pub(crate) fn of_volume(look: &Look<'_>) -> Report {
         .events(events, None)
 }
 
-/// Compares a claim with what it was when the alert began: 5 requests.
+/// Compares a claim with what it was when the alert began: 3 requests.
 pub(crate) fn end_of_claim(look: &Look<'_>) -> End {
     let Some(place) = look.place("persistentvolumeclaim") else {
         return End::unknown("Whether it has space is not known.");
@@ -172,19 +172,22 @@ pub(crate) fn end_of_claim(look: &Look<'_>) -> End {
         return verdicts::end_gone("claim");
     }
     let Metrics { unit, free, total } = metrics(look);
-    let began = look.alert().starts_at.seconds;
-    let prometheus = look.prometheus();
-    let now = |what, query: &Query| prometheus.number(what, query);
-    let then =
-        |what, query: &Query| Some(prometheus.instant_at(what, query, began)?.first()?.value);
-    let (free, total) = (bound(free, &place), bound(total, &place));
-    let amounts = [
-        now("free space", &free),
-        now("size", &total),
-        then("free space before", &free),
-        then("size before", &total),
-    ];
-    Space::end(unit, amounts, UNREPORTED)
+    let (began, now) = (look.alert().starts_at.seconds, look.now());
+    let series = |what: &str, template| {
+        let range = look
+            .prometheus()
+            .range(what, &bound(template, &place), now - began)?;
+        range.into_iter().next()
+    };
+    let (free, total) = (series("free space", free), series("size", total));
+    Space::end(
+        unit,
+        free.as_ref(),
+        total.as_ref(),
+        (began, now),
+        UNREPORTED,
+    )
+    .without_labels(&["persistentvolumeclaim", "node", "instance"])
 }
 
 /// Reads the phase of a volume: 1 request.

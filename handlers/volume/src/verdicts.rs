@@ -73,7 +73,7 @@ pub(crate) fn of_claim(facts: &Claim<'_>) -> Option<Verdict> {
             }
         }
         (Some(Resize::Pending(why)), Some(verdict)) => {
-            let why = format!("its expansion to {size} has not ended: {}", or_silent(why));
+            let why = format!("Its expansion to {size} has not ended: {}", or_silent(why));
             Verdict {
                 kind: "expansion".to_owned(),
                 ..verdict.and(why)
@@ -188,7 +188,8 @@ pub(crate) fn end_gone(what: &str) -> End {
 /// Returns how the alert about a volume ended.
 pub(crate) fn end_of_volume(volume: &PersistentVolume) -> End {
     let phase = volume.text("/status/phase").unwrap_or("in no phase");
-    let end = End::new("phase", &format!("{phase} now"));
+    let end =
+        End::new("phase", &format!("{phase} now")).without_labels(&["persistentvolume", "phase"]);
     match (phase, claim_of(volume)) {
         ("Bound", Some(claim)) => end.says("Bound:", format!(" it belongs to the claim {claim}.")),
         ("Available", _) => end.says("Available:", " a claim can use it."),

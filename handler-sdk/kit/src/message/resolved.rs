@@ -24,7 +24,12 @@ impl Source<'_> {
             true => self.notice.said(),
             false => Mrkdwn::from("It was: ").then(was),
         };
-        let labels = self.notice.labels(&["cluster", "namespace", "pod"]);
+        let labels = self
+            .notice
+            .labels(&["cluster", "namespace", "pod"])
+            .into_iter();
+        let is_shown = |name: &str| !end.hidden_labels.iter().any(|hidden| hidden == name);
+        let labels = labels.filter(|(name, _)| is_shown(name));
         let own = self.place();
         let place = place.or(own.as_deref());
         Card::new(

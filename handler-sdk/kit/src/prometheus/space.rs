@@ -125,9 +125,9 @@ impl Space {
     pub fn verdict(&self, what: &str) -> Verdict {
         let left = self.left();
         let short = format!("{} free", percent(self.share()));
-        let (full, fills) = match self.unit {
-            Unit::Bytes => ("is full", "fills up"),
-            Unit::Inodes => ("has no inodes left", "runs out of inodes"),
+        let (full, fills, ends) = match self.unit {
+            Unit::Bytes => ("is full", "fills up", "full"),
+            Unit::Inodes => ("has no inodes left", "runs out of inodes", "none left"),
         };
         match self.trend {
             Trend::Full => {
@@ -144,10 +144,10 @@ impl Space {
                 // To the minute.
                 let time = human(span(0, (seconds / 60).max(1) * 60));
                 let rest = format!(
-                    "{left}; at the pace of the last {}, full in {time}",
+                    "{left}; at the pace of the last {}, {ends} in {time}",
                     roughly(0, over)
                 );
-                let short = format!("{short}, full in {time}");
+                let short = format!("{short}, {ends} in {time}");
                 Verdict::proves("fills-up", &format!("{what} {fills}"), rest).short(short)
             }
             Trend::Steady => {
@@ -162,11 +162,27 @@ impl Space {
         }
     }
 
-    /// Returns how an alert about space ended, by what is free and the whole, now and when the alert began. `unreported` says
-    /// what it means if there are no figures any more, and begins with a blank.
-    pub fn end(unit: Unit, amounts: [Option<f64>; 4], unreported: &str) -> End {
-        let [free, total, free_then, total_then] = amounts;
-        let (Some(free), Some(total)) = (free, total.filter(|total| *total > 0.0)) else {
+    /// Returns how an alert about space ended, by the series of what is free and of the whole, from the beginning of the alert
+    /// until now. `unreported` says what it means if there are no figures any more, and begins with a blank.
+    pub fn end(
+        unit: Unit,
+        free: Option<&Series>,
+        total: Option<&Series>,
+        (began, now): (i64, i64),
+        unreported: &str,
+    ) -> End {
+        let last = |series: Option<&Series>| {
+            let (at, value) = series?.last()?;
+            (now - at <= STALE_SECONDS).then_some(value)
+        };
+        let first = |series: Option<&Series>| {
+            let (at, value) = *series?.points.first()?;
+            // The points of a long time are far apart.
+            (at - began <= STALE_SECONDS.max((now - began) / 100)).then_some(value)
+        };
+        let (free_then, total_then) = (first(free), first(total));
+        let (Some(free), Some(total)) = (last(free), last(total).filter(|total| *total > 0.0))
+        else {
             let end = End::new("no-figures", "ended").caveat("no figures any more");
             return end.says("There are no figures any more:", unreported);
         };
