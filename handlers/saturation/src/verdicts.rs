@@ -92,7 +92,16 @@ pub(crate) fn of(facts: &Facts<'_>) -> Option<Verdict> {
         Resource::Disk => of_disk(facts),
     }?;
     let verdict = match user(facts) {
-        Some(user) if facts.resource != Resource::Disk => verdict.and(user),
+        // Who uses most CPU or memory is not what these are about.
+        Some(_)
+            if matches!(
+                verdict.kind.as_str(),
+                "disk" | "load-io" | "memory-outside-pods"
+            ) =>
+        {
+            verdict
+        }
+        Some(user) => verdict.and(user),
         _ => verdict,
     };
     let step = facts
