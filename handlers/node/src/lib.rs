@@ -1,5 +1,6 @@
 //! Says what is wrong with a node, since when, and which workloads it hits.
 
+mod ends;
 mod kubelets;
 mod pods;
 mod questions;

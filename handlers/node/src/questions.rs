@@ -4,8 +4,8 @@ use handler_kit::kubernetes::{Node, Pod};
 use handler_kit::prelude::*;
 use handler_kit::prometheus::Query;
 
-use crate::pods;
 use crate::verdicts::{self, About, Facts, Others};
+use crate::{ends, pods};
 
 /// Labels that say which series the rule looked at, not what is wrong: `condition="Ready", status="true"` fires if it is not.
 const HIDDEN: [&str; 6] = ["condition", "status", "key", "effect", "value", "instance"];
@@ -103,10 +103,10 @@ pub(crate) fn end(look: &Look<'_>) -> End {
             let pods = look
                 .kubernetes()
                 .list::<Pod>(None, &Select::field("spec.nodeName", &name));
-            verdicts::end_of_pods(&node, &pods).without_labels(&AT_THE_END)
+            ends::end_of_pods(&node, &pods).without_labels(&AT_THE_END)
         }
-        Read::Found(node) => verdicts::end(&about, &node).without_labels(&AT_THE_END),
-        Read::Gone => verdicts::end_gone().without_labels(&AT_THE_END),
+        Read::Found(node) => ends::end(&about, &node).without_labels(&AT_THE_END),
+        Read::Gone => ends::end_gone().without_labels(&AT_THE_END),
         Read::Unknown => End::unknown("What became of the node was not found out."),
     }
 }

@@ -24,12 +24,11 @@ impl Source<'_> {
             true => self.notice.said(),
             false => Mrkdwn::from("It was: ").then(was),
         };
-        let labels = self
-            .notice
-            .labels(&["cluster", "namespace", "pod"])
-            .into_iter();
-        let is_shown = |name: &str| !end.hidden_labels.iter().any(|hidden| hidden == name);
-        let labels = labels.filter(|(name, _)| is_shown(name));
+        let is_hidden = |name: &str| end.hidden_labels.iter().any(|hidden| hidden == name);
+        let labels = self.notice.labels(&["cluster", "namespace", "pod"]);
+        let labels = labels
+            .into_iter()
+            .filter(|(name, value)| !is_hidden(name) && !self.is_said(name, value, &[], None));
         let own = self.place();
         let place = place.or(own.as_deref());
         // The place that was found out says more than the labels, but those of a pod.
