@@ -13,6 +13,8 @@ use crate::verdict::Verdict;
 
 /// The lines of the log that other handlers show.
 const FALLBACK_LINES_MAX: usize = 12;
+/// The lines of one list.
+const LIST_LINES_MAX: usize = 5;
 
 /// What was found out about a firing alert. The kit lays it out; every part is optional.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,8 @@ pub struct Report {
     pub(crate) owner: Option<String>,
     pub(crate) hidden_labels: Vec<String>,
     pub(crate) changed: Option<String>,
+    /// Titles and lines.
+    pub(crate) lists: Vec<(String, Vec<Line>)>,
     pub(crate) events: Vec<Event>,
     /// The container whose events need no name.
     pub(crate) container: Option<String>,
@@ -127,6 +131,16 @@ impl Report {
         self
     }
 
+    /// Adds a list under a title, such as the pods that use most memory: five lines are shown. An empty one is left out.
+    #[must_use]
+    pub fn list(mut self, title: &str, lines: impl IntoIterator<Item = Line>) -> Self {
+        let lines: Vec<Line> = lines.into_iter().take(LIST_LINES_MAX).collect();
+        if !lines.is_empty() {
+            self.lists.push((title.to_owned(), lines));
+        }
+        self
+    }
+
     /// Sets the events; the three most informative warnings are shown. Those of `container` need no name.
     #[must_use]
     pub fn events(mut self, events: Events, container: Option<&str>) -> Self {
@@ -174,6 +188,7 @@ pub struct End {
     pub(crate) short: String,
     pub(crate) caveat: String,
     pub(crate) sentence: Line,
+    pub(crate) hidden_labels: Vec<String>,
     pub(crate) facts: Vec<(String, String)>,
 }
 
@@ -214,6 +229,13 @@ impl End {
     #[must_use]
     pub fn and(mut self, more: impl Into<Line>) -> Self {
         self.sentence = self.sentence.text(" ").then(more);
+        self
+    }
+
+    /// Leaves labels of the alert out, because they say nothing about the end.
+    #[must_use]
+    pub fn without_labels(mut self, names: &[&str]) -> Self {
+        self.hidden_labels = names.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 
@@ -312,6 +334,10 @@ impl Findings {
             lines.push(end.sentence.markdown(now));
         }
         lines.extend(report.changed.clone());
+        for (title, items) in &report.lists {
+            lines.push(format!("{title}:"));
+            lines.extend(items.iter().map(|item| format!("- {}", item.markdown(now))));
+        }
         let missing = in_words(&self.missing).into_iter();
         lines.extend(missing.map(|missing| format!("Not fetched: {missing}")));
         if let Some(log) = report.log.as_ref().filter(|log| log.may_be_quoted) {

@@ -50,12 +50,12 @@ impl Kubernetes<'_> {
     /// Reads the events of an object. What could not be read is noted.
     pub fn events(&self, object: &Object) -> Events {
         // The kubelet reports events about a static pod under the uid of the pod in the file, which the one in the API
-        // mirrors (kubelet, `pod/mirror_client.go`), and those about its node under the node's name.
+        // mirrors (kubelet, `pod/mirror_client.go`), and those about its node with the node's name as the uid.
         let uid = object
             .annotation("kubernetes.io/config.mirror")
             .or(object.uid());
         let select = match object.namespace() {
-            None => Name::of(object.name()).map(|name| Select::about("Node", &name)),
+            None => Name::of(object.name()).map(|name| Select::about(object.kind(), &name)),
             Some(_) => uid
                 .and_then(Name::of)
                 .map(|uid| Select::field("involvedObject.uid", &uid)),

@@ -30,7 +30,7 @@ impl Select {
     }
 
     /// Selects the events about an object of this kind and name.
-    pub fn about(kind: &'static str, name: &Name) -> Self {
+    pub fn about(kind: &str, name: &Name) -> Self {
         Self {
             fields: Some(format!(
                 "involvedObject.kind={kind},involvedObject.name={name}"

@@ -65,9 +65,11 @@ impl Source<'_> {
         if is_said_apart {
             card = card.section(self.notice.said_briefly());
         }
-        card = card
-            .section(self.fields())
-            .section(self.change_line())
+        card = card.section(self.fields()).section(self.change_line());
+        card = self
+            .lists()
+            .into_iter()
+            .fold(card, Card::section)
             .section(self.next_steps())
             .section(self.warning_lines());
         let leave = match self.log_to_show() {
@@ -192,6 +194,19 @@ impl Source<'_> {
                 .truncated(400),
             None => Mrkdwn::new(),
         }
+    }
+
+    fn lists(&self) -> Vec<Mrkdwn> {
+        let lists = self.report().map_or(&[][..], |report| &report.lists).iter();
+        lists
+            .map(|(title, lines)| {
+                let title = Mrkdwn::new().bold(format!("{}:", clip(title, 60)));
+                let lines = lines
+                    .iter()
+                    .map(|line| Mrkdwn::from("• ").then(line.shown(self.now, 160)));
+                Mrkdwn::join(std::iter::once(title).chain(lines), "\n").truncated(800)
+            })
+            .collect()
     }
 
     /// Returns the next steps; empty if there are none or the setting is `next_steps: off`.

@@ -24,26 +24,30 @@ impl Source<'_> {
             true => self.notice.said(),
             false => Mrkdwn::from("It was: ").then(was),
         };
+        let is_hidden = |name: &str| end.hidden_labels.iter().any(|hidden| hidden == name);
         let labels = self.notice.labels(&["cluster", "namespace", "pod"]);
         let labels = labels
             .into_iter()
-            .filter(|(name, value)| !self.is_said(name, value, &[], None));
+            .filter(|(name, value)| !is_hidden(name) && !self.is_said(name, value, &[], None));
         let own = self.place();
         let place = place.or(own.as_deref());
-        Card::new(
-            self.notice.text(&self.who_of_labels(), &what),
-            &self.notice.header(place),
-        )
-        .end(
-            self.notice.links(None),
-            self.notice.context(self.end_context()),
-        )
-        .section(Mrkdwn::join(
-            [self.notice.status(), self.end_line(end, lasted)],
-            "\n",
-        ))
-        .section(said)
-        .section(pairs(labels))
+        // The place that was found out says more than the labels, but those of a pod.
+        let is_pod = self.notice.subject().kind() == Some("pod");
+        let who = match place.filter(|_| !is_pod) {
+            Some(place) => clip(place, 200),
+            None => self.who_of_labels(),
+        };
+        Card::new(self.notice.text(&who, &what), &self.notice.header(place))
+            .end(
+                self.notice.links(None),
+                self.notice.context(self.end_context()),
+            )
+            .section(Mrkdwn::join(
+                [self.notice.status(), self.end_line(end, lasted)],
+                "\n",
+            ))
+            .section(said)
+            .section(pairs(labels))
     }
 
     /// Returns how it ended, in one or two sentences.

@@ -1,6 +1,8 @@
 //! Questions to the Prometheus server of the alert's cluster.
 
+mod node;
 mod query;
+mod space;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +15,7 @@ use crate::words::said;
 
 pub use crate::settings::PROMETHEUS as SETTINGS;
 pub use query::Query;
+pub use space::{Fall, Space, Trend, Unit};
 
 /// The points of a range query at most; the step is chosen accordingly.
 const POINTS_MAX: i64 = 240;
@@ -68,6 +71,18 @@ impl Sample {
     /// Returns a label; empty if it is missing, as in Prometheus.
     pub fn label(&self, name: &str) -> &str {
         self.labels.get(name).map_or("", String::as_str)
+    }
+}
+
+impl Series {
+    /// Returns a label; empty if it is missing, as in Prometheus.
+    pub fn label(&self, name: &str) -> &str {
+        self.labels.get(name).map_or("", String::as_str)
+    }
+
+    /// Returns the newest moment and value.
+    pub fn last(&self) -> Option<(i64, f64)> {
+        self.points.last().copied()
     }
 }
 

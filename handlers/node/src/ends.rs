@@ -1,0 +1,99 @@
+//! How an alert about a node ended, which is not always that it is fixed.
+
+use handler_kit::kubernetes::{Extent, List, Node, Pod};
+use handler_kit::prelude::*;
+
+use crate::pods;
+use crate::verdicts::{About, capacity, or_silent, short_of, state, with_since};
+
+/// Returns the end of an alert about a node that does not exist any more.
+pub(crate) fn end_gone() -> End {
+    End::new("gone", "ended").caveat("the node is gone").says(
+        "The node is gone:",
+        " it was deleted, which is not the same as fixed.",
+    )
+}
+
+/// Returns how an alert about a node's conditions ended.
+pub(crate) fn end(about: &About, node: &Node) -> End {
+    if let About::Pressure(kind) = about {
+        return end_of_pressure(node, kind);
+    }
+    if let About::Eviction(signal) = about {
+        let troubles = node.troubles();
+        return match troubles.is_empty() {
+            true => End::new("no-eviction", "evicts no more").says(
+                "The kubelet evicts no more:",
+                format!(" it is not short of {} any more.", short_of(signal)),
+            ),
+            false => End::new("no-eviction", "ended")
+                .caveat(&format!("still {}", troubles.join(", ")))
+                .says(
+                    "The kubelet evicts no more,",
+                    format!(" but the node is still {}.", troubles.join(", ")),
+                ),
+        };
+    }
+    let ready = node.condition("Ready");
+    let is_cordoned = node.is("/spec/unschedulable");
+    match ready {
+        Some(ready) if ready.is_true == Some(true) => {
+            let rest = match ready.since {
+                Some(since) => Line::from(" for ").lasting(since),
+                None => Line::from(" as its kubelet reports"),
+            };
+            let rest = rest.text(if is_cordoned {
+                "; it is cordoned."
+            } else {
+                "."
+            });
+            End::new("ready", "ready again").says("Ready again:", rest)
+        }
+        // The rule leaves out nodes that are cordoned.
+        _ if is_cordoned => End::new("cordoned", "ended")
+            .caveat("cordoned, not ready")
+            .says(
+                "The node is cordoned, but still not ready:",
+                " the alert leaves cordoned nodes out, so nothing is fixed.",
+            ),
+        _ => End::new("not-ready", "ended")
+            .caveat("still not ready")
+            .says(
+                "The node is still not ready:",
+                format!(" it is {}.", state(node)),
+            ),
+    }
+}
+
+fn end_of_pressure(node: &Node, kind: &str) -> End {
+    let what = short_of(kind);
+    match node.condition(kind) {
+        Some(condition) if condition.is_true == Some(false) => {
+            let rest = with_since(
+                Line::from(format!(" {}", or_silent(&condition.message))),
+                &condition,
+            );
+            End::new("enough", &format!("has enough {what} again"))
+                .says(&format!("It has enough {what} again:"), rest.text("."))
+        }
+        _ if node.is("/spec/unschedulable") => {
+            End::new("cordoned", "ended").caveat("cordoned").says(
+                "The node is cordoned:",
+                format!(" the alert leaves cordoned nodes out; it may still be short of {what}."),
+            )
+        }
+        _ => End::new("pressure", "ended")
+            .caveat(&format!("still short of {what}"))
+            .says(&format!("It is still short of {what}."), ""),
+    }
+}
+
+/// Returns how an alert about the number of pods ended.
+pub(crate) fn end_of_pods(node: &Node, pods: &List<Pod>) -> End {
+    let count = pods.iter().filter(|pod| pods::is_active(pod)).count();
+    match (pods.read, capacity(node)) {
+        (Extent::All, Some(most)) => End::new("fewer-pods", &format!("{count} of {most} pods"))
+            .says("It has room again:", format!(" {count} of {most} pods.")),
+        _ => End::unknown("How many pods it has was not found out."),
+    }
+}
