@@ -184,7 +184,12 @@ pub(super) fn deliveries(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
         &delivery_rows(&page.deliveries),
     ));
     if let Some(next) = page.next {
-        print::note(&format!("more: --before {next}"));
+        let is_full = page.deliveries.len() as u64 >= u64::from(args.limit);
+        let looked = page.looked_back_to.filter(|_| !is_full);
+        let looked = looked.map_or_else(String::new, |back_to| {
+            format!("looked back to {}; ", explain::moment(&back_to.to_string()))
+        });
+        print::note(&format!("{looked}more: --before {next}"));
     }
     Ok(ExitCode::SUCCESS)
 }

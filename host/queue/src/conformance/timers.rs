@@ -274,7 +274,7 @@ pub(super) async fn timers_of_other_handlers_on_the_same_route_do_not_wait<B: Be
     );
     assert_ne!(one.handler, another.handler);
     // Neither do they after a restart.
-    let mut bench = bench.crash();
+    let mut bench = bench.restart().await;
     let (one, another) = (
         bench.lease_of_timer(id).await,
         bench.lease_of_timer(id).await,

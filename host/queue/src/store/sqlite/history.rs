@@ -155,7 +155,8 @@ fn like(
                    ORDER BY starts_at DESC, fingerprint DESC, occurrence DESC LIMIT ?5)
                UNION ALL
                SELECT starts_at, fingerprint, occurrence, id, ends_at, 0, labels, route, handlers
-               FROM (SELECT * FROM deliveries INDEXED BY deliveries_alertname
+               FROM (SELECT id, starts_at, fingerprint, occurrence, ends_at, labels, route, handlers, status, set_by
+                     FROM deliveries INDEXED BY deliveries_alertname
                      WHERE alertname = ?1 AND id >= ?6 ORDER BY id DESC LIMIT ?5)
                WHERE status = 0 AND labels IS NOT NULL AND set_by IS NULL AND handlers <> ''
                    AND starts_at >= ?2)

@@ -10,7 +10,7 @@ use alert_manager_core::alert::{DeliveryId, Timestamp};
 use crate::model::clock::{from_millis, millis_up};
 use crate::model::{Bounds, Delivery, Filter, ID_COUNTER_BITS, Page, Reason, State};
 
-use super::codes::{priority_code, reason_code};
+use super::codes::{priority_code, reason_code, state_code};
 use super::labels::pair;
 use super::reader::{DELIVERY, has_labels, read_delivery};
 
@@ -18,10 +18,16 @@ use super::reader::{DELIVERY, has_labels, read_delivery};
 const LIST_MAX: u32 = 1_000;
 
 /// How many deliveries are looked at before the time is looked at: the first slice, and the most. Each is twice the one before.
-const SLICE: (u32, u32) = (500, 16_000);
+const SLICE: (u32, u32) = (500, 4_000);
 
 /// By how much the clock may have been set back: a delivery that was accepted later then has an earlier time.
 const SET_BACK_MS_MAX: i64 = 60 * 60 * 1_000;
+
+// Not parameters: `SQLite` uses a partial index only if its condition is in the text.
+const ALL: &str = "deliveries NOT INDEXED WHERE true";
+const BY_ALERTNAME: &str = "deliveries INDEXED BY deliveries_alertname WHERE alertname = ?";
+const UNSETTLED: &str = "deliveries INDEXED BY deliveries_unsettled WHERE state < 3";
+const DEAD: &str = "deliveries INDEXED BY deliveries_dead WHERE state = 4";
 
 /// Which deliveries a list goes through, and by which index.
 struct Source {
@@ -113,9 +119,17 @@ fn ids_between(filter: &Filter) -> (i64, i64) {
     (before.min(to), from.map_or(i64::MIN, at))
 }
 
+/// Returns the state that is asked for, if one is.
+fn state(filter: &Filter) -> Option<State> {
+    filter.state.or(filter.reason.map(Reason::state))
+}
+
 /// Returns what is asked for besides that.
 fn conditions(filter: &Filter) -> Conditions {
     let mut asked = Conditions::default();
+    if let Some(state) = state(filter) {
+        asked.add("state = ?", state_code(state));
+    }
     if let Some(reason) = filter.reason {
         asked.add("reason = ?", reason_code(reason));
     }
@@ -152,21 +166,15 @@ fn conditions(filter: &Filter) -> Conditions {
 
 impl Source {
     fn of(filter: &Filter) -> Self {
-        // Not a parameter: `SQLite` uses a partial index only if its condition is in the text.
-        let by_state = match filter.state.or(filter.reason.map(Reason::state)) {
-            Some(State::Queued) => UNSETTLED_QUEUED,
-            Some(State::Running) => UNSETTLED_RUNNING,
-            Some(State::Retrying) => UNSETTLED_RETRYING,
-            Some(State::Dead) => DEAD,
-            Some(State::Done) if filter.alertname.is_none() => DONE,
-            Some(State::Done) => DONE_BY_NAME,
-            None if filter.alertname.is_none() => ALL,
-            None => BY_NAME,
+        let from = match (state(filter), &filter.alertname) {
+            (Some(State::Dead), _) => DEAD,
+            (Some(State::Queued | State::Running | State::Retrying), _) => UNSETTLED,
+            (Some(State::Done) | None, Some(_)) => BY_ALERTNAME,
+            (Some(State::Done) | None, None) => ALL,
         };
-        let is_by_name = matches!(by_state, DONE_BY_NAME | BY_NAME);
         Self {
-            from: by_state,
-            alertname: filter.alertname.clone().filter(|_| is_by_name),
+            from,
+            alertname: filter.alertname.clone().filter(|_| from == BY_ALERTNAME),
         }
     }
 
@@ -188,16 +196,3 @@ impl Source {
         .optional()
     }
 }
-
-const ALL: &str = "deliveries NOT INDEXED WHERE true";
-const DONE: &str = "deliveries NOT INDEXED WHERE state = 3";
-const BY_NAME: &str = "deliveries INDEXED BY deliveries_alertname WHERE alertname = ?";
-const DONE_BY_NAME: &str =
-    "deliveries INDEXED BY deliveries_alertname WHERE alertname = ? AND state = 3";
-const UNSETTLED_QUEUED: &str =
-    "deliveries INDEXED BY deliveries_unsettled WHERE state < 3 AND state = 0";
-const UNSETTLED_RUNNING: &str =
-    "deliveries INDEXED BY deliveries_unsettled WHERE state < 3 AND state = 1";
-const UNSETTLED_RETRYING: &str =
-    "deliveries INDEXED BY deliveries_unsettled WHERE state < 3 AND state = 2";
-const DEAD: &str = "deliveries INDEXED BY deliveries_dead WHERE state = 4";
