@@ -156,7 +156,7 @@ async fn what_is_selected_is_retried_after_a_preview_and_by_no_page_of_others() 
     assert!(preview.text("tbody").contains("1 Slack call"));
     assert_eq!(
         preview.attributes("main input[name=id]", "value"),
-        [id.clone()]
+        [id.as_str()]
     );
 
     let without_token = [("action", "retry"), ("id", id.as_str())];
