@@ -116,6 +116,8 @@ fn check_types(template: &str, status: u16, body: &Value) {
         ("/api/v1/handlers", 200) => check_type!(types::Handlers, body),
         ("/api/v1/channels", 200) => check_type!(types::Channels, body),
         (NOW, 200) => check_type!(types::Now, body),
+        (ROUTES, 200) => check_type!(types::Routes, body),
+        (TIMELINE, 200) => check_type!(types::Timeline, body),
         ("/-/reload", 200) => check_type!(types::Reloaded, body),
         (_, 202) => check_type!(types::Accepted, body),
         (_, 400..) => check_type!(types::Error, body),
@@ -129,6 +131,8 @@ fn document() -> Api {
 
 const LIST: &str = "/api/v1/deliveries";
 const NOW: &str = "/api/v1/now";
+const ROUTES: &str = "/api/v1/routes";
+const TIMELINE: &str = "/api/v1/timeline";
 const ONE: &str = "/api/v1/deliveries/{id}";
 const RETRY: &str = "/api/v1/deliveries/{id}/retry";
 const CANCEL: &str = "/api/v1/deliveries/{id}/cancel";
@@ -210,6 +214,8 @@ async fn what_is_done(api: &mut Api) {
         "/metrics",
         "/api/v1/handlers",
         NOW,
+        ROUTES,
+        TIMELINE,
         LIST,
     ] {
         assert_eq!(asker.get(path, path).await.0, 200, "{path}");

@@ -10,7 +10,9 @@ mod handlers;
 mod module;
 mod now;
 mod preview;
+mod routes;
 mod story;
+mod timeline;
 mod trial;
 mod webhook;
 
@@ -25,10 +27,12 @@ pub use handlers::{Counts, GrantUse, Grants, Handler, Handlers, Held, Limit, Pau
 pub use module::{Import, Inspection};
 pub use now::{Heartbeat, Longest, Now, Open};
 pub use preview::{Action, Made, Preview, Previewed};
+pub use routes::{Explained, MatcherVerdict, Outcome, Route, Routes, Verdict};
 pub use story::{
     Attempt, AttemptOutcome, Call, JournalEntry, LogLine, Source, Step, StepOutcome, StepTry,
     Story, Trace, Waiting,
 };
+pub use timeline::{Moment, Timeline, What};
 pub use trial::{Kept, Trial, TrialOutcome, TrialRun, Unanswered, Used};
 pub use webhook::{Accepted, Counted, Rejected, Taken};
 

@@ -302,6 +302,7 @@ impl App {
             metrics: Arc::clone(&state.metrics),
             handlers: Arc::clone(&settings.handlers),
             slack: Arc::clone(&settings.slack),
+            router: Arc::clone(&state.router),
             ready: state.ready_changes(),
             changes: Changes::new(state.queue.commits(), state.folder_changes(), phase),
             server: Arc::clone(state) as _,

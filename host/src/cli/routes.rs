@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::args::RoutesArgs;
 use super::print::{self, Paint};
 use super::{alerts, modules, serve};
-use crate::alert::{Labels, Ranked, RankedBy, Timestamp};
+use crate::alert::{Labels, Timestamp};
+use crate::api::{Explained, Outcome};
 use crate::config::Overrides;
-use crate::router::{RouteOutcome, Router};
+use crate::router::Router;
 
 /// Prints the matching routes.
 pub(super) fn run(args: &RoutesArgs) -> anyhow::Result<ExitCode> {
@@ -41,8 +42,8 @@ pub(super) fn run(args: &RoutesArgs) -> anyhow::Result<ExitCode> {
             json!({ "alerts": answers })
         });
     } else {
-        for labels in &sets {
-            show(&router, labels);
+        for labels in sets {
+            show(&Explained::of(&router, labels));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -60,26 +61,24 @@ fn matched(router: &Router, labels: &Labels) -> Value {
     json!({ "matched": matched })
 }
 
-fn show(router: &Router, labels: &Labels) {
+fn show(explained: &Explained) {
     let paint = Paint::for_stdout();
-    let name = labels.get("alertname").unwrap_or("(no alertname)");
+    let name = explained.labels.get("alertname");
+    let name = name.unwrap_or("(no alertname)");
     print::line(&paint.bold(&print::first_line(name, 100)));
-    let verdicts = router.explain(labels);
-    for verdict in &verdicts {
-        let route = &router.routes()[verdict.index];
-        let handlers: Vec<_> = route.handlers.iter().map(|h| h.as_str()).collect();
-        let outcome = match verdict.outcome {
-            RouteOutcome::Taken => paint.green("matches"),
-            RouteOutcome::NoMatch => paint.dim("no"),
-            RouteOutcome::NotReached { taken_by } => paint.dim(&format!(
-                "not reached: route {} took it",
-                router.number(taken_by)
-            )),
+    for verdict in &explained.verdicts {
+        let handlers: Vec<_> = verdict.handlers.iter().map(|h| h.as_str()).collect();
+        let outcome = match (verdict.outcome, verdict.taken_by) {
+            (Outcome::Taken, _) => paint.green("matches"),
+            (Outcome::NotReached, Some(earlier)) => {
+                paint.dim(&format!("not reached: route {earlier} took it"))
+            }
+            _ => paint.dim("no"),
         };
         print::line(&format!(
             "  {} {} → {}: {outcome}",
-            router.number(verdict.index),
-            print::one_line(&route.name),
+            verdict.route,
+            print::one_line(&verdict.name),
             handlers.join(", ")
         ));
         for matcher in &verdict.matchers {
@@ -97,26 +96,13 @@ fn show(router: &Router, labels: &Labels) {
                 print::one_line(&matcher.matcher)
             ));
         }
-        if verdict.outcome == RouteOutcome::Taken {
-            let ranked = router.priority(verdict.index, labels);
-            print::line(&format!("      {}", priority(ranked, labels)));
+        if let Some(priority) = &verdict.priority {
+            print::line(&format!("      {priority}"));
         }
     }
-    if !verdicts.iter().any(|v| v.outcome == RouteOutcome::Taken) {
+    if !explained.is_routed() {
         print::line(&paint.yellow(
             "  no route matches: the alert would be stored as done, and no handler would run",
         ));
     }
-}
-
-/// Returns the priority of an alert, and why it has that one.
-fn priority(ranked: Ranked, labels: &Labels) -> String {
-    let value = |label| labels.get(label).unwrap_or_default();
-    let why = match ranked.by {
-        RankedBy::Route => "set by the route".to_owned(),
-        RankedBy::Map { label } => format!("severity_map has its {label}, {:?}", value(label)),
-        RankedBy::Table { label } => format!("its {label} is {:?}", value(label)),
-        RankedBy::Nothing => "neither severity nor priority has a known word".to_owned(),
-    };
-    format!("priority {}: {why}", ranked.priority)
 }

@@ -1,6 +1,9 @@
 //! The page as a browser meets it, over HTTP. What it shows is read by an HTML parser, as a browser reads it.
 
 mod access;
+mod hostile;
+mod live;
+mod views;
 
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Client, Method, StatusCode, redirect};
@@ -89,8 +92,11 @@ impl Page {
     /// Returns the text of each element, with white space as a browser shows it.
     fn texts(&self, selector: &str) -> Vec<String> {
         let shown = |element: ElementRef<'_>| {
-            let text: String = element.text().collect();
-            text.split_whitespace().collect::<Vec<_>>().join(" ")
+            let text: Vec<&str> = element.text().collect();
+            text.join(" ")
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         self.elements(selector).into_iter().map(shown).collect()
     }

@@ -7,8 +7,11 @@ mod channels;
 mod deliveries;
 mod handlers;
 mod now;
+mod of_handler;
 mod person;
 mod preview;
+mod routes;
+mod timeline;
 
 use std::sync::Arc;
 
@@ -22,6 +25,7 @@ use crate::findings::{Findings, Problems};
 use crate::http::error::ApiError;
 use crate::journal::BoxFuture;
 use crate::queue::Queue;
+use crate::router::Router;
 use crate::runtime::{GrantUses, ModuleInfo, Registry, SlackBreaker, SlackSettings};
 use crate::telemetry::Metrics;
 use crate::worker::{self, Breakers};
@@ -29,6 +33,7 @@ use crate::worker::{self, Breakers};
 pub(super) use changes::Change;
 pub(crate) use changes::Changes;
 pub(super) use deliveries::{bad, parse_id, parse_list_query, parse_retry_query};
+pub(super) use of_handler::Failures;
 pub(crate) use person::Person;
 pub(super) use preview::check_selected;
 
@@ -45,6 +50,7 @@ pub(crate) struct Answers {
     pub(crate) slack: Arc<ArcSwap<SlackSettings>>,
     /// True once the modules of the first scan are routed.
     pub(crate) ready: watch::Receiver<bool>,
+    pub(crate) router: Arc<ArcSwap<Router>>,
     pub(crate) changes: Changes,
     pub(crate) server: Arc<dyn Server>,
 }

@@ -77,6 +77,20 @@ pub(super) async fn now(State(answers): State<Arc<Answers>>) -> Result<Json<api:
     answers.now().await.map(Json)
 }
 
+/// `GET /api/v1/routes`.
+pub(super) async fn routes(State(answers): State<Arc<Answers>>) -> Json<api::Routes> {
+    Json(answers.routes())
+}
+
+/// `GET /api/v1/timeline`.
+pub(super) async fn timeline(
+    State(answers): State<Arc<Answers>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<api::Timeline>, ApiError> {
+    let query = query.as_deref().unwrap_or_default();
+    answers.timeline(query).await.map(Json)
+}
+
 /// `GET /api/v1/handlers`.
 pub(super) async fn handlers(State(answers): State<Arc<Answers>>) -> Json<api::Handlers> {
     Json(answers.handlers())

@@ -26,6 +26,8 @@ pub(super) fn endpoints(answers: Arc<Answers>, access: &Arc<Access>) -> Endpoint
         .route("/api/v1/handlers", get(endpoints::handlers))
         .route("/api/v1/now", get(endpoints::now))
         .route("/api/v1/events", get(events::follow))
+        .route("/api/v1/routes", get(endpoints::routes))
+        .route("/api/v1/timeline", get(endpoints::timeline))
         .route("/api/v1/channels", get(endpoints::channels))
         .route("/-/reload", post(endpoints::reload).put(endpoints::reload))
         .route_layer(middleware::from_fn_with_state(Arc::clone(access), guard));

@@ -11,6 +11,7 @@ use super::frame::{Frame, Tab, Visit, show};
 use crate::api::{self, Source};
 use crate::http::answers::{self, Answers};
 use crate::http::error::ApiError;
+use crate::queue::State as DeliveryState;
 
 #[derive(Template)]
 #[template(path = "delivery.html")]

@@ -9,12 +9,13 @@ use askama::filters::{HtmlSafe, Safe};
 use askama::{Values, filter_fn};
 
 use crate::alert::{Priority, Timestamp};
-use crate::api::{Delivery, Lenient, Waiting};
+use crate::api::{Delivery, Handler, Lenient, Waiting};
 use crate::queue::{Reason, State};
-use crate::text::is_unprintable;
+use crate::runtime::ModuleState;
+use crate::text::{is_unprintable, visible};
 
 /// Writes a text that comes from outside, as in `{{ text|text(200) }}`: escaped, with its direction isolated, invisible characters
-/// shown, and cut after so many characters, in which case it says how long it is.
+/// shown, and cut after so many characters.
 #[filter_fn]
 pub(super) fn text<T: Display>(
     value: T,
@@ -27,12 +28,52 @@ pub(super) fn text<T: Display>(
     })
 }
 
+/// Writes a text that comes from outside into an attribute, as in `aria-label="{{ text|plain(80) }}"`: what is invisible is escaped,
+/// and it is cut.
+#[filter_fn]
+pub(super) fn plain<T: Display>(
+    value: T,
+    _: &dyn Values,
+    chars_max: usize,
+) -> askama::Result<String> {
+    let text: String = value.to_string().chars().take(chars_max).collect();
+    Ok(visible(&text, " ", " "))
+}
+
+/// Writes the content of a field of a form as it was sent. HTML has no U+0000.
+#[filter_fn]
+pub(super) fn field<T: Display>(value: T, _: &dyn Values) -> askama::Result<String> {
+    Ok(value.to_string().replace('\0', "\u{fffd}"))
+}
+
 /// Writes a moment, as in `2026-01-02 03:04:05`; the script adds the time zone of the person.
 #[filter_fn]
 pub(super) fn moment(value: &Timestamp, _: &dyn Values) -> askama::Result<Safe<String>> {
     let (exact, short) = (exact(*value), value.strftime("%Y-%m-%d %H:%M:%S"));
     let html = format!("<time datetime=\"{exact}\" title=\"{exact}\">{short}</time>");
     Ok(Safe(html))
+}
+
+/// Writes a moment as short as it is clear, as in `03:04:05` for one of today.
+#[filter_fn]
+pub(super) fn clock(value: &Timestamp, _: &dyn Values) -> askama::Result<Safe<String>> {
+    let date = |at: Timestamp| at.strftime("%Y-%m-%d").to_string();
+    let is_today = date(*value) == date(Timestamp::now());
+    let format = if is_today {
+        "%H:%M:%S"
+    } else {
+        "%Y-%m-%d %H:%M:%S"
+    };
+    let (exact, short) = (exact(*value), value.strftime(format));
+    let html = format!("<time datetime=\"{exact}\" title=\"{exact}\">{short}</time>");
+    Ok(Safe(html))
+}
+
+/// Returns the first line of a text.
+#[filter_fn]
+pub(super) fn first_line<T: Display>(value: T, _: &dyn Values) -> askama::Result<String> {
+    let text = value.to_string();
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// Writes how long ago a moment is, as in `3 min ago`; the script keeps it true.
@@ -81,6 +122,32 @@ pub(super) fn name(value: &str, _: &dyn Values) -> askama::Result<String> {
     Ok(shown.to_owned())
 }
 
+/// Writes the state of a handler, with a sign.
+#[filter_fn]
+pub(super) fn health(value: &Handler, _: &dyn Values) -> askama::Result<Safe<&'static str>> {
+    Ok(Safe(match value.state.known() {
+        _ if value.paused.is_some() => {
+            "<span class=\"state retrying\"><span aria-hidden=\"true\">‖</span> paused</span>"
+        }
+        _ if !value.held.is_empty() => {
+            "<span class=\"state retrying\"><span aria-hidden=\"true\">‖</span> held</span>"
+        }
+        Some(ModuleState::Ready) => {
+            "<span class=\"state done\"><span aria-hidden=\"true\">✓</span> ready</span>"
+        }
+        Some(ModuleState::Limited) => {
+            "<span class=\"state retrying\"><span aria-hidden=\"true\">!</span> limited</span>"
+        }
+        Some(ModuleState::Loading) => {
+            "<span class=\"state queued\"><span aria-hidden=\"true\">◌</span> loading</span>"
+        }
+        Some(ModuleState::Refused) => {
+            "<span class=\"state dead\"><span aria-hidden=\"true\">✕</span> refused</span>"
+        }
+        None => "<span class=\"state queued\">unknown</span>",
+    }))
+}
+
 /// Returns the priority of a delivery if it is a raised one.
 #[filter_fn]
 pub(super) fn urgency(value: &Delivery, _: &dyn Values) -> askama::Result<Option<&'static str>> {
@@ -112,6 +179,9 @@ pub(super) fn waits(value: &Waiting, _: &dyn Values) -> askama::Result<String> {
     })
 }
 
+/// A text that is cut to so many characters, or more, says how many it has. A shorter one is part of a list.
+const SAYS_LENGTH_FROM: usize = 500;
+
 /// A text that comes from outside, as HTML.
 pub(super) struct Shown {
     text: String,
@@ -141,8 +211,10 @@ impl Display for Shown {
         // Bytes are an upper bound of characters, and known.
         if self.text.len() > self.chars_max {
             let chars = self.text.chars().count();
-            if chars > self.chars_max {
+            if chars > self.chars_max && self.chars_max >= SAYS_LENGTH_FROM {
                 write!(f, "<span class=\"cut\">… ({chars} characters)</span>")?;
+            } else if chars > self.chars_max {
+                f.write_str("<span class=\"cut\">…</span>")?;
             }
         }
         Ok(())
@@ -221,8 +293,10 @@ mod tests {
         assert_eq!(shown("ééé", 3), "<bdi>ééé</bdi>");
         assert_eq!(
             shown("éééé", 3),
-            "<bdi>ééé</bdi><span class=\"cut\">… (4 characters)</span>"
+            "<bdi>ééé</bdi><span class=\"cut\">…</span>"
         );
+        let long = shown(&"é".repeat(SAYS_LENGTH_FROM + 1), SAYS_LENGTH_FROM);
+        assert!(long.ends_with("é</bdi><span class=\"cut\">… (501 characters)</span>"));
     }
 
     #[test]

@@ -74,14 +74,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Visit {
 pub(super) enum Tab {
     Now,
     Deliveries,
+    Handlers,
+    Routes,
+    Timeline,
     /// No link of the navigation leads to it.
     None,
 }
 
 /// The links of the navigation: the part, its path below `/`, its name.
-const TABS: [(Tab, &str, &str); 2] = [
+const TABS: [(Tab, &str, &str); 5] = [
     (Tab::Now, "", "Now"),
     (Tab::Deliveries, "deliveries", "Deliveries"),
+    (Tab::Handlers, "handlers", "Handlers"),
+    (Tab::Routes, "routes", "Routes"),
+    (Tab::Timeline, "timeline", "Timeline"),
 ];
 
 /// A link of the navigation.

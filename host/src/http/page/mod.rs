@@ -43,8 +43,12 @@ mod delivery;
 mod filters;
 mod form;
 mod frame;
+mod handlers;
 mod now;
+mod query;
+mod routes;
 mod sign_in;
+mod timeline;
 
 use std::sync::Arc;
 
@@ -95,6 +99,11 @@ pub(super) fn endpoints(answers: Arc<Answers>, access: Arc<Access>) -> Endpoints
         .route("/deliveries/preview", post(actions::preview))
         .route("/deliveries/apply", post(actions::apply))
         .route("/deliveries/{id}", get(delivery::view))
+        .route("/handlers", get(handlers::list))
+        .route("/handlers/{name}", get(handlers::view))
+        .route("/routes", get(routes::view).post(routes::explain))
+        .route("/timeline", get(timeline::view))
+        .route("/timeline/{format}", get(timeline::export))
         .route("/sign-out", post(sign_in::sign_out))
         .route_layer(middleware::from_fn_with_state(page.clone(), guard));
     // Whoever signs in has nothing to prove yet.
