@@ -317,11 +317,9 @@ fn alone<'c>(change: &'c Change<'c>, at: usize, to: &mut Statements<'c>) {
 }
 
 fn settle_members<'c>(settle: &'c SettleMembers, at: usize, to: &mut Statements<'c>) {
-    if !settle.itself {
-        to.answers.push((to.calls.len(), Answers::Members(at)));
-    } else {
-        to.answers.push((to.calls.len() + 1, Answers::Members(at)));
-    }
+    // The first statement returns how many there are. If the delivery itself ends, no members do, and the second returns nothing.
+    let place = to.calls.len() + usize::from(settle.itself);
+    to.answers.push((place, Answers::Members(at)));
     to.calls.extend(storms::settle_members(settle));
 }
 

@@ -1,4 +1,4 @@
-//! The test bench of the PostgreSQL store: a cluster of its own, which all tests of the process share, and a database for each test.
+//! The test bench of the `PostgreSQL` store: a cluster of its own, which all tests of the process share, and a database for each test.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -37,7 +37,7 @@ use super::{PostgresStore, Settings, history, rows};
 /// Where Debian and its kin put the programs of each version.
 const INSTALLED: &str = "/usr/lib/postgresql";
 
-/// The cluster of the tests of this process; absent if PostgreSQL is not installed.
+/// The cluster of the tests of this process; absent if `PostgreSQL` is not installed.
 static CLUSTER: LazyLock<Option<Cluster>> = LazyLock::new(Cluster::start);
 
 /// Databases that no test uses any more. They are emptied before the next one does, since a new one takes longer.
@@ -274,7 +274,7 @@ impl Drop for PostgresBench {
 }
 
 impl PostgresBench {
-    /// Returns a bench with an empty database; nothing if PostgreSQL is not installed, which is reported once.
+    /// Returns a bench with an empty database; nothing if `PostgreSQL` is not installed, which is reported once.
     pub(super) fn new_if_installed() -> Option<Self> {
         let cluster = CLUSTER.as_ref()?;
         let name = cluster.empty();

@@ -44,7 +44,7 @@ impl Used {
         }
     }
 
-    fn put<'a>(self, handler: &'a str) -> Call<'a> {
+    fn put(self, handler: &str) -> Call<'_> {
         Call::new(
             "UPDATE kv_usage SET bytes = $2, keys = $3 WHERE handler = $1",
             args![handler, self.bytes.cast_signed(), self.keys.cast_signed()],

@@ -87,7 +87,7 @@ CREATE TABLE deliveries (
 ) WITH (fillfactor = 80);
 CREATE INDEX deliveries_unsettled ON deliveries (id) WHERE state < 3;
 CREATE INDEX deliveries_dead ON deliveries (id, reason) WHERE state = 4;
-CREATE INDEX deliveries_settled ON deliveries (state, settled_at, id) WHERE state >= 3;
+CREATE INDEX deliveries_settled ON deliveries (state, settled_at, id) INCLUDE (bytes) WHERE state >= 3;
 CREATE INDEX deliveries_dead_by_handlers ON deliveries (handlers, settled_at, id) INCLUDE (bytes) WHERE state = 4;
 CREATE INDEX deliveries_members ON deliveries (representative) WHERE representative IS NOT NULL;
 CREATE INDEX deliveries_alertname ON deliveries (alertname, id);

@@ -1,4 +1,4 @@
-//! A store in a PostgreSQL database, of which one server at a time has the term (`term.rs`).
+//! A store in a `PostgreSQL` database, of which one server at a time has the term (`term.rs`).
 
 mod activity;
 mod apply;

@@ -1,7 +1,7 @@
 //! Retention: removes settled deliveries that are too old, or that make the store too large, in small steps that do not delay
 //! commits.
 //!
-//! The rules are those of SQLite's store (`sqlite/retention.rs`), except the size: it is the sum of what settled deliveries take
+//! The rules are those of `SQLite`'s store (`sqlite/retention.rs`), except the size: it is the sum of what settled deliveries take
 //! (`bytes`), since the tables do not shrink when rows are deleted. It is counted now and then, and in between what is removed is
 //! subtracted.
 

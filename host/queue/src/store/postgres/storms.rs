@@ -47,7 +47,7 @@ pub(super) fn coalesce<'a>(
 }
 
 /// Ends what a delivery stands for, and returns how many; or ends the delivery itself, and returns none after that.
-pub(super) fn settle_members<'c>(settle: &'c SettleMembers) -> Vec<Call<'c>> {
+pub(super) fn settle_members(settle: &SettleMembers) -> Vec<Call<'_>> {
     let representative = settle.representative.as_raw();
     let state = settle.reason.state();
     let of = if settle.itself {
@@ -154,7 +154,7 @@ pub(super) fn members(session: &Session, of: DeliveryId) -> Result<Option<Member
 }
 
 /// Writes a storm.
-pub(super) fn put<'c>(storm: &'c Storm) -> Call<'c> {
+pub(super) fn put(storm: &Storm) -> Call<'_> {
     Call::new(
         "INSERT INTO storms (id, route, pipeline, storm_key, priority, count, resolved,
              opened_at, last_firing_at, last_at)

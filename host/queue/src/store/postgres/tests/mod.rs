@@ -1,4 +1,4 @@
-//! Tests of what is particular to the store on PostgreSQL.
+//! Tests of what is particular to the store on `PostgreSQL`.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -12,7 +12,7 @@ use crate::conformance::Bench as _;
 
 use super::bench::PostgresBench;
 
-/// Returns a bench with an empty database; nothing if PostgreSQL is not installed, which is reported.
+/// Returns a bench with an empty database; nothing if `PostgreSQL` is not installed, which is reported.
 #[allow(clippy::print_stderr, reason = "the output of a test")]
 fn bench() -> Option<PostgresBench> {
     if let Some(missing) = PostgresBench::missing() {
