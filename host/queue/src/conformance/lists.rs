@@ -133,7 +133,7 @@ pub(super) async fn what_no_index_finds_is_looked_for_in_parts_that_say_how_far_
     let mut options = Options::default();
     options.bounds.scan_max = Duration::ZERO;
     let bench = Harness::<B>::with(options, Caps::all(0));
-    let wanted = |n: usize| n % 700 == 0;
+    let wanted = |n: usize| n.is_multiple_of(700);
     let mut ids = Vec::new();
     for part in 0..3 {
         bench.clock.advance(Duration::from_millis(1));
