@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -47,8 +47,8 @@ static FREE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 pub(super) struct Cluster {
     pub(super) folder: PathBuf,
     pub(super) port: u16,
-    /// The shell that has started the server waits for the end of this.
-    _alive: Mutex<ChildStdin>,
+    /// The shell that has started the server waits for the end of its input.
+    _alive: Mutex<Child>,
     /// Drives the connections of the benches themselves.
     pub(super) io: Arc<Io>,
     made: AtomicU64,
@@ -110,9 +110,7 @@ fn write_for_server(path: &Path, text: &str) {
 
 impl Cluster {
     fn start() -> Option<Self> {
-        let Some(programs) = programs() else {
-            return None;
-        };
+        let programs = programs()?;
         let within = Path::new("/dev/shm");
         let within = if within.exists() {
             within
@@ -163,11 +161,11 @@ impl Cluster {
         if let Some(user) = user() {
             command.uid(user).gid(user);
         }
-        let mut child = command.spawn().unwrap();
+        let child = command.spawn().unwrap();
         let cluster = Self {
             folder,
             port,
-            _alive: Mutex::new(child.stdin.take().unwrap()),
+            _alive: Mutex::new(child),
             io: Io::start().unwrap(),
             made: AtomicU64::new(0),
         };

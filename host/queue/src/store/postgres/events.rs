@@ -4,6 +4,7 @@
 //! once would not see what another server has committed while it waited.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use alert_manager_core::alert::{Event, Fingerprint, Occurrence, Status};
 
@@ -109,15 +110,16 @@ impl Events {
         if let Remember::New { kept, .. } = &change.what {
             self.kept.insert(key, kept.clone());
         } else {
-            if !self.kept.contains_key(&key) {
-                let Some(kept) = stored(session, key)? else {
-                    return Ok(());
-                };
-                self.kept.insert(key, kept);
-            }
-            if let Some(kept) = self.kept.get_mut(&key) {
-                change.what.change(kept);
-            }
+            let kept = match self.kept.entry(key) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(absent) => {
+                    let Some(kept) = stored(session, key)? else {
+                        return Ok(());
+                    };
+                    absent.insert(kept)
+                }
+            };
+            change.what.change(kept);
         }
         self.changed.push(key);
         Ok(())
