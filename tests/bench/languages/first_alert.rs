@@ -56,7 +56,10 @@ fn show(figures: &mut Figures, language: Language, tools: &str, steps: &[(&str, 
 
 /// Runs the commands beside a running server, and returns how long each took.
 fn go(language: Language, tools: &Path) -> anyhow::Result<Vec<(&'static str, Duration)>> {
-    let rig = Rig::new("slack: { preview: true }\n")?;
+    // The operator's part, which `inspect` prints.
+    let rig = Rig::new(&format!(
+        "slack: {{ preview: true }}\nhandlers: {{ {NAME}: {{ allow: {{ slack: [alerts] }} }} }}\n"
+    ))?;
     let server = rig.start()?;
     // Outside of this repository, so that the project stands alone.
     let author = TempDir::new()?;
@@ -91,6 +94,10 @@ fn go(language: Language, tools: &Path) -> anyhow::Result<Vec<(&'static str, Dur
     Ok(times)
 }
 
-/// Waits until the server lists the handler as ready.
-const SERVED: &str =
-    "until alert-manager handlers --json | grep -q '\"state\": *\"ready\"'; do sleep 0.05; done";
+/// Waits until the server lists the handler as ready, for a minute at most.
+const SERVED: &str = r#"tries=0
+until alert-manager handlers --json | grep -q '"state": *"ready"'; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 600 ] || { alert-manager handlers; exit 1; }
+    sleep 0.1
+done"#;
