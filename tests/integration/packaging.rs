@@ -6,6 +6,7 @@ use std::process::Command;
 
 use alert_manager::alert::HandlerName;
 use alert_manager::config::{Config, Overrides};
+use tests::modules::bundled;
 use tests::process::run;
 use tests::server::folder;
 
@@ -38,8 +39,8 @@ fn the_packages_configuration_serves_without_a_secret_and_on_this_machine_alone(
     let config = package_configuration();
     assert!(config.slack.preview);
     assert!(config.listen.ip().is_loopback());
-    for name in ["kube-pod-crash-looping", "slack-notify"] {
-        let settings = config.handlers.of(&HandlerName::new(name));
+    for name in bundled() {
+        let settings = config.handlers.of(&HandlerName::new(&name));
         assert!(settings.grants.slack.contains("alerts"), "{name}");
     }
 }
@@ -68,7 +69,8 @@ fn the_unit_serves_the_packages_configuration_from_the_folders_that_the_package_
 /// With the bundled handlers loaded, so that their settings are checked.
 #[test]
 fn what_the_package_s_configuration_offers_is_accepted_once_it_is_uncommented() {
-    let secrets = folder(&["slack-notify", "kube-pod-crash-looping"]);
+    let names = bundled();
+    let secrets = folder(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let text = read("host/deploy/debian/alert-manager.yml");
     let uncommented: String = text
         .lines()

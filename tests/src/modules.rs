@@ -39,6 +39,18 @@ pub fn path(name: &str) -> PathBuf {
     dir.join(format!("{name}.wasm"))
 }
 
+/// Returns the names of the handlers that a release has: those below `handlers` that are written in Rust.
+///
+/// # Panics
+/// If the folder cannot be read.
+#[must_use]
+pub fn bundled() -> Vec<String> {
+    let found = discover(&workspace().join("handlers")).expect("the folder of projects");
+    let rust = found.projects.iter();
+    let rust = rust.filter(|project| project.language() == Language::Rust);
+    rust.map(|project| project.name.clone()).collect()
+}
+
 /// Returns the folder of the tools that build Python and TypeScript, which all tests share. They are fetched once.
 #[must_use]
 pub fn tools() -> PathBuf {

@@ -182,6 +182,8 @@ pub mod prometheus;
 mod report;
 mod settings;
 mod step;
+#[cfg(test)]
+mod tests;
 mod verdict;
 pub mod words;
 

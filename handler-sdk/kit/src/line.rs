@@ -120,7 +120,7 @@ impl Line {
     pub(crate) fn ended(mut self) -> Self {
         match self.0.last_mut() {
             Some(Part::Text(text)) => {
-                if !text.trim_end().ends_with(['.', '!', '?']) {
+                if !text.trim_end().ends_with(['.', '!', '?', '…']) {
                     text.truncate(text.trim_end().len());
                     text.push('.');
                 }
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_sentence_gets_one_full_stop() {
-        for (text, ended) in [("a", "a."), ("a.", "a."), ("a? ", "a? ")] {
+        for (text, ended) in [("a", "a."), ("a.", "a."), ("a? ", "a? "), ("a…", "a…")] {
             assert_eq!(Line::from(text).ended().plain(0), ended);
         }
         assert_eq!(Line::new().code("a").ended().plain(0), "a.");

@@ -7,10 +7,8 @@ use handler_sdk::http::Response;
 use handler_sdk::prelude::*;
 use handler_sdk::subject::Subject;
 
-use crate::kubernetes::{Kubernetes, Place};
 use crate::missing::{Missing, NotFetched, Unread};
 use crate::name::Name;
-use crate::prometheus::Prometheus;
 use crate::settings::{self, Origin, Settings};
 
 const TIMEOUT_MIN: Duration = Duration::from_millis(250);
@@ -167,22 +165,6 @@ impl<'a> Look<'a> {
             .ok()
     }
 
-    /// Returns the place of the object that a label names, in the namespace of the alert. If either label is missing or no
-    /// name of Kubernetes, that is noted.
-    pub fn place(&self, label: &str) -> Option<Place> {
-        Some(Place::new(self.name("namespace")?, self.name(label)?))
-    }
-
-    /// Returns the client for the API server of the alert's cluster.
-    pub const fn kubernetes(&self) -> Kubernetes<'_> {
-        Kubernetes::new(self)
-    }
-
-    /// Returns the client for the Prometheus server of the alert's cluster.
-    pub const fn prometheus(&self) -> Prometheus<'_> {
-        Prometheus::new(self)
-    }
-
     /// Notes that something is missing, for a reason that no read gives.
     pub fn missing(&self, what: &str, why: &str) {
         self.missing.note(what, why);
@@ -190,10 +172,14 @@ impl<'a> Look<'a> {
 
     /// Notes what is missing for the same reason as the last read that failed, since it depends on that read.
     pub fn missing_too<'w>(&self, whats: impl IntoIterator<Item = &'w str>) {
-        if let Some(why) = self.missing.last_reason() {
+        let last = self.missing.last();
+        // If there is no server to ask, that has been said of all.
+        let is_of_read =
+            |what: &str| ![self.kubernetes.system, self.prometheus.system].contains(&what);
+        if let Some(last) = last.filter(|last| is_of_read(&last.what)) {
             whats
                 .into_iter()
-                .for_each(|what| self.missing.note(what, &why));
+                .for_each(|what| self.missing.note(what, &last.why));
         }
     }
 

@@ -30,9 +30,9 @@ impl Missing {
         }
     }
 
-    /// Returns the reason that was noted last.
-    pub(crate) fn last_reason(&self) -> Option<String> {
-        self.0.borrow().last().map(|last| last.why.clone())
+    /// Returns what was noted last.
+    pub(crate) fn last(&self) -> Option<NotFetched> {
+        self.0.borrow().last().cloned()
     }
 
     pub(crate) fn into_list(self) -> Vec<NotFetched> {

@@ -217,6 +217,15 @@ impl End {
         self
     }
 
+    /// Adds to the sentence, if there is something.
+    #[must_use]
+    pub fn and_if(self, more: Option<impl Into<Line>>) -> Self {
+        match more {
+            Some(more) => self.and(more),
+            None => self,
+        }
+    }
+
     /// Adds a fact for programs.
     #[must_use]
     pub fn fact(mut self, name: &str, value: impl ToString) -> Self {

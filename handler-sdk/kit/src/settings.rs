@@ -25,10 +25,7 @@ pub(crate) const MESSAGE: [&Setting; 2] = [&CHANNEL, &NEXT_STEPS];
 /// The setting of a handler that reads logs, for [`Description::settings`].
 pub const LOG: [&Setting; 1] = [&LOGS];
 
-const CLUSTER: Setting = Setting::string(
-    "cluster",
-    "which cluster the default servers, those of no cluster by name, belong to",
-);
+const CLUSTER: Setting = Setting::string("cluster", "the cluster of the default servers");
 
 const KUBERNETES_URL: Setting = Setting::origin("kubernetes.url", "the default API server")
     .default("https://kubernetes.default.svc");

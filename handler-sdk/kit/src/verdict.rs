@@ -115,6 +115,18 @@ impl Verdict {
         }
     }
 
+    /// Returns it as the verdict on a whole, of which `part` is the worst: `2/3 ready: checkout-1: its image can't be pulled: …`.
+    #[must_use]
+    pub fn within(self, whole: &str, part: &str) -> Self {
+        let lead = lower_first(&self.lead);
+        Self {
+            short: format!("{whole}, {}", self.short),
+            lead: whole.to_owned(),
+            rest: Line::from(format!("{part}: {lead}: ")).then(self.rest),
+            ..self
+        }
+    }
+
     /// Returns the sentence, with the lead in bold.
     pub(crate) fn sentence(&self) -> Line {
         match self.lead.as_str() {

@@ -1,69 +1,188 @@
 //! Answers `KubePodCrashLooping`: reads from Kubernetes why the pod crashes, and posts one Slack message about it.
 //!
-//! The settings are declared in [`settings`] and listed in the README.
-//!
-//! Facts about the wrong cluster would be worse than none. An alert with a label `cluster` is looked up only on the API
-//! server that is configured for that name, by `cluster.NAME.url` or by `cluster: NAME`; an alert without the label, on
-//! the default API server. If none is configured for the cluster, the message says so and contains only the alert's own
-//! text.
-//!
-//! The README lists the evidence for each verdict.
+//! The README lists the settings, and the evidence for each verdict.
 
-mod act;
-mod changes;
-mod enrich;
-mod events;
-mod fields;
-mod findings;
-mod fold;
-mod kube;
-mod log_shown;
-mod log_tail;
-mod message;
 mod next;
-mod pod;
-mod resolved;
-mod settings;
-mod verdict;
-mod words;
+mod questions;
+mod verdicts;
 
 #[cfg(test)]
 mod tests;
 
-use handler_sdk::prelude::*;
+use handler_kit::kubernetes::{Container, LOG_SETTINGS, SETTINGS, Workload};
+use handler_kit::prelude::*;
+use handler_kit::words;
+
+use questions::{Found, PodState};
 
 /// The handler.
 #[derive(Debug)]
 pub struct KubePodCrashLooping;
 
-impl Handler for KubePodCrashLooping {
+impl Answer for KubePodCrashLooping {
+    const NAME: &'static str = env!("CARGO_PKG_NAME");
+
+    /// Pod, log (four at most), events and revisions (three pages each), `ReplicaSet`, Deployment, node.
+    const CALLS_MAX: u32 = 14;
+
     fn describe() -> Description {
-        Description::new(
-            findings::HANDLER,
+        describe::<Self>(
             env!("CARGO_PKG_VERSION"),
             "Says why a pod crashes again and again: exit, what changed, events, log.",
         )
         .alerts(["KubePodCrashLooping"])
-        .settings(settings::SETTINGS)
-        .settings(handler_sdk::layout::SETTINGS)
-        .storm_one()
+        .settings(SETTINGS)
+        .settings(LOG_SETTINGS)
     }
 
-    fn enrich(cx: &Cx, alert: &Alert, so_far: &Enrichment) -> Result<Enrichment, Failure> {
-        if so_far.storm().is_some() && alert.is_resolved() {
-            // One pod's state says nothing about the other alerts that have resolved.
-            return Ok(Enrichment::new());
-        }
-        enrich::run(cx, alert)
+    fn firing(look: &Look<'_>) -> Report {
+        let found = Found::about_firing(look);
+        report(look, found)
     }
 
-    fn act(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
-        act::run(cx, alert, found)
-    }
-
-    fn resolved(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
-        resolved::run(cx, alert, found)
+    fn resolved(look: &Look<'_>) -> End {
+        end(&Found::about_resolved(look))
     }
 }
 
-handler_sdk::export!(KubePodCrashLooping);
+fn report(look: &Look<'_>, found: Found) -> Report {
+    let verdict = verdicts::of(&found);
+    let container = found.container.as_ref();
+    let namespace = look.subject().namespace();
+    let namespace = namespace.map(|name| format!("{name}/")).unwrap_or_default();
+    let mut report = fields(look, &found).changed(look, found.change.as_ref());
+    if let Some((verdict, container)) = verdict.as_ref().zip(container) {
+        report = report
+            // The container, since the pod's name has a random suffix.
+            .who(format!("{namespace}{}", container.name))
+            .what(format!(
+                "{}, {} restarts",
+                verdict.short, container.restarts
+            ))
+            .fact("crash.reason", &verdict.kind);
+    } else {
+        let said = look
+            .summary()
+            .unwrap_or("crash looping")
+            .trim_end_matches('.');
+        report = report.what(match found.pod {
+            PodState::Gone => format!("{said} (the pod is gone)"),
+            PodState::Replaced => format!("{said} (the pod was replaced)"),
+            PodState::Present | PodState::Unknown => said.to_owned(),
+        });
+    }
+    let verdict = verdict.map(|verdict| next::steps(look, &found, verdict));
+    if look.label("reason") == Some("CrashLoopBackOff") {
+        // Every alert of this name has this reason.
+        report = report.without_label("reason");
+    }
+    let name = container.map(|container| container.name.clone());
+    report
+        .verdict(verdict)
+        .events(found.events, name.as_deref())
+        .log(found.log)
+}
+
+/// Returns a report with the fields and the facts.
+fn fields(look: &Look<'_>, found: &Found) -> Report {
+    let container = found.container.as_ref();
+    let workload = found.workload.clone().or_else(|| Workload::of_labels(look));
+    let exit = container.and_then(|container| container.last_exit.as_ref());
+    let pod = look.label("pod").map(|pod| {
+        let container = container.map(|container| container.name.as_str());
+        match container.or_else(|| look.label("container")) {
+            Some(container) => format!("{pod} / {container}"),
+            None => pod.to_owned(),
+        }
+    });
+    let exit_line = exit.map(|exit| {
+        let line = Line::from(format!("{} ({})", exit.reason, exit.code));
+        match exit.finished {
+            Some(at) => line.text(", ").ago(at),
+            None => line,
+        }
+    });
+    let node = found.node.as_ref().map(|(name, troubles)| {
+        let words = [std::slice::from_ref(name), troubles].concat();
+        words.join(", ")
+    });
+    let image = container.and_then(|container| container.image.as_deref());
+    let report = match &found.workload {
+        Some(workload) => Report::new().workload(workload),
+        None => Report::new(),
+    };
+    let report = report
+        .field_if("Workload", workload.as_ref().map(Workload::in_words))
+        .field_if("Pod", pod)
+        .field_if("Restarts", container.map(|it| it.restarts.to_string()))
+        .field_if("Last exit", exit_line)
+        .field_if("Image", image.map(words::image_tag))
+        .field_if("Node", node.as_deref().or_else(|| look.label("node")))
+        .owner(found.owner.as_deref())
+        .fact_if("crash.container", container.map(|it| &it.name))
+        .fact_if("crash.restarts", container.map(|it| it.restarts))
+        .fact_if("crash.exit_code", exit.map(|exit| exit.code))
+        .fact_if("crash.exit_reason", exit.map(|exit| &exit.reason))
+        .fact_if("image", image)
+        .fact_if("node", found.node.as_ref().map(|(name, _)| name))
+        .fact_if(
+            "rollout.revision",
+            found
+                .change
+                .as_ref()
+                .and_then(|change| change.revision.as_ref()),
+        );
+    let facts = found.facts().into_iter();
+    facts.fold(report, |report, (name, value)| report.fact(name, value))
+}
+
+/// Returns what became of the pod. An alert also ends if its pod no longer exists.
+fn end(found: &Found) -> End {
+    let end = match (found.pod, &found.container) {
+        (PodState::Present, Some(container)) if container.is_ready => ready_again(container),
+        (PodState::Present, Some(container)) => {
+            let waits = container.waiting.as_ref();
+            let waits = waits
+                .map(|(reason, _)| format!(" ({reason})"))
+                .unwrap_or_default();
+            End::new("not-ready", "ended").caveat("not ready yet").says(
+                "Not ready yet:",
+                format!(" {} is still not ready{waits}.", container.name),
+            )
+        }
+        (PodState::Present, None) => {
+            End::unknown("The pod is there; its container's state is not known.")
+        }
+        (PodState::Gone, _) => End::new("gone", "ended").caveat("the pod is gone").says(
+            "The pod is gone:",
+            " it was deleted or replaced, which is not the same as fixed.",
+        ),
+        (PodState::Replaced, _) => End::new("replaced", "ended")
+            .caveat("the pod was replaced")
+            .says(
+                "The pod was replaced",
+                " by another of the same name, which is not the same as fixed.",
+            ),
+        (PodState::Unknown, _) => End::unknown("Whether the pod is ready was not found out."),
+    };
+    let end = found
+        .facts()
+        .into_iter()
+        .fold(end, |end, (name, value)| end.fact(name, value));
+    match &found.workload {
+        Some(workload) => end.and_if(workload.readiness_in_words()),
+        None => end,
+    }
+}
+
+fn ready_again(container: &Container) -> End {
+    let rest = Line::from(format!(" {} has been up", container.name));
+    let rest = match container.running_since {
+        Some(since) => rest.text(" for ").lasting(since),
+        None => rest,
+    };
+    let restarts = format!(", after {} restarts.", container.restarts);
+    End::new("ready", "ready again").says("Ready again:", rest.text(restarts))
+}
+
+handler_kit::answers!(KubePodCrashLooping);

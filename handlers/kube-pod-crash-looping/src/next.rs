@@ -1,12 +1,9 @@
-//! The next steps: commands to copy, only those that the findings support.
+//! The next steps: the memory limit and where it is set, and commands to copy. Only those that the findings support.
 
-use handler_sdk::layout::clip;
-use handler_sdk::prelude::*;
+use handler_kit::kubernetes::{Container, LimitSource, Workload};
+use handler_kit::prelude::*;
 
-use crate::findings::{LimitSource, PodState};
-use crate::kube::is_name;
-use crate::log_shown::fenced;
-use crate::message::Source;
+use crate::questions::{Found, PodState};
 
 /// Verdicts that no change of the template explains.
 const IS_NOT_ITS_DOING: [&str; 6] = [
@@ -18,174 +15,101 @@ const IS_NOT_ITS_DOING: [&str; 6] = [
     "restarted-with-pod",
 ];
 
-impl Source<'_> {
-    /// Returns the next steps; empty if there are none or the setting is `next_steps: off`.
-    pub(crate) fn next_steps(&self) -> Mrkdwn {
-        if !self.settings.has_next_steps {
-            return Mrkdwn::new();
-        }
-        let lines: Vec<Mrkdwn> = [self.memory_line(), self.commands()]
-            .into_iter()
-            .filter(|line| !line.is_empty())
-            .collect();
-        Mrkdwn::join(lines, "\n")
-    }
-
-    /// Returns the memory limit and where it is set, if the container ran or may have run out of memory.
-    fn memory_line(&self) -> Mrkdwn {
-        let is_of_memory = self
-            .verdict()
-            .is_some_and(|verdict| matches!(verdict.kind.as_str(), "out-of-memory" | "killed"));
-        let Some(container) = self.container().filter(|_| is_of_memory) else {
-            return Mrkdwn::new();
-        };
-        let Some(limit) = &container.memory_limit else {
-            return Mrkdwn::new();
-        };
-        let line = Mrkdwn::new()
-            .bold("Memory limit:")
-            .text(format!(" {}, ", clip(limit, 40)));
-        let name = clip(&container.name, 63);
-        let line = match (&container.limit_source, self.object()) {
-            (LimitSource::LimitRange, _) => {
-                return line.text("the default of a LimitRange of the namespace");
-            }
-            (LimitSource::NotTemplate(template), _) => {
-                let template = match template {
-                    Some(limit) => format!("which has {}", clip(limit, 40)),
-                    None => "which has none".to_owned(),
-                };
-                return line.text(format!(
-                    "not from its workload's template, {template}: it was set in the pod, as by a VerticalPodAutoscaler"
-                ));
-            }
-            (LimitSource::Template, Some((resource, object))) => {
-                let object = format!("{resource}/{object}");
-                if let Some(maker) = self.maker() {
-                    return line
-                        .text("container ")
-                        .text(name)
-                        .text("; ")
-                        .code(object)
-                        .text(format!(
-                            " is made by {}: change the limit there",
-                            clip(maker, 80)
-                        ));
-                }
-                line.text("set in ").code(object).text(", ")
-            }
-            (LimitSource::Pod, _) => line.text("set in the pod's specification, "),
-            (LimitSource::Template, None) | (LimitSource::Unknown, _) => line,
-        };
-        line.text(format!("container {name}, "))
-            .code("resources.limits.memory")
-    }
-
-    fn commands(&self) -> Mrkdwn {
-        let Some((namespace, pod)) = self.names().filter(|_| self.state() == PodState::Present)
-        else {
-            return Mrkdwn::new();
-        };
-        let mut commands = Vec::new();
-        if let Some(container) = self
-            .container()
-            .filter(|container| is_name(&container.name))
-        {
-            let has_log = self
-                .findings
-                .is_some_and(|findings| findings.log.as_ref().is_some_and(|log| log.is_of_crash));
-            let previous = if container.is_exit_present {
-                ""
-            } else {
-                " --previous"
-            };
-            let kind = self.verdict().map_or("", |verdict| verdict.kind.as_str());
-            if has_log {
-                commands.push(format!(
-                    "kubectl -n {namespace} logs {pod} -c {}{previous}",
-                    container.name
-                ));
-            }
-            if matches!(
-                kind,
-                "not-started"
-                    | "liveness-probe"
-                    | "startup-probe"
-                    | "post-start-hook"
-                    | "exit-not-on-record"
-            ) {
-                commands.push(format!("kubectl -n {namespace} describe pod {pod}"));
-            }
-        }
-        let change = self.findings.and_then(|findings| findings.change.as_ref());
-        let supports_undo =
-            change.is_some_and(|change| change.supports_undo(self.alert.starts_at.seconds));
-        if supports_undo
-            && self
-                .verdict()
-                .is_some_and(|verdict| !IS_NOT_ITS_DOING.contains(&verdict.kind.as_str()))
-            && self.is_a_persons()
-            && let Some(("deployment", name)) = self.object()
-        {
-            commands.push(format!(
-                "kubectl -n {namespace} rollout undo deployment/{name}"
-            ));
-        }
-        if commands.is_empty() {
-            return Mrkdwn::new();
-        }
-        // `kubectl` may be configured for another cluster; this is the alert's.
-        let cluster = self.notice.subject().label("cluster");
-        if let Some(cluster) = cluster.filter(|cluster| is_plain(cluster)) {
-            commands.insert(0, format!("# cluster {cluster}"));
-        }
-        Mrkdwn::new()
-            .bold("Next:")
-            .text("\n")
-            .then(fenced(&commands.join("\n")))
-    }
-
-    /// Returns the object that made the workload and would revert a manual change to it.
-    fn maker(&self) -> Option<&str> {
-        self.findings?.workload.as_ref()?.made_by.as_deref()
-    }
-
-    /// Returns whether it is known that no other object made the workload.
-    fn is_a_persons(&self) -> bool {
-        let workload = self
-            .findings
-            .and_then(|findings| findings.workload.as_ref());
-        workload.is_some_and(|workload| workload.is_read && workload.made_by.is_none())
-    }
-
-    /// Returns namespace and pod if both are valid names: untrusted text must not reach a shell.
-    fn names(&self) -> Option<(&str, &str)> {
-        let subject = self.notice.subject();
-        let (namespace, pod) = (subject.namespace()?, subject.label("pod")?);
-        (is_name(namespace) && is_name(pod)).then_some((namespace, pod))
-    }
-
-    /// Returns the workload as `kubectl` names it.
-    fn object(&self) -> Option<(&'static str, &str)> {
-        let workload = self.findings?.workload.as_ref()?;
-        let resource = match workload.kind.as_str() {
-            "Deployment" => "deployment",
-            "StatefulSet" => "statefulset",
-            "DaemonSet" => "daemonset",
-            "ReplicaSet" => "replicaset",
-            "CronJob" => "cronjob",
-            "Job" => "job",
-            "Rollout" => "rollout",
-            _ => return None,
-        };
-        is_name(&workload.name).then_some((resource, workload.name.as_str()))
-    }
+/// Returns the verdict with its next steps.
+pub(crate) fn steps(look: &Look<'_>, found: &Found, verdict: Verdict) -> Verdict {
+    let Some(container) = &found.container else {
+        return verdict;
+    };
+    let kind = verdict.kind.clone();
+    let is_of_memory = matches!(kind.as_str(), "out-of-memory" | "killed");
+    let workload = found.workload.as_ref();
+    let verdict = verdict.next_if(memory_line(container, workload).filter(|_| is_of_memory));
+    let place = look.place("pod").filter(|_| found.pod == PodState::Present);
+    let Some((place, namespace)) = place.as_ref().and_then(|it| Some((it, it.namespace()?))) else {
+        return verdict;
+    };
+    let verdict = commands(found, container, (namespace, place.name()), verdict);
+    let began = look.alert().starts_at.seconds;
+    let is_undo_of_use = found
+        .change
+        .as_ref()
+        .is_some_and(|it| it.supports_undo(began))
+        && !IS_NOT_ITS_DOING.contains(&kind.as_str());
+    let deployment = workload.filter(|it| it.kind == "Deployment" && it.is_a_persons());
+    let deployment = deployment.and_then(|workload| Name::of(&workload.name));
+    verdict.next_if(deployment.filter(|_| is_undo_of_use).map(|name| {
+        Step::run(
+            "kubectl -n $namespace rollout undo deployment/$name",
+            &[("namespace", namespace), ("name", &name)],
+        )
+    }))
 }
 
-/// Returns whether the name of a cluster is safe in a comment that is copied: not every shell treats `#` as one.
-fn is_plain(name: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-:/@".contains(c);
-    name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.len() <= 120
-        && name.chars().all(is_plain)
+fn commands(
+    found: &Found,
+    container: &Container,
+    (namespace, pod): (&Name, &Name),
+    verdict: Verdict,
+) -> Verdict {
+    let has_log = found.log.as_ref().is_some_and(|log| log.is_of_crash);
+    let logs = match container.is_exit_present {
+        true => "kubectl -n $namespace logs $pod -c $container",
+        false => "kubectl -n $namespace logs $pod -c $container --previous",
+    };
+    let needs_description = matches!(
+        verdict.kind.as_str(),
+        "not-started"
+            | "liveness-probe"
+            | "startup-probe"
+            | "post-start-hook"
+            | "exit-not-on-record"
+    );
+    let names = [("namespace", namespace), ("pod", pod)];
+    let logs = Name::of(&container.name)
+        .filter(|_| has_log)
+        .map(|name| Step::run(logs, &[names[0], names[1], ("container", &name)]));
+    let describe = Step::run("kubectl -n $namespace describe pod $pod", &names);
+    verdict
+        .next_if(logs)
+        .next_if(Some(describe).filter(|_| needs_description))
+}
+
+/// Returns the memory limit and where it is set; `None` if the container has none.
+fn memory_line(container: &Container, workload: Option<&Workload>) -> Option<Line> {
+    let limit = container.memory_limit.as_ref()?;
+    let line = Line::new()
+        .bold("Memory limit:")
+        .text(format!(" {limit}, "));
+    let name = &container.name;
+    let object = workload.and_then(|workload| {
+        let object = format!("{}/{}", workload.resource()?, Name::of(&workload.name)?);
+        Some((object, workload.made_by.as_ref()))
+    });
+    let line = match (&container.limit_source, object) {
+        (LimitSource::LimitRange, _) => {
+            return Some(line.text("the default of a LimitRange of the namespace"));
+        }
+        (LimitSource::NotTemplate(template), _) => {
+            let template = match template {
+                Some(limit) => format!("which has {limit}"),
+                None => "which has none".to_owned(),
+            };
+            return Some(line.text(format!(
+                "not from its workload's template, {template}: it was set in the pod, as by a VerticalPodAutoscaler"
+            )));
+        }
+        (LimitSource::Template, Some((object, Some(maker)))) => {
+            let line = line.text(format!("container {name}; ")).code(object);
+            return Some(line.text(format!(" is made by {maker}: change the limit there")));
+        }
+        (LimitSource::Template, Some((object, None))) => {
+            line.text("set in ").code(object).text(", ")
+        }
+        (LimitSource::Pod, _) => line.text("set in the pod's specification, "),
+        (LimitSource::Template, None) | (LimitSource::Unknown, _) => line,
+    };
+    Some(
+        line.text(format!("container {name}, "))
+            .code("resources.limits.memory"),
+    )
 }

@@ -8,6 +8,7 @@ mod object;
 mod owners;
 mod pod;
 mod select;
+mod trouble;
 mod waiting;
 
 use std::ops::Deref;
@@ -19,6 +20,7 @@ use crate::look::Look;
 use crate::missing::Unread;
 use crate::name::Name;
 
+pub use crate::log::Log;
 pub use crate::settings::{KUBERNETES as SETTINGS, LOG as LOG_SETTINGS};
 pub use change::Change;
 pub use events::{Event, Events};
@@ -28,10 +30,12 @@ pub use object::{
     PersistentVolumeClaim, Pod, PodDisruptionBudget, ReplicaSet, Resource, StatefulSet,
     StorageClass, items, moment, text,
 };
+pub(crate) use owners::name_of_labels;
 pub use owners::{Owners, Workload};
 pub use pod::{Container, Exit, LimitSource, Role};
 pub use select::Select;
-pub use waiting::{why_not_ready, worst};
+pub use trouble::{Trouble, worst};
+pub use waiting::why_not_ready;
 
 /// The pages of a list that are read; the message says if there are more.
 const PAGES_MAX: usize = 3;
@@ -93,6 +97,25 @@ pub enum Read<K> {
     Unknown,
 }
 
+impl<K> Read<K> {
+    /// Returns the object, if it was found.
+    pub fn found(self) -> Option<K> {
+        match self {
+            Self::Found(object) => Some(object),
+            Self::Gone | Self::Unknown => None,
+        }
+    }
+
+    /// Converts the object, if it was found.
+    pub fn map<T>(self, convert: impl FnOnce(K) -> T) -> Read<T> {
+        match self {
+            Self::Found(object) => Read::Found(convert(object)),
+            Self::Gone => Read::Gone,
+            Self::Unknown => Read::Unknown,
+        }
+    }
+}
+
 /// How much of a list was read. Only a complete list proves that it does not contain something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Extent {
@@ -131,6 +154,19 @@ impl<K> Deref for List<K> {
     }
 }
 
+impl Look<'_> {
+    /// Returns the place of the object that a label names, in the namespace of the alert. If either label is missing or no
+    /// name of Kubernetes, that is noted.
+    pub fn place(&self, label: &str) -> Option<Place> {
+        Some(Place::new(self.name("namespace")?, self.name(label)?))
+    }
+
+    /// Returns the client for the API server of the alert's cluster.
+    pub const fn kubernetes(&self) -> Kubernetes<'_> {
+        Kubernetes { look: self }
+    }
+}
+
 /// A read-only client for the API server of the alert's cluster. It lists and gets; it never watches or executes, and it has
 /// no kind for Secrets and `ConfigMaps`.
 #[derive(Debug, Clone, Copy)]
@@ -138,11 +174,7 @@ pub struct Kubernetes<'a> {
     look: &'a Look<'a>,
 }
 
-impl<'a> Kubernetes<'a> {
-    pub(crate) const fn new(look: &'a Look<'a>) -> Self {
-        Self { look }
-    }
-
+impl Kubernetes<'_> {
     /// Reads an object. If it could not be read, or does not exist, that is noted.
     pub fn get<K: Kind>(&self, place: &Place) -> Option<K> {
         let read = self.read::<K>(place);
@@ -219,7 +251,9 @@ impl<'a> Kubernetes<'a> {
 
     fn read<K: Kind>(&self, place: &Place) -> Result<Object, Unread> {
         let path = path(&K::RESOURCE, place.namespace(), Some(place.name()));
-        Ok(self.object(self.json(&path, &[])?))
+        let mut object = self.object(self.json(&path, &[])?);
+        object.is_at(place);
+        Ok(object)
     }
 
     fn object(&self, value: Value) -> Object {

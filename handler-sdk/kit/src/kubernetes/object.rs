@@ -141,6 +141,17 @@ impl Object {
         }
     }
 
+    /// Notes where it was read, if it does not say so itself.
+    pub(super) fn is_at(&mut self, place: &Place) {
+        let metadata = &mut self.value["metadata"];
+        if !metadata["name"].is_string() {
+            metadata["name"] = Value::from(&**place.name());
+        }
+        if let (false, Some(namespace)) = (metadata["namespace"].is_string(), place.namespace()) {
+            metadata["namespace"] = Value::from(&**namespace);
+        }
+    }
+
     /// Returns the kind: `Deployment`.
     pub fn kind(&self) -> &str {
         &self.kind

@@ -1,10 +1,11 @@
 //! What owns a pod: its owner references are followed to the workload that a person changes.
 
-use handler_sdk::subject::workload_of_pod;
+use handler_sdk::subject::{Subject, workload_of_pod};
 
 use super::change::Change;
 use super::object::{DaemonSet, Deployment, Job, Object, Pod, ReplicaSet, StatefulSet};
-use super::{Kind, Kubernetes, List, Place, Select};
+use super::{Kind, Kubernetes, List, Place, Read, Select};
+use crate::look::Look;
 
 /// The objects above a pod.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -75,6 +76,24 @@ impl Workload {
         )
     }
 
+    /// Returns the workload that the alert's labels or the pod's name tell, if nothing was read.
+    pub fn of_labels(look: &Look<'_>) -> Option<Self> {
+        Some(Self::named("", name_of_labels(&look.subject())?))
+    }
+
+    /// Returns it for programs: `Deployment/checkout`, or the name alone.
+    pub fn as_fact(&self) -> String {
+        let fact = format!("{}/{}", self.kind, self.name);
+        fact.trim_start_matches('/').to_owned()
+    }
+
+    /// Returns how many of its pods are ready, as a sentence: `Deployment checkout: 3/3 ready.`
+    pub fn readiness_in_words(&self) -> Option<String> {
+        let (ready, wanted) = self.ready?;
+        let name = format!("{} {}", self.kind, self.name);
+        Some(format!("{}: {ready}/{wanted} ready.", name.trim_start()))
+    }
+
     /// Returns whether it is known that no other object made it, which would revert a manual change.
     pub const fn is_a_persons(&self) -> bool {
         self.object.is_some() && self.made_by.is_none()
@@ -93,6 +112,14 @@ impl Workload {
             _ => return None,
         })
     }
+}
+
+/// Returns the name of a pod's workload by the alert's labels or the pod's name.
+pub(crate) fn name_of_labels<'a>(subject: &Subject<'a>) -> Option<&'a str> {
+    ["deployment", "statefulset", "daemonset", "job_name"]
+        .iter()
+        .find_map(|label| subject.label(label))
+        .or_else(|| workload_of_pod(subject.label("pod")?))
 }
 
 impl Kubernetes<'_> {
@@ -158,16 +185,29 @@ impl Kubernetes<'_> {
         }
     }
 
-    /// Reads a workload of one of the kinds that make pods; `None` for other kinds.
+    /// Reads a workload of one of the kinds that make pods; `None` for other kinds. If it could not be read, or does not exist,
+    /// that is noted.
     pub fn workload(&self, kind: &str, place: &Place) -> Option<Object> {
-        Some(match kind {
-            "ReplicaSet" => (*self.get::<ReplicaSet>(place)?).clone(),
-            "Deployment" => (*self.get::<Deployment>(place)?).clone(),
-            "StatefulSet" => (*self.get::<StatefulSet>(place)?).clone(),
-            "DaemonSet" => (*self.get::<DaemonSet>(place)?).clone(),
-            "Job" => (*self.get::<Job>(place)?).clone(),
-            _ => return None,
-        })
+        match self.find_workload(kind, place) {
+            Read::Found(object) => Some(object),
+            Read::Gone => {
+                self.look.missing("workload", "not found (404)");
+                None
+            }
+            Read::Unknown => None,
+        }
+    }
+
+    /// Reads a workload of one of the kinds that make pods, of which it says something that it does not exist.
+    pub fn find_workload(&self, kind: &str, place: &Place) -> Read<Object> {
+        match kind {
+            "ReplicaSet" => self.find::<ReplicaSet>(place).map(|read| (*read).clone()),
+            "Deployment" => self.find::<Deployment>(place).map(|read| (*read).clone()),
+            "StatefulSet" => self.find::<StatefulSet>(place).map(|read| (*read).clone()),
+            "DaemonSet" => self.find::<DaemonSet>(place).map(|read| (*read).clone()),
+            "Job" => self.find::<Job>(place).map(|read| (*read).clone()),
+            _ => Read::Unknown,
+        }
     }
 
     /// Returns what the last rollout changed, by the revisions beside the `ReplicaSet` that made a pod; of another workload,
@@ -192,7 +232,7 @@ impl Kubernetes<'_> {
     }
 
     /// Returns what the last rollout of a Deployment changed, and its newest `ReplicaSet`.
-    pub fn change_of_deployment(&self, deployment: &Deployment) -> Option<(ReplicaSet, Change)> {
+    pub fn change_of_deployment(&self, deployment: &Object) -> Option<(ReplicaSet, Change)> {
         let sets = self.revisions(deployment)?;
         let owner = ("Deployment", deployment.name());
         let newest = super::change::newest(&sets, owner)?.clone();

@@ -13,6 +13,8 @@ use crate::step::Step;
 use crate::verdict::Verdict;
 
 const SAID_CHARS_MAX: usize = 240;
+/// Of a longer chain of errors only the last clauses are shown.
+const CLAUSES_CHARS_MAX: usize = 160;
 /// Reasons with which the kubelet says that an image is not there (kubelet, `images/types.go`).
 const IMAGE: [&str; 7] = [
     "ErrImagePull",
@@ -36,27 +38,6 @@ const SANDBOX: [&str; 3] = [
     "FailedPodSandBoxStatus",
     "NetworkNotReady",
 ];
-
-/// Returns the pod of which most can be said, among those that are not ready; `None` if all are ready.
-pub fn worst<'p>(pods: impl IntoIterator<Item = &'p Pod>) -> Option<&'p Pod> {
-    let rank = |pod: &Pod| {
-        let containers = pod.containers();
-        let waits = containers.iter().filter_map(|one| one.waiting.as_ref());
-        let says_why = |(reason, _): &(String, String)| !is_only_waiting(reason);
-        let restarts: u64 = containers.iter().map(|one| one.restarts).sum();
-        let is_unschedulable = pod
-            .condition("PodScheduled")
-            .is_some_and(|condition| condition.is_true == Some(false));
-        (
-            waits.clone().any(says_why),
-            is_unschedulable,
-            waits.count() > 0,
-            restarts,
-        )
-    };
-    let waiting = pods.into_iter().filter(|pod| !pod.is_ready());
-    waiting.max_by_key(|pod| rank(pod))
-}
 
 /// Returns why a pod is not ready; `None` if it is.
 pub fn why_not_ready(pod: &Pod, events: &Events, node: Option<&Node>) -> Option<Verdict> {
@@ -136,7 +117,9 @@ fn of_scheduling(pod: &Pod) -> Option<Verdict> {
     if condition.is_true != Some(false) {
         return None;
     }
-    let rest = said(&condition.message).to_owned();
+    // What follows is about pods that could be removed instead.
+    let message = condition.message.split(" preemption: ").next();
+    let rest = said(message.unwrap_or_default());
     let verdict = match condition.reason.as_str() {
         "SchedulingGated" => Verdict::proves("scheduling-gated", "Its scheduling is gated", rest),
         _ => Verdict::proves("unschedulable", "No node can take it", rest).short("unschedulable"),
@@ -179,7 +162,7 @@ fn of_container(pod: &Pod, container: &Container, events: &Events) -> Option<Ver
             let why = failed
                 .next()
                 .map_or(message.as_str(), |event| event.message.as_str());
-            let rest = format!("{place}{}", said(why));
+            let rest = format!("{place}{}", said(last_clauses(why)));
             Verdict::proves("image", "Its image can't be pulled", rest).short(image)
         }
         "CreateContainerConfigError" => {
@@ -343,8 +326,20 @@ fn of_nothing(pod: &Pod, events: &Events) -> Verdict {
 }
 
 /// Returns whether a reason for waiting does not say what the container waits for.
-fn is_only_waiting(reason: &str) -> bool {
+pub(super) fn is_only_waiting(reason: &str) -> bool {
     matches!(reason, "ContainerCreating" | "PodInitializing" | "")
+}
+
+/// Returns the last clauses of a chain of errors, of which the first ones only repeat what was tried.
+fn last_clauses(message: &str) -> &str {
+    let is_short = |text: &&str| text.chars().count() <= CLAUSES_CHARS_MAX;
+    let mut clauses = message
+        .match_indices(": ")
+        .map(|(at, _)| &message[at + 2..]);
+    Some(message)
+        .filter(is_short)
+        .or_else(|| clauses.find(is_short))
+        .unwrap_or(message)
 }
 
 fn said(message: &str) -> String {

@@ -51,6 +51,14 @@ impl Log {
         }
     }
 
+    /// Marks it as not for the message, for the tests of verdicts.
+    #[cfg(not(target_family = "wasm"))]
+    #[must_use]
+    pub fn not_for_the_message(mut self) -> Self {
+        self.may_be_quoted = false;
+        self
+    }
+
     /// Sets what the title says: `of migrate` makes `Log of migrate`.
     #[must_use]
     pub fn titled(mut self, title: impl Into<String>) -> Self {

@@ -6,6 +6,8 @@ use handler_sdk::prelude::*;
 use super::Source;
 
 const PAIRS_MAX: usize = 8;
+/// A shorter value, such as a number, can be in another pair by chance.
+const TELLING_BYTES_MIN: usize = 3;
 
 impl Source<'_> {
     /// Returns up to eight name and value pairs, two on a line; below them, on one line each, the remaining labels and what
@@ -44,7 +46,7 @@ impl Source<'_> {
     }
 
     /// Returns whether another part of the message shows a label's value.
-    fn is_said(
+    pub(super) fn is_said(
         &self,
         name: &str,
         value: &str,
@@ -58,6 +60,8 @@ impl Source<'_> {
             "cluster" => true,
             "owner" | "team" if owner == Some(value) => true,
             _ if self.report().is_some_and(is_hidden) => true,
+            _ if self.notice.subject().kind() == Some(name) => self.place().is_some(),
+            _ if value.len() < TELLING_BYTES_MIN => false,
             _ => {
                 let place = self.place().unwrap_or_default();
                 let mut texts = shown

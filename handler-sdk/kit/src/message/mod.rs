@@ -6,8 +6,8 @@ mod resolved;
 use handler_sdk::layout::{Card, Notice, clip};
 use handler_sdk::prelude::*;
 use handler_sdk::slack::Size;
-use handler_sdk::subject::workload_of_pod;
 
+use crate::kubernetes::name_of_labels;
 use crate::line::fenced;
 use crate::log::Log;
 use crate::log::shown::Shown;
@@ -136,21 +136,12 @@ impl Source<'_> {
     /// Returns the name of a pod's workload, by what was found, the labels or the pod's name.
     fn workload_name(&self) -> Option<&str> {
         let subject = self.notice.subject();
-        let found = match self.workload() {
+        match (self.workload(), subject.kind()) {
             // A static pod has no workload.
-            Some(("Node", _)) => return None,
-            Some((_, name)) => return Some(name),
-            None => None,
-        };
-        let of_labels = || {
-            ["deployment", "statefulset", "daemonset", "job_name"]
-                .iter()
-                .find_map(|label| subject.label(label))
-        };
-        let of_pod = || workload_of_pod(subject.label("pod")?);
-        match subject.kind() {
-            Some("pod") => found.or_else(of_labels).or_else(of_pod),
-            _ => found,
+            (Some(("Node", _)), _) => None,
+            (Some((_, name)), _) => Some(name),
+            (None, Some("pod")) => name_of_labels(subject),
+            (None, _) => None,
         }
     }
 

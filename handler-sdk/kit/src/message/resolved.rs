@@ -25,6 +25,9 @@ impl Source<'_> {
             false => Mrkdwn::from("It was: ").then(was),
         };
         let labels = self.notice.labels(&["cluster", "namespace", "pod"]);
+        let labels = labels
+            .into_iter()
+            .filter(|(name, value)| !self.is_said(name, value, &[], None));
         let own = self.place();
         let place = place.or(own.as_deref());
         Card::new(

@@ -78,17 +78,20 @@ impl Target {
     }
 }
 
+impl Look<'_> {
+    /// Returns the client for the Prometheus server of the alert's cluster.
+    pub const fn prometheus(&self) -> Prometheus<'_> {
+        Prometheus { look: self }
+    }
+}
+
 /// A client for the Prometheus server of the alert's cluster. `what` names in words what is asked, for `not fetched: …`.
 #[derive(Debug, Clone, Copy)]
 pub struct Prometheus<'a> {
     look: &'a Look<'a>,
 }
 
-impl<'a> Prometheus<'a> {
-    pub(crate) const fn new(look: &'a Look<'a>) -> Self {
-        Self { look }
-    }
-
+impl Prometheus<'_> {
     /// Evaluates a query at the time of this step; the series come in the query's order. `None`, and noted, if that failed.
     pub fn instant(&self, what: &str, query: &Query) -> Option<Vec<Sample>> {
         self.instant_at(what, query, self.look.now())

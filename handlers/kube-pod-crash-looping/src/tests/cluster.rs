@@ -5,7 +5,7 @@ use handler_sdk::mock::{Host, Reply, alert_from_json};
 use handler_sdk::prelude::*;
 use handler_sdk::serde_json::{Value, json};
 
-use crate::KubePodCrashLooping;
+use super::Handled;
 
 pub(super) const README_ALERT: &str = include_str!("../../../../tests/fixtures/readme-alert.json");
 pub(super) const URL: &str = "https://kube.example";
@@ -170,7 +170,7 @@ fn node() -> Value {
 /// Runs the alert, checks the size limits of its message, and returns the message.
 #[track_caller]
 pub(super) fn message(host: &Host, alert: &Alert) -> handler_sdk::mock::Post {
-    let run = host.run::<KubePodCrashLooping>(alert);
+    let run = host.run::<Handled>(alert);
     assert!(run.result.is_ok(), "{run:?}");
     let post = host.posts().into_iter().find(|post| post.thread.is_none());
     let Some(post) = post else {

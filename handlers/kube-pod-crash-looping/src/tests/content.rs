@@ -5,8 +5,8 @@ use handler_sdk::mock::Host;
 use handler_sdk::prelude::*;
 use handler_sdk::serde_json::{Value, json};
 
+use super::Handled;
 use super::cluster::*;
-use crate::KubePodCrashLooping;
 
 #[test]
 fn hostile_labels_are_inert() {
@@ -95,7 +95,7 @@ fn nothing_that_the_fallback_says_is_missing() {
         .with_fact("enrich_failed.rota", "it did not answer")
         .with_block(Block::markdown("A **deploy** is under way."));
     let host = Cluster::default().host();
-    host.run_after::<KubePodCrashLooping>(&alert, &others);
+    host.run_after::<Handled>(&alert, &others);
     let post = &host.posts()[0];
     let shown = post.visible();
     let cx = host.cx();

@@ -4,8 +4,8 @@ use handler_sdk::mock::Host;
 use handler_sdk::prelude::*;
 use handler_sdk::slack::Error;
 
+use super::Handled;
 use super::cluster::*;
-use crate::KubePodCrashLooping;
 
 /// Nine minutes after [`NOW`].
 const ENDED: i64 = NOW + 9 * 60;
@@ -24,7 +24,7 @@ fn fired(cluster: &Cluster) -> Host {
 
 #[track_caller]
 fn run(host: &Host) {
-    let run = host.run::<KubePodCrashLooping>(&resolved());
+    let run = host.run::<Handled>(&resolved());
     assert!(run.result.is_ok(), "{run:?}");
 }
 
@@ -192,7 +192,7 @@ fn an_end_without_a_known_message_is_a_new_one() {
 fn another_incident_of_the_same_labels_has_a_message_of_its_own() {
     let host = fired(&Cluster::default());
     let again = resolved().with_start(Timestamp::from_seconds(NOW - 5));
-    assert!(host.run::<KubePodCrashLooping>(&again).result.is_ok());
+    assert!(host.run::<Handled>(&again).result.is_ok());
     assert!(host.updates().is_empty());
 }
 
@@ -229,11 +229,7 @@ fn a_reminder_updates_the_message_and_says_so_in_its_thread() {
     let host = host
         .delivery("d-2")
         .now(Timestamp::from_seconds(NOW + 4 * 3_600));
-    assert!(
-        host.run::<KubePodCrashLooping>(&readme_alert())
-            .result
-            .is_ok()
-    );
+    assert!(host.run::<Handled>(&readme_alert()).result.is_ok());
     let update = &host.updates()[0];
     assert_eq!(update.at, host.posts()[0].at);
     assert!(update.text.starts_with("[FIRING]"), "{}", update.text);

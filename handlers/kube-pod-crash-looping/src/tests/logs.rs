@@ -4,8 +4,8 @@ use handler_sdk::mock::Host;
 use handler_sdk::prelude::*;
 use handler_sdk::serde_json::json;
 
+use super::Handled;
 use super::cluster::*;
-use crate::KubePodCrashLooping;
 
 #[test]
 fn a_container_without_a_previous_log_shows_its_present_one() {
@@ -71,7 +71,7 @@ fn logs_go_where_the_operator_wants_them() {
 /// Returns the message of another handler, which does not know this one's findings.
 fn shown_by_another(host: &Host) -> String {
     let found = host
-        .enrich::<KubePodCrashLooping>(&readme_alert(), &Enrichment::new())
+        .enrich::<Handled>(&readme_alert(), &Enrichment::new())
         .unwrap();
     Blocks::new().enrichment(&found).to_json()
 }
@@ -170,7 +170,7 @@ fn a_long_log_goes_ahead_of_what_other_handlers_found() {
         found.with_block(Block::excerpt(format!("Finding {n}"), "y".repeat(2_900)))
     });
     let host = cluster.host();
-    host.run_after::<KubePodCrashLooping>(&readme_alert(), &found);
+    host.run_after::<Handled>(&readme_alert(), &found);
     let shown = thread(&host);
     assert!((0..59).all(|n| shown.contains(&line(n))));
     assert!(
@@ -204,7 +204,7 @@ fn secrets_of_the_log_stay_out_of_slack_and_of_the_findings() {
     };
     let host = cluster.host();
     let found = host
-        .enrich::<KubePodCrashLooping>(&readme_alert(), &Enrichment::new())
+        .enrich::<Handled>(&readme_alert(), &Enrichment::new())
         .unwrap();
     assert!(!format!("{found:?}").contains("hunter2"));
     let shown = message(&host, &readme_alert()).visible();

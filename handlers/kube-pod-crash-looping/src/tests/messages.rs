@@ -6,9 +6,9 @@ use handler_sdk::mock::{Host, Storm, assert_snapshot};
 use handler_sdk::prelude::*;
 use handler_sdk::serde_json::json;
 
+use super::Handled;
 use super::cluster::*;
 use super::field::{Field, field};
-use crate::KubePodCrashLooping;
 
 /// The address of Alertmanager, for the link to a silence.
 fn alert() -> Alert {
@@ -22,7 +22,7 @@ fn alert() -> Alert {
 
 #[track_caller]
 fn shows(name: &str, host: &Host, alert: &Alert) {
-    let run = host.run::<KubePodCrashLooping>(alert);
+    let run = host.run::<Handled>(alert);
     assert!(run.result.is_ok(), "{run:?}");
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/snapshots");
     assert_snapshot(format!("{folder}/{name}.txt"), &host.transcript());
@@ -122,7 +122,7 @@ fn resolved() {
         .config("emoji", "off")
         .http_get(&pod_url(), 200, json!({}).to_string());
     let again = resolved.with_start(Timestamp::from_seconds(NOW - 5));
-    assert!(unknown.run::<KubePodCrashLooping>(&again).result.is_ok());
+    assert!(unknown.run::<Handled>(&again).result.is_ok());
     assert!(
         unknown
             .posts()

@@ -15,8 +15,13 @@ use handler_sdk::mock::{Host, Reply};
 use handler_sdk::prelude::*;
 use handler_sdk::serde_json::json;
 
+use handler_kit::Answering;
+
 use crate::KubePodCrashLooping;
 use cluster::*;
+
+/// The handler, as the host sees it.
+type Handled = Answering<KubePodCrashLooping>;
 
 #[test]
 fn out_of_memory_is_reported_with_what_changed_and_the_log() {
@@ -63,7 +68,7 @@ fn out_of_memory_is_reported_with_what_changed_and_the_log() {
 fn programs_get_facts() {
     let found = Cluster::default()
         .host()
-        .enrich::<KubePodCrashLooping>(&readme_alert(), &Enrichment::new())
+        .enrich::<Handled>(&readme_alert(), &Enrichment::new())
         .unwrap();
     for (name, value) in [
         ("crash.reason", "out-of-memory"),
@@ -184,7 +189,7 @@ fn an_api_server_in_trouble_gets_one_more_try() {
     ] {
         let host = host().http(Method::Get, "*", Reply::error(kind));
         let failure = host
-            .enrich::<KubePodCrashLooping>(&readme_alert(), &Enrichment::new())
+            .enrich::<Handled>(&readme_alert(), &Enrichment::new())
             .unwrap_err();
         assert!(!failure.is_permanent());
         let shown = message(&host.attempt(2), &readme_alert()).visible();
@@ -209,8 +214,7 @@ fn a_failed_enrichment_is_reported_in_one_line() {
     ] {
         let failed = Enrichment::new().with_fact("enrich_failed.kube-pod-crash-looping", why);
         let host = host();
-        host.act::<KubePodCrashLooping>(&readme_alert(), &failed)
-            .unwrap();
+        host.act::<Handled>(&readme_alert(), &failed).unwrap();
         let shown = host.posts()[0].visible();
         assert!(shown.contains(expected), "{shown}");
         assert!(!shown.contains("allow"), "{shown}");
@@ -270,7 +274,7 @@ fn other_handlers_findings_are_shown() {
         .with_fact("enrich_failed.owners", "the rota did not answer");
 
     let bare = host();
-    bare.run_after::<KubePodCrashLooping>(&readme_alert(), &failed);
+    bare.run_after::<Handled>(&readme_alert(), &failed);
     let shown = bare.posts()[0].visible();
     assert!(
         shown.contains("A *deploy* is under way.") && shown.contains("*Owner:* team-b"),
@@ -282,7 +286,7 @@ fn other_handlers_findings_are_shown() {
     );
 
     let full = Cluster::default().host();
-    full.run_after::<KubePodCrashLooping>(&readme_alert(), &many);
+    full.run_after::<Handled>(&readme_alert(), &many);
     assert!(full.posts()[0].blocks.len() <= 12);
     assert!(thread(&full).contains("finding 19"));
 }
@@ -579,23 +583,19 @@ fn a_late_message_says_so() {
 fn another_try_after_a_failed_thread_does_not_post_twice() {
     let host = Cluster::default().host();
     let alert = readme_alert();
-    let found = host
-        .enrich::<KubePodCrashLooping>(&alert, &Enrichment::new())
-        .unwrap();
+    let found = host.enrich::<Handled>(&alert, &Enrichment::new()).unwrap();
     let limited = handler_sdk::slack::Error::RateLimited(Duration::from_secs(1));
     let record_only = host.clone().config("logs", "off");
-    record_only
-        .act::<KubePodCrashLooping>(&alert, &found)
-        .unwrap();
+    record_only.act::<Handled>(&alert, &found).unwrap();
     // The message is posted; its thread then meets Slack's rate limit.
     let host = host.config("logs", "message").slack_error(limited);
     assert!(
         !host
-            .act::<KubePodCrashLooping>(&alert, &found)
+            .act::<Handled>(&alert, &found)
             .unwrap_err()
             .is_permanent()
     );
-    host.act::<KubePodCrashLooping>(&alert, &found).unwrap();
+    host.act::<Handled>(&alert, &found).unwrap();
     let posts = host.posts();
     let keys: Vec<_> = posts.iter().map(|post| post.key.as_deref()).collect();
     assert_eq!(keys, [Some("message"), Some("thread")]);

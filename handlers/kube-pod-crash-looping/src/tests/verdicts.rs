@@ -1,8 +1,9 @@
 //! The verdict for each combination of code, reason, events and state.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use handler_kit::kubernetes::Event;
+
 use super::*;
-use crate::findings::Node;
 
 fn container(code: i64, reason: &str) -> Container {
     let exit = Exit {
@@ -29,24 +30,31 @@ fn waiting(reason: &str, message: &str, restarts: u64) -> Container {
     }
 }
 
-fn findings(container: &Container, events: &[Event], log: Option<&str>) -> Findings {
-    Findings {
+fn findings(container: &Container, events: &[Event], log: Option<&str>) -> Found {
+    Found {
         container: Some(container.clone()),
-        events: events.to_vec(),
-        events_read: Read::All,
-        log: log.map(|line| Log {
-            lines: vec![line.to_owned()],
-            is_of_crash: true,
-            is_cut: false,
+        events: Events {
+            items: events.to_vec(),
+            read: Extent::All,
+        },
+        log: log.map(|line| {
+            let mut log = Log::of_lines([line]);
+            log.is_of_crash = true;
+            log
         }),
-        ..Findings::default()
+        ..Found::default()
     }
 }
 
 #[track_caller]
 fn sentence(container: &Container, events: &[Event], log: Option<&str>) -> String {
-    let verdict = verdict(&findings(container, events, log), true).unwrap();
-    format!("{} | {}: {}", verdict.short, verdict.lead, verdict.rest)
+    let verdict = verdict(&findings(container, events, log)).unwrap();
+    format!("{} | {verdict}", verdict.short)
+}
+
+#[track_caller]
+fn rest(findings: &Found) -> String {
+    verdict(findings).unwrap().rest.to_string()
 }
 
 fn event(reason: &str, message: &str) -> Event {
@@ -163,16 +171,16 @@ fn of_events_that_were_not_read_nothing_is_said() {
     for code in [137, 143] {
         let mut findings = findings(&container(code, "Error"), &[], None);
         for (read, said) in [
-            (Read::All, "no event"),
-            (Read::Part, "not all of its events could be read"),
-            (Read::Nothing, "its events could not be read"),
+            (Extent::All, "no event"),
+            (Extent::Part, "not all of its events could be read"),
+            (Extent::Nothing, "its events could not be read"),
         ] {
-            findings.events_read = read;
-            let rest = verdict(&findings, true).unwrap().rest;
+            findings.events.read = read;
+            let rest = rest(&findings);
             assert!(rest.contains(said), "{code}, {read:?}: {rest}");
             assert_eq!(
                 rest.contains("no event"),
-                read == Read::All,
+                read == Extent::All,
                 "{code}: {rest}"
             );
         }
@@ -183,22 +191,17 @@ fn of_events_that_were_not_read_nothing_is_said() {
 fn memory_stays_possible_by_what_is_known_of_it() {
     let killed = container(137, "Error");
     let mut short = findings(&killed, &[], None);
-    short.node = Some(Node {
-        name: "n1".to_owned(),
-        troubles: vec!["MemoryPressure".to_owned()],
-    });
-    let rest = verdict(&short, true).unwrap().rest;
+    short.node = Some(("n1".to_owned(), vec!["MemoryPressure".to_owned()]));
+    let said = rest(&short);
     assert!(
-        rest.contains("memory is possible: its node is short of it"),
-        "{rest}"
+        said.contains("memory is possible: its node is short of it"),
+        "{said}"
     );
     let unlimited = Container {
         memory_limit: None,
         ..killed
     };
-    let rest = verdict(&findings(&unlimited, &[], None), true)
-        .unwrap()
-        .rest;
+    let rest = rest(&findings(&unlimited, &[], None));
     assert!(
         rest.contains("memory is possible, if its node ran short"),
         "{rest}"
@@ -359,7 +362,7 @@ fn a_container_that_waits_says_why() {
         "ImagePullBackOff | It is not started again: ImagePullBackOff: Kubernetes says no more; before that it ended with Error (1)."
     );
     for container in [Container::default(), waiting("PodInitializing", "", 0)] {
-        assert_eq!(verdict(&findings(&container, &[], None), true), None);
+        assert_eq!(verdict(&findings(&container, &[], None)), None);
     }
 }
 
@@ -397,32 +400,20 @@ fn an_init_container_and_a_sidecar_are_named() {
 #[test]
 fn a_log_is_quoted_only_if_it_is_the_crashed_containers_and_may_be() {
     let mut findings = findings(&container(1, "Error"), &[], Some("secret plans"));
-    assert!(
-        verdict(&findings, true)
-            .unwrap()
-            .rest
-            .contains("secret plans")
-    );
-    assert!(
-        !verdict(&findings, false)
-            .unwrap()
-            .rest
-            .contains("secret plans")
-    );
-    findings.log.as_mut().unwrap().is_of_crash = false;
-    assert!(
-        !verdict(&findings, true)
-            .unwrap()
-            .rest
-            .contains("secret plans")
-    );
+    assert!(rest(&findings).contains("secret plans"));
+    let mut log = findings.log.take().unwrap();
+    findings.log = Some(log.clone().not_for_the_message());
+    assert!(!rest(&findings).contains("secret plans"));
+    log.is_of_crash = false;
+    findings.log = Some(log);
+    assert!(!rest(&findings).contains("secret plans"));
 }
 
 #[test]
 fn the_last_error_is_quoted_if_the_last_line_is_none() {
     let mut findings = findings(&container(1, "Error"), &[], Some("ERROR no database"));
     findings.log.as_mut().unwrap().lines.push("bye".to_owned());
-    let rest = verdict(&findings, true).unwrap().rest;
+    let rest = rest(&findings);
     assert!(
         rest.ends_with("; its last error: ERROR no database."),
         "{rest}"
@@ -431,15 +422,16 @@ fn the_last_error_is_quoted_if_the_last_line_is_none() {
 
 #[test]
 fn a_pod_that_was_ended_says_by_what() {
-    let verdict = of_pod("Evicted", "The node was low on resource: memory.");
+    let verdict = ended("Evicted", "The node was low on resource: memory.");
     assert_eq!(
         (verdict.kind.as_str(), verdict.lead.as_str()),
         ("evicted", "Evicted")
     );
-    let verdict = of_pod(
+    let verdict = ended(
         "Terminated",
         "Pod was terminated in response to imminent node shutdown.",
     );
     assert_eq!(verdict.kind, "pod-ended");
-    assert_eq!(of_pod("NodeLost", "").rest, "Kubernetes says no more.");
+    let verdict = ended("NodeLost", "");
+    assert_eq!(verdict.rest.to_string(), "Kubernetes says no more.");
 }

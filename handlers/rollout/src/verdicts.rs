@@ -1,0 +1,192 @@
+//! The verdict on a workload that lacks healthy pods, and how it ended.
+
+use handler_kit::kubernetes::{Extent, Object, Workload};
+use handler_kit::prelude::*;
+
+use crate::questions::Found;
+
+/// Returns the verdict; `None` if the workload could not be read.
+pub(crate) fn of(look: &Look<'_>, found: &Found) -> Option<Verdict> {
+    let object = match &found.object {
+        Read::Found(object) => object,
+        Read::Gone => {
+            let rest = "it was deleted since the alert began";
+            return Some(Verdict::proves("gone", "The workload is gone", rest));
+        }
+        Read::Unknown => return None,
+    };
+    let of_alert = match look.alert().name.as_str() {
+        "KubeDaemonSetMisScheduled" => misscheduled(object),
+        "KubeStatefulSetUpdateNotRolledOut" => held_back(object),
+        _ => None,
+    };
+    let verdict = of_alert
+        .or_else(|| unseen(object))
+        .or_else(|| paused(object))
+        .or_else(|| of_pod(found, object))
+        .or_else(|| not_created(object, found))
+        .or_else(|| held_back(object))
+        .unwrap_or_else(|| of_counts(object, found));
+    Some(verdict.next_if(undo(look, found, object)))
+}
+
+/// Returns how many pods there are: `1/3 ready, 2 updated`; of a budget, `1 healthy, 2 needed`.
+pub(crate) fn counts(object: &Object) -> String {
+    let count = |pointer: &str| object.count(pointer).unwrap_or(0);
+    if object.kind() == "PodDisruptionBudget" {
+        let (healthy, needed) = (
+            count("/status/currentHealthy"),
+            count("/status/desiredHealthy"),
+        );
+        return format!(
+            "{healthy} healthy, {needed} needed of {}",
+            count("/status/expectedPods")
+        );
+    }
+    let (ready, wanted) = object.readiness().unwrap_or_default();
+    let updated = object
+        .count("/status/updatedReplicas")
+        .or_else(|| object.count("/status/updatedNumberScheduled"));
+    let updated = updated.map(|updated| format!(", {updated} updated"));
+    format!("{ready}/{wanted} ready{}", updated.unwrap_or_default())
+}
+
+/// The controller has not acted on the last change of the specification.
+fn unseen(object: &Object) -> Option<Verdict> {
+    let wanted = object.count("/metadata/generation")?;
+    let seen = object.count("/status/observedGeneration").unwrap_or(0);
+    (seen < wanted).then(|| {
+        let rest = format!("its controller has seen generation {seen} of {wanted}; is kube-controller-manager well?");
+        Verdict::proves("not-observed", "Its last change is not acted upon", rest)
+    })
+}
+
+fn paused(object: &Object) -> Option<Verdict> {
+    let verdict = Verdict::proves("paused", "Its rollout is paused", "`spec.paused` is set")
+        .short(format!("paused, {}", counts(object)));
+    let place = object.place().filter(|_| object.is("/spec/paused"))?;
+    Some(verdict.next(Step::run(
+        "kubectl -n $namespace rollout resume deployment/$name",
+        &[("namespace", place.namespace()?), ("name", place.name())],
+    )))
+}
+
+/// The worst pod, and why it is not ready.
+fn of_pod(found: &Found, object: &Object) -> Option<Verdict> {
+    let (pod, why) = found.worst.as_ref().zip(found.trouble.verdict.as_ref())?;
+    let mut verdict = why.clone().within(&counts(object), pod.name());
+    let is_ordered = object.kind() == "StatefulSet"
+        && object.text("/spec/podManagementPolicy") != Some("Parallel");
+    let is_updating =
+        object.text("/status/updateRevision") != object.text("/status/currentRevision");
+    if is_ordered && is_updating && found.pods.len() > 1 {
+        verdict = verdict.and("Its pods are updated one after another, so the others wait");
+    }
+    Some(verdict)
+}
+
+/// The controller cannot make pods: a quota, an admission webhook, a missing service account.
+fn not_created(object: &Object, found: &Found) -> Option<Verdict> {
+    let condition = object
+        .condition("ReplicaFailure")
+        .filter(|it| it.is_true == Some(true));
+    let message = condition.map(|condition| condition.message).or_else(|| {
+        let event = found
+            .events
+            .with_reason(&["FailedCreate", "FailedPlacement"])?;
+        Some(event.message.clone())
+    })?;
+    let short = format!("{}, pods can't be created", counts(object));
+    Some(Verdict::proves("not-created", "Its pods can't be created", message).short(short))
+}
+
+/// The specification keeps a `StatefulSet` or `DaemonSet` from updating its pods.
+fn held_back(object: &Object) -> Option<Verdict> {
+    if object.text("/spec/updateStrategy/type") == Some("OnDelete") {
+        let rest = "its update strategy is OnDelete: a pod is updated only when it is deleted";
+        return Some(Verdict::proves(
+            "on-delete",
+            "It waits for its pods to be deleted",
+            rest,
+        ));
+    }
+    let partition = object.count("/spec/updateStrategy/rollingUpdate/partition")?;
+    let is_partial = partition > 0 && counts_updated(object) < object.readiness()?.1;
+    is_partial.then(|| {
+        let rest =
+            format!("its partition is {partition}: the pods with a lower ordinal are not updated");
+        Verdict::proves("partition", "Its update is held back", rest)
+    })
+}
+
+fn counts_updated(object: &Object) -> u64 {
+    object.count("/status/updatedReplicas").unwrap_or(0)
+}
+
+fn misscheduled(object: &Object) -> Option<Verdict> {
+    let count = object
+        .count("/status/numberMisscheduled")
+        .filter(|count| *count > 0)?;
+    let rest = format!(
+        "{count} of its pods run on nodes that its node selector, its affinity or a taint now excludes"
+    );
+    let verdict = Verdict::proves("misscheduled", "Pods are on nodes that it excludes", rest);
+    Some(verdict.short(format!("{count} pods on excluded nodes")))
+}
+
+/// No pod says why.
+fn of_counts(object: &Object, found: &Found) -> Verdict {
+    let (ready, wanted) = object.readiness().unwrap_or_default();
+    let counts = counts(object);
+    if object.kind() != "PodDisruptionBudget" && ready >= wanted && wanted > 0 {
+        let rest = format!("{counts}; the alert should end soon");
+        return Verdict::proves("ready", "Its pods are ready by now", rest);
+    }
+    let rest = match found.pods.read {
+        Extent::All => format!("{counts}; no pod of it is unready, and no event gives a reason"),
+        Extent::Part | Extent::Nothing => format!("{counts}; its pods could not all be read"),
+    };
+    Verdict::unknown("unknown", "Why it lacks pods is not known", rest).short(counts)
+}
+
+fn undo(look: &Look<'_>, found: &Found, object: &Object) -> Option<Step> {
+    let began = look.alert().starts_at.seconds;
+    let is_of_use = found.change.as_ref()?.supports_undo(began)
+        && object.kind() == "Deployment"
+        && Workload::of(object).is_a_persons();
+    let place = object.place().filter(|_| is_of_use)?;
+    Some(Step::run(
+        "kubectl -n $namespace rollout undo deployment/$name",
+        &[("namespace", place.namespace()?), ("name", place.name())],
+    ))
+}
+
+/// Returns how the alert ended.
+pub(crate) fn end(object: &Read<Object>) -> End {
+    let object = match object {
+        Read::Found(object) => object,
+        Read::Gone => {
+            return End::new("gone", "ended")
+                .caveat("the workload is gone")
+                .says(
+                    "The workload is gone:",
+                    " it was deleted, which is not the same as fixed.",
+                );
+        }
+        Read::Unknown => return End::unknown("Whether its pods are ready was not found out."),
+    };
+    let name = format!(" {} {}: {}.", object.kind(), object.name(), counts(object));
+    let is_well = match object.readiness() {
+        Some((ready, wanted)) => ready >= wanted && wanted > 0,
+        None => object.count("/status/currentHealthy") >= object.count("/status/desiredHealthy"),
+    };
+    match (is_well, object.readiness()) {
+        (true, _) => End::new("ready", "ready again").says("Ready again:", name),
+        (false, Some((_, 0))) => End::new("scaled-down", "ended")
+            .caveat("it was scaled down")
+            .says("It was scaled to zero,", " which is not the same as fixed."),
+        (false, _) => End::new("not-ready", "ended")
+            .caveat("not all pods are ready")
+            .says("Not all pods are ready:", name),
+    }
+}
