@@ -35,7 +35,7 @@ pub fn seconds(seconds: f64) -> String {
     match seconds {
         less if less < 0.000_5 => "0ms".to_owned(),
         less if less < 0.999_5 => format!("{:.0}ms", less * 1_000.0),
-        few if few < 10.0 => format!("{few:.1}s"),
+        few if few < 9.95 => format!("{few:.1}s").replace(".0s", "s"),
         many => human(Duration::try_from_secs_f64(many.round()).unwrap_or_default()),
     }
 }
@@ -111,6 +111,7 @@ mod tests {
             (0.0, "0ms"),
             (0.035, "35ms"),
             (9.5, "9.5s"),
+            (5.01, "5s"),
             (123.4, "2m 3s"),
             (f64::NAN, "0s"),
         ] {
