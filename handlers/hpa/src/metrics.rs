@@ -2,6 +2,7 @@
 
 use handler_kit::handler_sdk::serde_json::Value;
 use handler_kit::kubernetes::{Object, text};
+use handler_kit::words;
 
 const SHOWN_MAX: usize = 4;
 
@@ -37,11 +38,15 @@ pub(crate) struct Metric {
 }
 
 impl Metric {
-    /// Returns it for people: `cpu is 182 % of the requests, 80 % is wanted`.
+    /// Returns it for people: `cpu is at 182 % of the requests, the target is 80 %`.
     pub(crate) fn in_words(&self) -> String {
+        let Self { name, target, .. } = self;
         match &self.current {
-            Some(current) => format!("{} is {current}, {} is wanted", self.name, self.target),
-            None => format!("{} could not be read, {} is wanted", self.name, self.target),
+            Some(current) if current.ends_with('%') => {
+                format!("{name} is at {current} of the requests, the target is {target}")
+            }
+            Some(current) => format!("{name} is {current}, the target is {target}"),
+            None => format!("{name} could not be read, the target is {target}"),
         }
     }
 }
@@ -94,7 +99,7 @@ fn metric(spec: &Value, current: &[Value]) -> Option<Metric> {
             .as_ref()
             .map(|(_, _, current)| current / target.2)
             .filter(|it| it.is_finite()),
-        current: current.map(|(_, text, _)| text),
+        current: current.map(|(_, text, number)| readable(&text, number, &target.1)),
         target: target.1,
     })
 }
@@ -114,6 +119,20 @@ fn amount_like(value: &Value, field: &'static str) -> Option<(&'static str, Stri
     }
     let written = value[field].as_str()?;
     Some((field, written.to_owned(), quantity(written)?))
+}
+
+/// Returns an amount as the target is written: `350MiB` of `500Mi`, and `412.5` instead of `412500m`.
+fn readable(written: &str, number: f64, target: &str) -> String {
+    if target.ends_with('i') {
+        return words::bytes(number);
+    }
+    match written.ends_with('m') {
+        true => format!("{number:.2}")
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned(),
+        false => written.to_owned(),
+    }
 }
 
 /// Returns the number that a quantity means: `1500m` is 1.5.
@@ -136,6 +155,18 @@ fn first_lower(kind: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_are_shown_as_their_target_is_written() {
+        for (written, number, target, shown) in [
+            ("367001600", 367_001_600.0, "500Mi", "350MiB"),
+            ("412500m", 412.5, "30", "412.5"),
+            ("12", 12.0, "30", "12"),
+            ("182 %", 182.0, "80 %", "182 %"),
+        ] {
+            assert_eq!(readable(written, number, target), shown);
+        }
+    }
 
     #[test]
     fn quantities_are_read_as_the_api_writes_them() {

@@ -92,7 +92,7 @@ fn of_http(found: &Found, now: i64) -> Option<Verdict> {
         None => Verdict::proves(
             "tcp",
             "No TCP connection",
-            format!("the target does not accept one; {}", after(probed)),
+            format!("the exporter could not open one; {}", after(probed)),
         ),
     })
 }
