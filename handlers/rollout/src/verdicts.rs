@@ -5,6 +5,17 @@ use handler_kit::prelude::*;
 
 use crate::questions::Found;
 
+/// Verdicts on a pod that a change of its template explains.
+const OF_TEMPLATE: [&str; 7] = [
+    "image",
+    "configuration",
+    "start",
+    "crash-loop",
+    "ended",
+    "readiness-probe",
+    "startup-probe",
+];
+
 /// Returns the verdict; `None` if the workload could not be read.
 pub(crate) fn of(look: &Look<'_>, found: &Found) -> Option<Verdict> {
     let object = match &found.object {
@@ -23,11 +34,16 @@ pub(crate) fn of(look: &Look<'_>, found: &Found) -> Option<Verdict> {
     let verdict = of_alert
         .or_else(|| unseen(object))
         .or_else(|| paused(object))
-        .or_else(|| of_pod(found, object))
+        .or_else(|| {
+            let verdict = of_pod(found, object)?;
+            let undo = undo(look, found, object);
+            let is_of_template = OF_TEMPLATE.contains(&verdict.kind.as_str());
+            Some(verdict.next_if(undo.filter(|_| is_of_template)))
+        })
         .or_else(|| not_created(object, found))
         .or_else(|| held_back(object))
         .unwrap_or_else(|| of_counts(object, found));
-    Some(verdict.next_if(undo(look, found, object)))
+    Some(verdict)
 }
 
 /// Returns how many pods there are: `1/3 ready, 2 updated`; of a budget, `1 healthy, 2 needed`.
@@ -62,7 +78,7 @@ fn unseen(object: &Object) -> Option<Verdict> {
 }
 
 fn paused(object: &Object) -> Option<Verdict> {
-    let verdict = Verdict::proves("paused", "Its rollout is paused", "`spec.paused` is set")
+    let verdict = Verdict::proves("paused", "Its rollout is paused", "spec.paused is set")
         .short(format!("paused, {}", counts(object)));
     let place = object.place().filter(|_| object.is("/spec/paused"))?;
     Some(verdict.next(Step::run(
@@ -128,10 +144,10 @@ fn misscheduled(object: &Object) -> Option<Verdict> {
         .count("/status/numberMisscheduled")
         .filter(|count| *count > 0)?;
     let rest = format!(
-        "{count} of its pods run on nodes that its node selector, its affinity or a taint now excludes"
+        "pods on nodes that its node selector, its affinity or a taint now excludes: {count}"
     );
-    let verdict = Verdict::proves("misscheduled", "Pods are on nodes that it excludes", rest);
-    Some(verdict.short(format!("{count} pods on excluded nodes")))
+    let verdict = Verdict::proves("misscheduled", "It runs where it should not", rest);
+    Some(verdict.short(format!("misscheduled pods: {count}")))
 }
 
 /// No pod says why.

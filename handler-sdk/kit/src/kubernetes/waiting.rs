@@ -90,7 +90,10 @@ fn of_end(pod: &Pod) -> Option<Verdict> {
             Some("Failed") => Verdict::proves(
                 "pod-ended",
                 reason,
-                format!("{}; its workload starts another one", said(&message)),
+                format!(
+                    "{}; its workload starts another one",
+                    without_stop(&said(&message))
+                ),
             ),
             _ => Verdict::proves("pod-ended", reason, said(&message)),
         };
@@ -103,8 +106,10 @@ fn of_end(pod: &Pod) -> Option<Verdict> {
         .filter_map(|one| one.as_str())
         .collect();
     let rest = match finalizers.is_empty() {
-        true => Line::from("its node has not ended it since ").ago(since),
-        false => Line::from("since ").ago(since).text(format!(
+        true => Line::from("for ")
+            .lasting(since)
+            .text(", and its node has not ended it"),
+        false => Line::from("for ").lasting(since).text(format!(
             ", and it waits for {}",
             clip(&finalizers.join(", "), 120)
         )),
@@ -132,9 +137,10 @@ fn of_node(node: &Node) -> Option<Verdict> {
     if condition.is_true == Some(true) {
         return None;
     }
-    let rest = Line::from(format!("{}: {}", node.name(), said(&condition.message)));
+    let said = said(&condition.message);
+    let rest = Line::from(format!("{}: {}", node.name(), without_stop(&said)));
     let rest = match condition.since {
-        Some(since) => rest.text(", ").ago(since),
+        Some(since) => rest.text(", for ").lasting(since),
         None => rest,
     };
     let verdict = Verdict::proves("node-not-ready", "Its node is not ready", rest);
@@ -340,6 +346,11 @@ fn last_clauses(message: &str) -> &str {
         .filter(is_short)
         .or_else(|| clauses.find(is_short))
         .unwrap_or(message)
+}
+
+/// Returns a sentence that goes on.
+fn without_stop(sentence: &str) -> &str {
+    sentence.trim_end_matches('.')
 }
 
 fn said(message: &str) -> String {
