@@ -1,7 +1,7 @@
 //! What is asked about a certificate: the objects of cert-manager, or the metric of the alert.
 
 use handler_kit::kubernetes::{
-    Certificate, CertificateRequest, Challenge, Events, Kind, List, Object, Order,
+    Certificate, CertificateRequest, Challenge, Events, Extent, Kind, List, Object, Order,
 };
 use handler_kit::prelude::*;
 use handler_kit::prometheus::Query;
@@ -11,6 +11,8 @@ use handler_kit::prometheus::Query;
 pub(crate) struct Issue {
     pub(crate) certificate: Read<Certificate>,
     pub(crate) events: Events,
+    /// How much of the list of requests was read.
+    pub(crate) requests: Extent,
     pub(crate) request: Option<CertificateRequest>,
     pub(crate) order: Option<Order>,
     pub(crate) challenge: Option<Challenge>,
@@ -21,6 +23,7 @@ impl Issue {
         let mut issue = Self {
             certificate: certificate(look),
             events: Events::default(),
+            requests: Extent::Nothing,
             request: None,
             order: None,
             challenge: None,
@@ -29,11 +32,12 @@ impl Issue {
             return issue;
         };
         issue.events = look.kubernetes().events(certificate);
-        issue.request = newest_of(look, certificate);
-        issue.order = issue.request.as_ref().and_then(|it| newest_of(look, it));
+        (issue.request, issue.requests) = newest_of(look, certificate);
+        issue.order = issue.request.as_ref().and_then(|it| newest_of(look, it).0);
         let challenges = issue.order.as_ref().map(|it| of::<Challenge>(look, it));
         let failing = challenges.and_then(|it| {
-            it.into_iter()
+            it.items
+                .into_iter()
                 .find(|one| one.text("/status/state") != Some("valid"))
         });
         issue.challenge = failing;
@@ -53,22 +57,19 @@ pub(crate) fn certificate(look: &Look<'_>) -> Read<Certificate> {
     }
 }
 
-/// Returns the objects of a kind that belong to another object.
-fn of<K: Kind>(look: &Look<'_>, owner: &Object) -> Vec<K> {
-    let all: List<K> = look
-        .kubernetes()
-        .list(owner.namespace().as_ref(), &Select::all());
+/// Returns the objects of a kind that belong to another object, and how much of their list was read.
+fn of<K: Kind>(look: &Look<'_>, owner: &Object) -> List<K> {
+    let namespace = owner.namespace();
+    let mut all: List<K> = look.kubernetes().list(namespace.as_ref(), &Select::all());
     let its = (owner.kind(), owner.name());
-    all.items
-        .into_iter()
-        .filter(|one| one.controller() == Some(its))
-        .collect()
+    all.items.retain(|one| one.controller() == Some(its));
+    all
 }
 
-fn newest_of<K: Kind>(look: &Look<'_>, owner: &Object) -> Option<K> {
-    of::<K>(look, owner)
-        .into_iter()
-        .max_by_key(|one| one.created())
+fn newest_of<K: Kind>(look: &Look<'_>, owner: &Object) -> (Option<K>, Extent) {
+    let all = of::<K>(look, owner);
+    let newest = all.items.into_iter().max_by_key(|one| one.created());
+    (newest, all.read)
 }
 
 /// Returns when the certificate of the alert's metric expires, in seconds since 1970: that of a probe's target, or the first of

@@ -1,6 +1,6 @@
 //! The verdict on a certificate, and how the alert ended.
 
-use handler_kit::kubernetes::{Certificate, Object};
+use handler_kit::kubernetes::{Certificate, Extent, Object};
 use handler_kit::prelude::*;
 use handler_kit::words;
 
@@ -30,16 +30,17 @@ pub(crate) fn of(issue: &Issue, now: i64) -> Option<Verdict> {
     let lead = match expires {
         Some(at) if at <= now => format!("It expired {} ago", words::roughly(at, now)),
         Some(at) => format!("It expires in {}", words::roughly(now, at)),
-        None => "It was never issued".to_owned(),
+        None => "It is not issued".to_owned(),
     };
     let (kind, why) = why(issue).unwrap_or_else(|| match ready.filter(|_| !is_ready) {
         Some(ready) => ("not-ready", format!("{}: {}", ready.reason, ready.message)),
-        None => ("not-renewed", not_renewed(certificate, now)),
+        None => ("not-renewed", not_renewed(issue, certificate, now)),
     });
     let verdict = match kind {
         "not-renewed" => Verdict::unknown(kind, &lead, why),
         _ => Verdict::proves(kind, &lead, why),
     };
+    let verdict = verdict.short(short(kind, &lead));
     Some(verdict.next_if(describe(issue, certificate)))
 }
 
@@ -85,15 +86,33 @@ fn why(issue: &Issue) -> Option<(&'static str, String)> {
     })
 }
 
-fn not_renewed(certificate: &Object, now: i64) -> String {
-    match certificate.moment("/status/renewalTime") {
-        Some(at) if at <= now => format!(
-            "its renewal was due {} ago, and no request for it was found",
-            words::roughly(at, now)
-        ),
-        Some(at) => format!("its renewal is due in {}", words::roughly(now, at)),
-        None => "cert-manager has set no time for its renewal".to_owned(),
+fn not_renewed(issue: &Issue, certificate: &Object, now: i64) -> String {
+    match (certificate.moment("/status/renewalTime"), issue.requests) {
+        (Some(at), Extent::All) if at <= now => {
+            let due = words::roughly(at, now);
+            format!("its renewal was due {due} ago, and there is no request that fails or waits")
+        }
+        (Some(at), _) if at <= now => {
+            let due = words::roughly(at, now);
+            format!("its renewal was due {due} ago; why it was not renewed could not be read")
+        }
+        (Some(at), _) => format!("its renewal is due in {}", words::roughly(now, at)),
+        (None, _) => "cert-manager has set no time for its renewal".to_owned(),
     }
+}
+
+/// Returns what stopped it, for a phone.
+fn short(kind: &str, lead: &str) -> String {
+    let why = match kind {
+        "challenge" => ", challenge not passed",
+        "order" => ", the ACME order failed",
+        "denied" => ", request refused",
+        "request" => ", request failed",
+        "pending" => ", request waits",
+        _ => "",
+    };
+    let lead = lead.strip_prefix("It ").unwrap_or(lead);
+    format!("{lead}{why}")
 }
 
 fn describe(issue: &Issue, certificate: &Object) -> Option<Step> {
@@ -114,7 +133,7 @@ pub(crate) fn of_metric(look: &Look<'_>, expires: Option<i64>) -> Option<Verdict
     if look.alert().name == "KubeClientCertificateExpiration" {
         let left = words::roughly(now, at);
         let rest = "the metric does not show whose it is: the kubelets, the controllers and people's kubeconfigs come into question";
-        let lead = format!("A client of the API server has a certificate for {left} more");
+        let lead = format!("A client's certificate for the API server expires in {left}");
         return Some(
             Verdict::proves("client", &lead, rest)
                 .short(format!("a client's certificate expires in {left}")),

@@ -155,9 +155,9 @@ fn of_workload(found: &Found, replicas: Replicas) -> Verdict {
     match workload.count("/spec/replicas") {
         Some(set) if set != desired => {
             let rest = format!(
-                "something else sets the replicas of {name} to {set}; a deployment tool that writes `spec.replicas` would"
+                "{name} is set to {set}, and {desired} are wanted; a deployment tool that writes `spec.replicas` would do that"
             );
-            Verdict::likely("overwritten", "overwritten", rest).short(short)
+            Verdict::likely("overwritten", "something else sets the replicas", rest).short(short)
         }
         _ => {
             let rest = format!("{name} is set to {desired}, and its pods are not all there yet");
