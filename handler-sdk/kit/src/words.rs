@@ -30,6 +30,16 @@ pub fn span(earlier: i64, later: i64) -> Duration {
     Duration::from_secs(u64::try_from(later.saturating_sub(earlier)).unwrap_or(0))
 }
 
+/// Returns a short time, which programs measure in seconds: `35ms`, `9.5s`, `2m 3s`.
+pub fn seconds(seconds: f64) -> String {
+    match seconds {
+        less if less < 0.000_5 => "0ms".to_owned(),
+        less if less < 0.999_5 => format!("{:.0}ms", less * 1_000.0),
+        few if few < 9.95 => format!("{few:.1}s").replace(".0s", "s"),
+        many => human(Duration::try_from_secs_f64(many.round()).unwrap_or_default()),
+    }
+}
+
 /// Returns an amount of bytes in its largest unit: `50MiB`, `1.5GiB`.
 pub fn bytes(bytes: f64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -93,6 +103,20 @@ mod tests {
             [percent(0.93), percent(0.997), percent(1.0)],
             ["93 %", "99.7 %", "100 %"]
         );
+    }
+
+    #[test]
+    fn a_short_time_has_its_own_unit() {
+        for (time, shown) in [
+            (0.0, "0ms"),
+            (0.035, "35ms"),
+            (9.5, "9.5s"),
+            (5.01, "5s"),
+            (123.4, "2m 3s"),
+            (f64::NAN, "0s"),
+        ] {
+            assert_eq!(seconds(time), shown);
+        }
     }
 
     #[test]

@@ -189,6 +189,18 @@ impl Prometheus<'_> {
         Some(rules.collect())
     }
 
+    /// Returns the names of the scrape pools: an operator's are `serviceMonitor/NAMESPACE/NAME/NUMBER`, others are the name of
+    /// their job. Servers before 2.42 have no such list.
+    pub fn scrape_pools(&self) -> Option<Vec<String>> {
+        let data = self.ask("scrape pools", "/api/v1/scrape_pools", &[])?;
+        let pools = items(&data, "/scrapePools").iter();
+        Some(
+            pools
+                .filter_map(|pool| Some(pool.as_str()?.to_owned()))
+                .collect(),
+        )
+    }
+
     /// Returns the active targets, those of one scrape pool if it is given.
     pub fn targets(&self, scrape_pool: Option<&str>) -> Option<Vec<Target>> {
         let mut query = vec![("state", "active")];

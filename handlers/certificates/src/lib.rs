@@ -1,0 +1,89 @@
+//! Answers the alerts about certificates: says when one expires, and why cert-manager does not renew it.
+//!
+//! The README lists what it reads, and the evidence for each verdict.
+
+mod questions;
+mod verdicts;
+
+#[cfg(test)]
+mod tests;
+
+use handler_kit::KUBERNETES_AND_PROMETHEUS;
+use handler_kit::prelude::*;
+
+use questions::Issue;
+
+/// The handler.
+#[derive(Debug)]
+pub struct Certificates;
+
+impl Answer for Certificates {
+    const NAME: &'static str = env!("CARGO_PKG_NAME");
+
+    /// The certificate, its events, requests, orders and challenges (three pages each).
+    const CALLS_MAX: u32 = 13;
+
+    const READS: &'static str = "Kubernetes and Prometheus";
+
+    fn describe() -> Description {
+        describe::<Self>(
+            env!("CARGO_PKG_VERSION"),
+            "Says when a certificate expires, and why it is not renewed.",
+        )
+        .alerts([
+            "CertManagerCertExpirySoon",
+            "CertManagerCertNotReady",
+            "KubeClientCertificateExpiration",
+            "BlackboxSslCertificateWillExpireSoon",
+        ])
+        .settings(KUBERNETES_AND_PROMETHEUS)
+    }
+
+    fn firing(look: &Look<'_>) -> Report {
+        let now = look.now();
+        if !questions::is_of_cert_manager(look) {
+            let expires = questions::expires(look);
+            return Report::new()
+                .verdict(verdicts::of_metric(look, expires))
+                .field_if("Job", look.alert().label("job"));
+        }
+        let issue = Issue::about(look);
+        let verdict = verdicts::of(&issue, now);
+        let Read::Found(certificate) = &issue.certificate else {
+            return Report::new().verdict(verdict);
+        };
+        let at = |pointer: &str| certificate.moment(pointer);
+        let attempts = certificate.count("/status/failedIssuanceAttempts");
+        Report::new()
+            .verdict(verdict)
+            .field_if(
+                "Expires",
+                at("/status/notAfter").map(|it| verdicts::when(it, now)),
+            )
+            .field_if(
+                "Renewal",
+                at("/status/renewalTime").map(|it| verdicts::when(it, now)),
+            )
+            .field_if("Names", verdicts::names(certificate))
+            .field_if("Issuer", verdicts::issuer(certificate))
+            .field_if("Secret", certificate.text("/spec/secretName"))
+            .field_if(
+                "Failed attempts",
+                attempts.map(|attempts| attempts.to_string()),
+            )
+            .owner(certificate.owner())
+            .without_label("condition")
+            .fact_if("certificate.expires", at("/status/notAfter"))
+            .events(issue.events, None)
+    }
+
+    fn resolved(look: &Look<'_>) -> End {
+        let now = look.now();
+        match questions::is_of_cert_manager(look) {
+            true => verdicts::end(&questions::certificate(look), now),
+            false => verdicts::end_of_metric(questions::expires(look), now),
+        }
+    }
+}
+
+handler_kit::answers!(Certificates);

@@ -1,0 +1,233 @@
+//! The verdict on a certificate, and how the alert ended.
+
+use handler_kit::kubernetes::{Certificate, Extent, Object};
+use handler_kit::prelude::*;
+use handler_kit::words;
+
+use crate::questions::Issue;
+
+const NAMES_MAX: usize = 3;
+/// A certificate that is valid for this long counts as renewed: cert-manager's alert begins at 21 days.
+const LONG_SECONDS: i64 = 21 * 86_400;
+
+/// Returns the verdict on a certificate of cert-manager; `None` if it could not be read. `now` is in seconds since 1970.
+pub(crate) fn of(issue: &Issue, now: i64) -> Option<Verdict> {
+    let certificate = match &issue.certificate {
+        Read::Found(certificate) => certificate,
+        Read::Gone => {
+            let rest = "it was deleted since the alert began";
+            return Some(Verdict::proves("gone", "The Certificate is gone", rest));
+        }
+        Read::Unknown => return None,
+    };
+    let ready = certificate.condition("Ready");
+    let is_ready = ready.as_ref().is_some_and(|it| it.is_true == Some(true));
+    let expires = certificate.moment("/status/notAfter");
+    if is_ready && expires.is_some_and(|at| at > now + LONG_SECONDS) {
+        let rest = "it is ready and was renewed, so the alert should end soon";
+        return Some(Verdict::proves("renewed", "It is valid by now", rest));
+    }
+    let lead = match expires {
+        Some(at) if at <= now => format!("It expired {} ago", words::roughly(at, now)),
+        Some(at) => format!("It expires in {}", words::roughly(now, at)),
+        None => "It is not issued".to_owned(),
+    };
+    let (kind, why) = why(issue).unwrap_or_else(|| match ready.filter(|_| !is_ready) {
+        Some(ready) => ("not-ready", format!("{}: {}", ready.reason, ready.message)),
+        None => ("not-renewed", not_renewed(issue, certificate, now)),
+    });
+    let verdict = match kind {
+        "not-renewed" => Verdict::unknown(kind, &lead, why),
+        _ => Verdict::proves(kind, &lead, why),
+    };
+    let verdict = verdict.short(short(kind, &lead));
+    Some(verdict.next_if(describe(issue, certificate)))
+}
+
+/// What stopped the newest request, the innermost object first.
+fn why(issue: &Issue) -> Option<(&'static str, String)> {
+    if let Some(challenge) = &issue.challenge
+        && let Some(reason) = challenge.said("/status/reason")
+    {
+        let kind = challenge.text("/spec/type").unwrap_or_default();
+        let name = challenge.text("/spec/dnsName").unwrap_or_default();
+        return Some((
+            "challenge",
+            format!("the {kind} challenge for {name} is not passed: {reason}"),
+        ));
+    }
+    let failed = ["invalid", "errored", "expired"];
+    if let Some(order) = &issue.order
+        && let Some(state) = order
+            .text("/status/state")
+            .filter(|state| failed.contains(state))
+    {
+        let reason = order.said("/status/reason").unwrap_or_default();
+        return Some(("order", format!("the ACME order is {state}: {reason}")));
+    }
+    let request = issue.request.as_ref()?;
+    for denied in ["Denied", "InvalidRequest"] {
+        if let Some(condition) = request
+            .condition(denied)
+            .filter(|it| it.is_true == Some(true))
+        {
+            return Some((
+                "denied",
+                format!("its request is refused: {}", condition.message),
+            ));
+        }
+    }
+    let ready = request
+        .condition("Ready")
+        .filter(|it| it.is_true == Some(false))?;
+    Some(match ready.reason.as_str() {
+        "Failed" => ("request", format!("its request failed: {}", ready.message)),
+        _ => ("pending", format!("its request waits: {}", ready.message)),
+    })
+}
+
+fn not_renewed(issue: &Issue, certificate: &Object, now: i64) -> String {
+    match (certificate.moment("/status/renewalTime"), issue.requests) {
+        (Some(at), Extent::All) if at <= now => {
+            let due = words::roughly(at, now);
+            format!("its renewal was due {due} ago, and there is no request that fails or waits")
+        }
+        (Some(at), _) if at <= now => {
+            let due = words::roughly(at, now);
+            format!("its renewal was due {due} ago; why it was not renewed could not be read")
+        }
+        (Some(at), _) => format!("its renewal is due in {}", words::roughly(now, at)),
+        (None, _) => "cert-manager has set no time for its renewal".to_owned(),
+    }
+}
+
+/// Returns what stopped it, for a phone.
+fn short(kind: &str, lead: &str) -> String {
+    let why = match kind {
+        "challenge" => ", challenge not passed",
+        "order" => ", the ACME order failed",
+        "denied" => ", request refused",
+        "request" => ", request failed",
+        "pending" => ", request waits",
+        _ => "",
+    };
+    let lead = lead.strip_prefix("It ").unwrap_or(lead);
+    format!("{lead}{why}")
+}
+
+fn describe(issue: &Issue, certificate: &Object) -> Option<Step> {
+    let place = match &issue.challenge {
+        Some(challenge) => challenge.place()?,
+        None => certificate.place()?,
+    };
+    let names = [("namespace", place.namespace()?), ("name", place.name())];
+    Some(match issue.challenge {
+        Some(_) => Step::run("kubectl -n $namespace describe challenge $name", &names),
+        None => Step::run("kubectl -n $namespace describe certificate $name", &names),
+    })
+}
+
+/// Returns the verdict by the metric of the alert.
+pub(crate) fn of_metric(look: &Look<'_>, expires: Option<i64>) -> Option<Verdict> {
+    let (at, now) = (expires?, look.now());
+    if look.alert().name == "KubeClientCertificateExpiration" {
+        let left = words::roughly(now, at);
+        let rest = "the metric does not show whose it is: the kubelets, the controllers and people's kubeconfigs come into question";
+        let lead = format!("A client's certificate for the API server expires in {left}");
+        return Some(
+            Verdict::proves("client", &lead, rest)
+                .short(format!("a client's certificate expires in {left}")),
+        );
+    }
+    Some(match at <= now {
+        true => Verdict::proves(
+            "expired",
+            &format!("The certificate expired {} ago", words::roughly(at, now)),
+            "the first to expire in the chain that the target shows",
+        ),
+        false => Verdict::proves(
+            "expires",
+            &format!("The certificate expires in {}", words::roughly(now, at)),
+            "the first to expire in the chain that the target shows",
+        ),
+    })
+}
+
+/// Returns a moment in words: `in 6d`, `2h ago`.
+pub(crate) fn when(at: i64, now: i64) -> Line {
+    match at <= now {
+        true => Line::new().ago(at),
+        false => Line::from(format!("in {}", words::between(now, at))),
+    }
+}
+
+pub(crate) fn issuer(certificate: &Object) -> Option<String> {
+    let name = certificate.text("/spec/issuerRef/name")?;
+    let kind = certificate.text("/spec/issuerRef/kind").unwrap_or("Issuer");
+    Some(format!("{kind} {name}"))
+}
+
+pub(crate) fn names(certificate: &Object) -> Option<String> {
+    let names = certificate.items("/spec/dnsNames");
+    let shown: Vec<&str> = names
+        .iter()
+        .take(NAMES_MAX)
+        .filter_map(|name| name.as_str())
+        .collect();
+    let more = names.len().saturating_sub(NAMES_MAX);
+    let more = (more > 0).then(|| format!(" and {more} more"));
+    (!shown.is_empty()).then(|| format!("{}{}", shown.join(", "), more.unwrap_or_default()))
+}
+
+/// Returns how the alert of a certificate of cert-manager ended.
+pub(crate) fn end(certificate: &Read<Certificate>, now: i64) -> End {
+    let certificate = match certificate {
+        Read::Found(certificate) => certificate,
+        Read::Gone => {
+            return End::new("gone", "ended")
+                .caveat("the Certificate is gone")
+                .says(
+                    "The Certificate is gone:",
+                    " it was deleted, which is not the same as fixed.",
+                );
+        }
+        Read::Unknown => {
+            return End::unknown("Whether the certificate is valid was not found out.");
+        }
+    };
+    let ready = certificate
+        .condition("Ready")
+        .filter(|it| it.is_true == Some(true));
+    match (ready, certificate.moment("/status/notAfter")) {
+        (Some(_), Some(at)) if at > now => End::new("valid", "valid again").says(
+            "The certificate is valid:",
+            format!(" for {} more.", words::roughly(now, at)),
+        ),
+        _ => End::new("not-ready", "ended")
+            .caveat("the certificate is not ready")
+            .says(
+                "The certificate is not ready:",
+                " the alert ended for another reason.",
+            ),
+    }
+}
+
+/// Returns how the alert ended, by its metric.
+pub(crate) fn end_of_metric(expires: Option<i64>, now: i64) -> End {
+    match expires {
+        Some(at) if at > now + LONG_SECONDS => End::new("valid", "valid again").says(
+            "The certificate is valid:",
+            format!(" for {} more.", words::roughly(now, at)),
+        ),
+        Some(at) if at > now => End::new("expires", "ended")
+            .caveat("it still expires soon")
+            .says(
+                "It still expires soon:",
+                format!(" in {}.", words::roughly(now, at)),
+            ),
+        Some(_) => End::new("expired", "ended")
+            .caveat("it has expired")
+            .says("The certificate has expired.", ""),
+        None => End::unknown("Whether the certificate is valid was not found out."),
+    }
+}

@@ -1,0 +1,61 @@
+//! Answers `TargetDown`: says which targets are down, with the exact error of the last scrape, and what is wrong with the pod.
+//!
+//! The README lists what it asks, and the evidence for each verdict.
+
+mod questions;
+mod verdicts;
+
+#[cfg(test)]
+mod tests;
+
+use handler_kit::KUBERNETES_AND_PROMETHEUS;
+use handler_kit::kubernetes::Workload;
+use handler_kit::prelude::*;
+
+use questions::Found;
+
+/// The handler.
+#[derive(Debug)]
+pub struct TargetDown;
+
+impl Answer for TargetDown {
+    const NAME: &'static str = env!("CARGO_PKG_NAME");
+
+    /// `up`, scrape pools, targets (three at most), last up; of one pod: the pod, its trouble (eight at most), its owners (two)
+    /// and revisions (three pages).
+    const CALLS_MAX: u32 = 20;
+
+    const READS: &'static str = "Prometheus and Kubernetes";
+
+    fn describe() -> Description {
+        describe::<Self>(
+            env!("CARGO_PKG_VERSION"),
+            "Says which targets of a job are down, with the exact error of the scrape.",
+        )
+        .alerts(["TargetDown"])
+        .settings(KUBERNETES_AND_PROMETHEUS)
+    }
+
+    fn firing(look: &Look<'_>) -> Report {
+        let found = Found::about_firing(look);
+        let down = found.worst();
+        let workload = found.owners.workload.as_ref();
+        Report::new()
+            .verdict(verdicts::of(&found))
+            .field_if("Down", verdicts::listed(&found))
+            .field_if("Pod", found.pod_name())
+            .field_if("Node", down.map(|target| target.label("node")))
+            .field_if("Last up", found.last_up.map(|at| Line::new().ago(at)))
+            .field_if("Workload", workload.map(Workload::in_words))
+            .owner(found.owners.owner.as_deref())
+            .fact_if("targets.down", found.counts().map(|(down, _)| down))
+            .changed(look, found.change.as_ref())
+            .events(found.trouble.events, None)
+    }
+
+    fn resolved(look: &Look<'_>) -> End {
+        verdicts::end(questions::up(look).as_deref())
+    }
+}
+
+handler_kit::answers!(TargetDown);
