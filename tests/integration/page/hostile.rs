@@ -84,7 +84,7 @@ async fn what_an_alert_says_stays_text_in_every_view() {
         "it says what was cut"
     );
     assert!(
-        annotations.contains("gpj.U+202Eexe"),
+        annotations.contains("gpj. U+202E exe"),
         "what is invisible is shown"
     );
     assert!(annotations.contains("<script>alert(1)</script>"), "as text");
