@@ -39,9 +39,12 @@ fn labels(text: &str) -> Result<Vec<Labels>, ApiError> {
         let alerts = parsed.alerts.into_iter();
         return Ok(alerts.map(|parsed| parsed.alert.labels).collect());
     }
-    let on_one_line = text
-        .trim_end_matches([',', '\n'])
-        .replace(['\r', '\n'], ",");
+    let lines = text.lines().map(|line| line.trim().trim_end_matches(','));
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    let on_one_line = lines.join(",");
+    if on_one_line.is_empty() {
+        return Err(bad("neither an alert in JSON nor labels".to_owned()));
+    }
     let matchers = Matcher::parse(&on_one_line)
         .map_err(|error| bad(format!("neither an alert in JSON nor labels: {error}")))?;
     if let Some(other) = matchers
