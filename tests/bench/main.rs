@@ -1,4 +1,4 @@
-//! Measures this machine: `cargo run --release -p tests --bin bench [-- NAME… --seconds N --before SERVER]`.
+//! Measures this machine: `cargo run --release -p tests --bin bench [-- NAME… --seconds N --before SERVER --deliveries N]`.
 
 #![allow(clippy::print_stdout, reason = "figures are what this program is for")]
 
@@ -10,6 +10,7 @@ mod http_sink;
 mod ingest;
 mod languages;
 mod load;
+mod page;
 mod peers;
 mod rig;
 mod sandbox;
@@ -31,7 +32,7 @@ use show::Figures;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Every benchmark, in the order in which they run.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "sandbox",
     "start",
     "drop-in",
@@ -45,6 +46,7 @@ const NAMES: [&str; 13] = [
     "languages",
     "saves",
     "first-alert",
+    "page",
 ];
 
 /// How long each load lasts by default.
@@ -98,6 +100,7 @@ fn measure(name: &str, arguments: &Arguments, figures: &mut Figures) -> anyhow::
             let before = arguments.before.as_deref();
             lean()?.block_on(builds::run(before, load_time, figures))
         }
+        "page" => lean()?.block_on(page::run(arguments.deliveries, figures)),
         _ => lean()?.block_on(storm::run(figures)),
     }
 }
@@ -110,6 +113,8 @@ struct Arguments {
     is_smoke: bool,
     /// Another build of the server, for `builds`.
     before: Option<PathBuf>,
+    /// How many deliveries the store has, for `page`.
+    deliveries: u64,
 }
 
 fn arguments() -> anyhow::Result<Arguments> {
@@ -118,6 +123,7 @@ fn arguments() -> anyhow::Result<Arguments> {
         load_time: Duration::from_secs(SECONDS_DEFAULT),
         is_smoke: false,
         before: None,
+        deliveries: page::DELIVERIES,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -132,10 +138,14 @@ fn arguments() -> anyhow::Result<Arguments> {
                 let path = Path::new(&path).canonicalize();
                 parsed.before = Some(path.context("--before takes a server's path")?);
             }
+            "--deliveries" => {
+                let value = arguments.next().context("--deliveries takes a number")?;
+                parsed.deliveries = value.parse().context("--deliveries takes a number")?;
+            }
             "--smoke" => parsed.is_smoke = true,
             name if NAMES.contains(&name) => parsed.names.push(name.to_owned()),
             other => bail!(
-                "{other} is no benchmark: take any of {}, --seconds N and --before SERVER",
+                "{other} is no benchmark: take any of {}, --seconds N, --before SERVER and --deliveries N",
                 NAMES.join(", ")
             ),
         }
