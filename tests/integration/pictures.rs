@@ -161,6 +161,8 @@ fn every_message_that_a_handler_posts_can_be_drawn() {
     let mut seen = BTreeSet::new();
     for folder in [
         "kube-pod-crash-looping/src/tests/snapshots",
+        "pod-waiting/snapshots",
+        "rollout/snapshots",
         "slack-notify/src/snapshots",
     ] {
         for file in std::fs::read_dir(handlers().join(folder)).expect("the folder can be read") {

@@ -51,6 +51,8 @@ pub(crate) struct Server {
     called: &'static str,
     /// `Kubernetes` or `Prometheus`.
     system: &'static str,
+    /// The line of the log if there is no server to ask.
+    not_asked: &'static str,
     origin: Result<Origin, String>,
     /// True if a request has been made.
     is_asked: Cell<bool>,
@@ -59,10 +61,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn new(system: &'static str, called: &'static str, origin: Result<Origin, String>) -> Self {
+    fn new(
+        (system, called): (&'static str, &'static str),
+        not_asked: &'static str,
+        origin: Result<Origin, String>,
+    ) -> Self {
         Self {
             called,
             system,
+            not_asked,
             origin,
             is_asked: Cell::new(false),
             over: RefCell::new(None),
@@ -89,11 +96,15 @@ impl<'a> Look<'a> {
             settings,
             missing: Missing::default(),
             kubernetes: Server::new(
-                "Kubernetes",
-                "the API server",
+                ("Kubernetes", "the API server"),
+                "Kubernetes was not asked",
                 settings::kubernetes(cx, alert),
             ),
-            prometheus: Server::new("Prometheus", "Prometheus", settings::prometheus(cx, alert)),
+            prometheus: Server::new(
+                ("Prometheus", "Prometheus"),
+                "Prometheus was not asked",
+                settings::prometheus(cx, alert),
+            ),
             calls: Calls {
                 max: calls_max,
                 made: Cell::new(0),
@@ -161,7 +172,7 @@ impl<'a> Look<'a> {
             Some(text) => Name::of(text)
                 .ok_or_else(|| format!("the label `{label}` is no name of Kubernetes")),
         };
-        name.map_err(|why| self.missing.note(self.kubernetes.system, &why))
+        name.map_err(|why| self.not_asked(&self.kubernetes, &why))
             .ok()
     }
 
@@ -177,9 +188,9 @@ impl<'a> Look<'a> {
         let is_of_read =
             |what: &str| ![self.kubernetes.system, self.prometheus.system].contains(&what);
         if let Some(last) = last.filter(|last| is_of_read(&last.what)) {
-            whats
-                .into_iter()
-                .for_each(|what| self.missing.note(what, &last.why));
+            for what in whats {
+                self.missing.note(what, &last.why);
+            }
         }
     }
 
@@ -215,7 +226,7 @@ impl<'a> Look<'a> {
         let origin = match &server.origin {
             Ok(origin) => origin,
             Err(why) => {
-                self.missing.note(server.system, why);
+                self.not_asked(server, why);
                 return Err(Unread::silent());
             }
         };
@@ -248,6 +259,13 @@ impl<'a> Look<'a> {
             }
             unread
         })
+    }
+
+    /// Notes and logs, once for each reason, that a server is not asked.
+    fn not_asked(&self, server: &Server, why: &str) {
+        if self.missing.note(server.system, why) {
+            self.cx.log().warn(server.not_asked, &[("why", &why)]);
+        }
     }
 
     /// Returns why a server's answer is of no use.

@@ -18,16 +18,18 @@ pub(crate) struct NotFetched {
 pub(crate) struct Missing(RefCell<Vec<NotFetched>>);
 
 impl Missing {
-    /// Adds to the list, each pair once.
-    pub(crate) fn note(&self, what: &str, why: &str) {
+    /// Adds to the list, each pair once. Returns whether it is new.
+    pub(crate) fn note(&self, what: &str, why: &str) -> bool {
         let new = NotFetched {
             what: what.to_owned(),
             why: why.to_owned(),
         };
         let mut list = self.0.borrow_mut();
-        if !list.contains(&new) {
+        let is_new = !list.contains(&new);
+        if is_new {
             list.push(new);
         }
+        is_new
     }
 
     /// Returns what was noted last.
