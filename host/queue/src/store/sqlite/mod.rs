@@ -18,6 +18,7 @@ mod kv;
 mod labels;
 mod layout;
 mod list;
+mod listed;
 mod meta;
 mod reader;
 mod recovery;
