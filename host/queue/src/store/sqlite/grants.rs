@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use alert_manager_core::alert::{HandlerName, Timestamp};
 
-use crate::model::clock::from_millis;
+use crate::model::clock::{from_millis, from_nanos, nanos};
 use crate::model::{GrantUsed, GrantsUsed};
 
 use super::meta;
@@ -26,8 +26,8 @@ pub(super) fn used(conn: &Connection) -> rusqlite::Result<GrantsUsed> {
                 kind: row.get(1)?,
                 grant: row.get(2)?,
                 calls: row.get::<_, i64>(3)?.unsigned_abs(),
-                first: from_millis(row.get(4)?),
-                last: from_millis(row.get(5)?),
+                first: from_nanos(row.get(4)?),
+                last: from_nanos(row.get(5)?),
             })
         })?
         .collect::<rusqlite::Result<_>>()?;
@@ -46,8 +46,8 @@ pub(super) fn put(conn: &Connection, uses: &[GrantUsed]) -> rusqlite::Result<()>
                 used.kind,
                 used.grant,
                 used.calls.cast_signed(),
-                used.first.as_millisecond(),
-                used.last.as_millisecond(),
+                nanos(used.first),
+                nanos(used.last),
             ])?;
     }
     conn.prepare_cached(

@@ -12,7 +12,7 @@ use crate::model::{Bounds, Delivery, Filter, ID_COUNTER_BITS, Page, Reason, Stat
 
 use super::codes::{priority_code, reason_code, state_code};
 use super::labels::pair;
-use super::reader::{DELIVERY, has_labels, read_delivery};
+use super::listed::{self, LISTED, has_labels};
 
 /// The most deliveries of a page.
 const LIST_MAX: u32 = 1_000;
@@ -62,14 +62,14 @@ pub(super) fn page(conn: &Connection, filter: &Filter, bounds: &Bounds) -> rusql
         let end = source.end_of_slice(conn, before, oldest, slice)?;
         let down_to = end.map_or(oldest, |end| end.max(oldest));
         let sql = format!(
-            "SELECT {DELIVERY} FROM {} AND id >= ? AND id < ?{} ORDER BY id DESC",
+            "SELECT {LISTED} FROM {} AND id >= ? AND id < ?{} ORDER BY id DESC",
             source.from, conditions.sql
         );
         let mut values: Vec<Value> = source.alertname.iter().cloned().map(Into::into).collect();
         values.extend([down_to.into(), before.into()]);
         values.extend(conditions.values.iter().cloned());
         let mut statement = conn.prepare_cached(&sql)?;
-        let rows = statement.query_map(params_from_iter(values), read_delivery)?;
+        let rows = statement.query_map(params_from_iter(values), listed::read)?;
         for delivery in rows {
             let delivery = delivery?;
             if deliveries.len() == limit {

@@ -16,6 +16,7 @@ mod journal;
 mod kv;
 mod layout;
 mod list;
+mod listed;
 mod meta;
 mod reader;
 mod recovery;

@@ -6,22 +6,20 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use alert_manager_core::alert::{
-    Alert, DeliveryId, Event, Fingerprint, HandlerName, Labels, Timestamp,
-};
+use alert_manager_core::alert::{Alert, DeliveryId, Event, Fingerprint, HandlerName, Timestamp};
 use alert_manager_core::journal::{Earlier, Past, Recorded};
 
 use crate::model::clock::from_millis;
 use crate::model::{
-    Activity, ActivityKind, Bounds, Delivery, DueTimer, Filter, Follower, Known, LabelTest, Page,
-    Position, Progress, ReadError, Reason, RetryBatch, Row, Run, Selected, Selection, Story,
-    split_handlers,
+    Activity, ActivityKind, Bounds, Delivery, Filter, Follower, Known, Page, Position, Progress,
+    ReadError, Reason, RetryBatch, Row, Run, Selected, Selection, Story,
 };
 use crate::store::Reader;
 
-use super::codes::{fingerprint_of, priority_of, reason_code, reason_of, state_of, status_of};
+use super::codes::reason_code;
 use super::errors::reason;
 use super::gathered::{self, Gathered};
+use super::listed::{self, LISTED};
 use super::schema::open_reader;
 use super::{activity, history, journal, kv, list, rows, storms, timers};
 
@@ -116,7 +114,7 @@ impl Reader for SqliteReader {
     }
 
     fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, ReadError> {
-        self.with(|conn| delivery(conn, id))
+        self.with(|conn| listed::load(conn, id))
     }
 
     fn recorded(&self, id: DeliveryId, step: u32) -> Result<Recorded, ReadError> {
@@ -227,7 +225,7 @@ fn selected(
     if let Some(test) = &selection.labels {
         let mut with_labels = Vec::new();
         for position in positions {
-            if has_labels(conn, position.id, test)? {
+            if listed::has_labels(conn, position.id, test)? {
                 with_labels.push(position);
             }
         }
@@ -241,55 +239,15 @@ fn selected(
     })
 }
 
-pub(super) const DELIVERY: &str =
-    "id, fingerprint, alertname, status, state, route, handlers, attempts,
-    accepted_at, settled_at, last_error, not_before, first_died_at, reason,
-    representative, storm, timer_key, set_by, priority";
-
-/// Returns a delivery as it is listed.
-pub(super) fn delivery(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
-    conn.prepare_cached(&format!("SELECT {DELIVERY} FROM deliveries WHERE id = ?1"))?
-        .query_row([id.as_raw()], read_delivery)
-        .optional()
-}
-
-/// Returns at most `most` dead deliveries after `from`, in the order of acceptance.
-pub(super) fn dead_after(
-    conn: &Connection,
-    from: i64,
-    count: u32,
-) -> rusqlite::Result<Vec<Delivery>> {
-    conn.prepare_cached(&format!(
-        "SELECT {DELIVERY} FROM deliveries INDEXED BY deliveries_dead
-         WHERE state = 4 AND id > ?1 ORDER BY id LIMIT ?2"
-    ))?
-    .query_map(params![from, count], read_delivery)?
-    .collect()
-}
-
-/// Returns true if the labels of a delivery's alert pass a test.
-pub(super) fn has_labels(
-    conn: &Connection,
-    id: DeliveryId,
-    test: &LabelTest,
-) -> rusqlite::Result<bool> {
-    #[derive(serde::Deserialize)]
-    struct Labelled {
-        labels: Labels,
-    }
-    let json = rows::alert_json(conn, id)?.unwrap_or_default();
-    Ok(serde_json::from_str(&json).is_ok_and(|alert: Labelled| test.takes(&alert.labels)))
-}
-
 fn story(
     conn: &Connection,
     gathered: &Mutex<Gathered>,
     id: DeliveryId,
 ) -> rusqlite::Result<Option<Story>> {
     let found = conn
-        .prepare_cached(&format!("SELECT {DELIVERY} FROM deliveries WHERE id = ?1"))?
+        .prepare_cached(&format!("SELECT {LISTED} FROM deliveries WHERE id = ?1"))?
         .query_row([id.as_raw()], |row| {
-            Ok((read_delivery(row)?, row.get::<_, Option<i64>>(11)?))
+            Ok((listed::read(row)?, row.get::<_, Option<i64>>(11)?))
         })
         .optional()?;
     let Some((mut delivery, not_before)) = found else {
@@ -348,38 +306,5 @@ fn read_position(row: &rusqlite::Row<'_>) -> rusqlite::Result<Position> {
         fingerprint: Fingerprint(fingerprint.cast_unsigned()),
         route: row.get(2)?,
         cause: rows::cause(row.get(3)?, row.get_ref(4)?.as_str()?),
-    })
-}
-
-pub(super) fn read_delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
-    let status: Option<i64> = row.get(3)?;
-    Ok(Delivery {
-        id: DeliveryId::from_raw(row.get(0)?),
-        fingerprint: fingerprint_of(row.get(1)?)
-            .map(|f| f.to_string())
-            .unwrap_or_default(),
-        alertname: row.get(2)?,
-        status: status.map_or("", |code| status_of(code).as_str()).into(),
-        priority: priority_of(row.get(18)?),
-        state: state_of(row.get(4)?),
-        route: row.get(5)?,
-        handlers: split_handlers(row.get_ref(6)?.as_str()?),
-        attempts: row.get(7)?,
-        received_at: from_millis(row.get(8)?),
-        settled_at: row.get::<_, Option<i64>>(9)?.map(from_millis),
-        first_died_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
-        reason: reason_of(row.get(13)?),
-        last_error: row.get(10)?,
-        coalesced_into: row.get::<_, Option<i64>>(14)?.map(DeliveryId::from_raw),
-        storm: row.get::<_, Option<i64>>(15)?.map(DeliveryId::from_raw),
-        timer: timer(row.get(16)?, row.get(17)?),
-    })
-}
-
-/// Returns the timer that a delivery was made for.
-fn timer(key: Option<String>, set_by: Option<i64>) -> Option<DueTimer> {
-    Some(DueTimer {
-        key: key?,
-        set_by: DeliveryId::from_raw(set_by?),
     })
 }

@@ -11,7 +11,7 @@ use crate::store::{
     Unreported, Wanted,
 };
 
-use super::{SqliteStore, journal, kv, meta, reader, refused, rows, storms, timers, unreported};
+use super::{SqliteStore, journal, kv, listed, meta, refused, rows, storms, timers, unreported};
 
 /// A transaction. There is only one writer, so what it has read does not change.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Txn for SqliteTxn<'_> {
     }
 
     fn delivery(&mut self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
-        Ok(reader::delivery(&self.store.conn, id)?)
+        Ok(listed::load(&self.store.conn, id)?)
     }
 
     fn has_effect(&mut self, id: DeliveryId, from_step: u32) -> Result<bool, StoreError> {

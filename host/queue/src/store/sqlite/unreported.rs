@@ -8,7 +8,7 @@ use crate::model::NOTICES_A_WINDOW_MAX;
 use crate::model::clock::from_millis;
 use crate::store::{EarlierDeaths, Unreported};
 
-use super::{meta, reader};
+use super::{listed, meta};
 
 /// The key in `meta` of the time of the migration to layout 3, which made the table. Some deaths before it may have no notice.
 const EARLIER_UNTIL: &str = "earlier_deaths_until";
@@ -97,7 +97,7 @@ pub(super) fn earlier(conn: &Connection, most: u32) -> rusqlite::Result<Option<E
         return Ok(None);
     };
     let from = meta::number(conn, EARLIER_SEEN)?.unwrap_or(i64::MIN);
-    let deliveries = reader::dead_after(conn, from, most)?;
+    let deliveries = listed::dead_after(conn, from, most)?;
     Ok(Some(EarlierDeaths {
         deliveries,
         until_ms,
