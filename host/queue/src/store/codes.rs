@@ -167,19 +167,31 @@ pub(super) fn effect_flags(code: i64) -> EffectFlags {
     }
 }
 
-/// Returns the buckets as they are stored, eight bytes each.
+/// How many buckets of times a row usually has room for: up to two hours.
+const BUCKETS_USUAL: usize = 24;
+
+/// Returns the buckets as they are stored, four bytes each: as many as usual, so that a row keeps its size and is overwritten.
 pub(super) fn histogram(times: &Times) -> Vec<u8> {
-    let words = times.buckets.iter().map(|count| count.to_be_bytes());
-    words.flatten().collect()
+    if times.buckets.is_empty() {
+        return Vec::new();
+    }
+    let mut bytes = Vec::with_capacity(4 * BUCKETS_USUAL);
+    for count in &times.buckets {
+        bytes.extend(u32::try_from(*count).unwrap_or(u32::MAX).to_be_bytes());
+    }
+    bytes.resize(bytes.len().max(4 * BUCKETS_USUAL), 0);
+    bytes
 }
 
-/// Returns the times that were stored as [`histogram`].
+/// Returns the times of a stored histogram.
 pub(super) fn times_of(histogram: &[u8], sum_ms: u64) -> Times {
-    let (words, _) = histogram.as_chunks::<8>();
-    Times {
-        buckets: words.iter().map(|word| u64::from_be_bytes(*word)).collect(),
-        sum_ms,
+    let (words, _) = histogram.as_chunks::<4>();
+    let counts = words.iter().map(|word| u32::from_be_bytes(*word).into());
+    let mut buckets: Vec<u64> = counts.collect();
+    while buckets.last() == Some(&0) {
+        buckets.pop();
     }
+    Times { buckets, sum_ms }
 }
 
 pub(super) const ACTIVITY_KINDS: [ActivityKind; 4] = [

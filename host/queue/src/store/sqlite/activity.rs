@@ -29,12 +29,20 @@ const HOURS_KEPT: i64 = 90 * 24 * HOUR;
 /// How many rows one step of retention reads or removes at most, if one hour does not have more.
 const ROWS_A_STEP: u32 = 1_000;
 
-/// The rows of the current minute. Changes are provisional until the transaction ends: after a rollback they are read again.
+/// The rows of the current minute, which are changed in place. Changes are provisional until the transaction ends: after a rollback
+/// the rows are read again.
 #[derive(Debug, Default)]
 pub(super) struct Current {
     /// In minutes since 1970.
     minute: i64,
-    rows: HashMap<ActivityOf, Amount>,
+    rows: HashMap<ActivityOf, Stored>,
+}
+
+/// A row as it is stored.
+#[derive(Debug)]
+struct Stored {
+    id: i64,
+    amount: Amount,
 }
 
 impl Current {
@@ -56,16 +64,14 @@ impl Current {
             self.rows.clear();
         }
         for (of, amount) in &tally.0 {
-            let (kind, key) = (activity_code(of.kind()), activity_key(of));
-            let sum = match self.rows.get_mut(of) {
-                Some(known) => known,
-                None => {
-                    let known = load(conn, (kind, minute, &key))?.unwrap_or_default();
-                    self.rows.entry(of.clone()).or_insert(known)
-                }
-            };
-            sum.add(amount);
-            put(conn, 1, (kind, minute, &key), sum)?;
+            if let Some(row) = self.rows.get_mut(of) {
+                row.amount.add(amount);
+                update(conn, row)?;
+                continue;
+            }
+            let key = activity_key(of);
+            let row = add(conn, (1, activity_code(of.kind()), minute, &key), amount)?;
+            self.rows.insert(of.clone(), row);
         }
         Ok(())
     }
@@ -121,8 +127,8 @@ pub(super) fn roll_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<boo
         }
         let removed = conn
             .prepare_cached(
-                "DELETE FROM activity WHERE (length, kind, start, key) IN (
-                     SELECT length, kind, start, key FROM activity
+                "DELETE FROM activity WHERE id IN (
+                     SELECT id FROM activity
                      WHERE length = ?1 AND kind = ?2 AND start < ?3 LIMIT ?4)",
             )?
             .execute(params![HOUR, kind, minute - HOURS_KEPT, ROWS_A_STEP])?;
@@ -142,12 +148,8 @@ fn roll_hour(conn: &Connection, kind: i64, hour: i64) -> rusqlite::Result<()> {
     while let Some(row) = rows.next()? {
         sums.entry(row.get(0)?).or_default().add(&read(row)?);
     }
-    for (key, mut sum) in sums {
-        // There is one already if the clock was set back.
-        if let Some(known) = load_of(conn, HOUR, (kind, hour, &key))? {
-            sum.add(&known);
-        }
-        put(conn, HOUR, (kind, hour, &key), &sum)?;
+    for (key, sum) in sums {
+        add(conn, (HOUR, kind, hour, &key), &sum)?;
     }
     Ok(())
 }
@@ -156,43 +158,60 @@ fn minute_of(time: Timestamp) -> i64 {
     time.as_millisecond().div_euclid(MINUTE_MS)
 }
 
-/// The kind of a row, when it begins, and its key.
-type RowKey<'a> = (i64, i64, &'a str);
+/// What a row is of: its length, its kind, when it begins, and its key.
+type RowKey<'a> = (i64, i64, i64, &'a str);
 
-/// Reads a row of a minute.
-fn load(conn: &Connection, key: RowKey<'_>) -> rusqlite::Result<Option<Amount>> {
-    load_of(conn, 1, key)
-}
-
-fn load_of(
-    conn: &Connection,
-    length: i64,
-    (kind, start, key): RowKey<'_>,
-) -> rusqlite::Result<Option<Amount>> {
+/// Adds an amount to a row, and makes it if there is none.
+fn add(conn: &Connection, key: RowKey<'_>, amount: &Amount) -> rusqlite::Result<Stored> {
+    let (length, kind, start, key) = key;
+    let known = conn
+        .prepare_cached(
+            "SELECT key, count, sum_ms, histogram, id FROM activity
+             WHERE length = ?1 AND kind = ?2 AND start = ?3 AND key = ?4",
+        )?
+        .query_row(params![length, kind, start, key], |row| {
+            Ok(Stored {
+                id: row.get(4)?,
+                amount: read(row)?,
+            })
+        })
+        .optional()?;
+    if let Some(mut row) = known {
+        row.amount.add(amount);
+        update(conn, &row)?;
+        return Ok(row);
+    }
     conn.prepare_cached(
-        "SELECT key, count, sum_ms, histogram FROM activity
-         WHERE length = ?1 AND kind = ?2 AND start = ?3 AND key = ?4",
+        "INSERT INTO activity (length, kind, start, key, count, sum_ms, histogram)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
-    .query_row(params![length, kind, start, key], read)
-    .optional()
+    .execute(params![
+        length,
+        kind,
+        start,
+        key,
+        amount.count.cast_signed(),
+        amount.times.sum_ms.cast_signed(),
+        histogram(&amount.times),
+    ])?;
+    Ok(Stored {
+        id: conn.last_insert_rowid(),
+        amount: amount.clone(),
+    })
 }
 
-fn put(
-    conn: &Connection,
-    length: i64,
-    (kind, start, key): RowKey<'_>,
-    amount: &Amount,
-) -> rusqlite::Result<()> {
-    conn.prepare_cached("INSERT OR REPLACE INTO activity VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(params![
-            length,
-            kind,
-            start,
-            key,
-            amount.count.cast_signed(),
-            amount.times.sum_ms.cast_signed(),
-            histogram(&amount.times),
-        ])?;
+/// Writes the amount of a row that is stored.
+fn update(conn: &Connection, row: &Stored) -> rusqlite::Result<()> {
+    let Amount { count, times } = &row.amount;
+    conn.prepare_cached(
+        "UPDATE activity SET count = ?2, sum_ms = ?3, histogram = ?4 WHERE id = ?1",
+    )?
+    .execute(params![
+        row.id,
+        count.cast_signed(),
+        times.sum_ms.cast_signed(),
+        histogram(times),
+    ])?;
     Ok(())
 }
 

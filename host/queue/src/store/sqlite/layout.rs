@@ -290,15 +290,16 @@ INSERT INTO meta SELECT 'history_rows', count(*) FROM history;
 /// 1970, `histogram` has the times.
 const ACTIVITY: &str = "
 CREATE TABLE activity (
+    id INTEGER PRIMARY KEY,
     length INTEGER NOT NULL,
     kind INTEGER NOT NULL,
     start INTEGER NOT NULL,
     key TEXT NOT NULL,
     count INTEGER NOT NULL,
     sum_ms INTEGER NOT NULL,
-    histogram BLOB NOT NULL,
-    PRIMARY KEY (length, kind, start, key)
-) STRICT, WITHOUT ROWID;
+    histogram BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX activity_keys ON activity (length, kind, start, key);
 ";
 
 /// The uses of grants (`grants.rs`).
