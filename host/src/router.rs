@@ -22,9 +22,6 @@ pub use storm::InStorm;
 /// Slightly less than Alertmanager's default `repeat_interval` of 4 hours, so that each of its reminders runs.
 pub const REPEAT_AFTER_DEFAULT: Duration = Duration::from_secs((3 * 60 + 50) * 60);
 
-/// The setting by which handlers get `routes[].slack.thread_by`.
-pub const THREAD_BY: &str = "slack.thread_by";
-
 /// What decides about deliveries beside the routes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use alert_manager::alert::StepKind;
+use alert_manager::description::needs_no_declaration;
 use handler_sdk::mock::assert_snapshot;
 use tests::harness::Harness;
 use tests::modules::{self, workspace};
@@ -38,6 +39,14 @@ fn the_sdks_bindings_are_generated_from_the_contract() {
         workspace().join("handler-sdk/src/bindings.rs"),
         std::str::from_utf8(code).unwrap(),
     );
+}
+
+#[test]
+fn the_settings_that_the_sdk_reads_need_no_declaration() {
+    for setting in handler_sdk::layout::SETTINGS {
+        assert!(needs_no_declaration(setting.name()), "{}", setting.name());
+    }
+    assert!(!needs_no_declaration("channel"));
 }
 
 /// A core module that imports every function of version 0.1.0, as guests of Python and TypeScript do, and calls two of them.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alert_manager::journal::{CallKind, Doubts, LedgerError};
-use alert_manager::runtime::{Answered, Invoked, StepFailure};
+use alert_manager::runtime::{Answered, HeldBack, Invoked, StepFailure};
 use serde_json::{Value, json};
 use tests::PATIENCE;
 use tests::harness::{Answer, Harness, MemoryLedger, World, bearer, facts};
@@ -609,4 +609,22 @@ async fn a_mention_in_an_alert_never_notifies_anybody() {
     let results: Vec<_> = invoked.trace.calls.iter().map(|c| &c.result).collect();
     assert!(results[0].contains("made inert"), "{results:?}");
     assert!(results[2].contains("http and https alone"), "{results:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_earlier_steps_of_a_dry_run_held_back_outlasts_a_step_that_is_cut_off() {
+    let (harness, world) = (Harness::new(), World::start().await);
+    world.then(Answer::Hang);
+    let mut before = HeldBack::default();
+    before.kv.insert("n".to_owned(), Some(b"5".to_vec()));
+    let script = format!("get {}/r", world.url);
+    let call = harness.probe(&script).await.http(&world.url);
+    let call = call.with(|i| (i.dry_run, i.held_back) = (true, before.clone()));
+    let cut_off = async {
+        world.wait_for(1).await;
+        "the server was shut down meanwhile".to_owned()
+    };
+    let invoked = call.run_until(cut_off).await;
+    assert!(invoked.outcome.is_err(), "{:?}", invoked.outcome);
+    assert_eq!(invoked.held_back, before);
 }

@@ -44,16 +44,25 @@ impl Declared {
     }
 }
 
-/// Returns whether a setting with this name, in which `*` stands for any text, has the key.
+/// Returns whether a setting with this name, in which each `*` stands for any text, has the key.
 fn is_named(name: &str, key: &str) -> bool {
-    match name.split_once('*') {
-        Some((before, after)) => {
-            key.len() >= before.len() + after.len()
-                && key.starts_with(before)
-                && key.ends_with(after)
+    let Some((before, after)) = name.split_once('*') else {
+        return name == key;
+    };
+    let Some(mut rest) = key.strip_prefix(before) else {
+        return false;
+    };
+    let mut parts = after.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
         }
-        None => name == key,
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
     }
+    false
 }
 
 #[cfg(test)]
@@ -64,6 +73,22 @@ mod tests {
     use crate::Setting;
 
     const URL: Setting = Setting::url("cluster.*.url", "a cluster");
+
+    #[test]
+    fn each_star_of_a_name_stands_for_any_text() {
+        for (name, key, fits) in [
+            ("url", "url", true),
+            ("url", "urls", false),
+            ("cluster.*", "cluster.main", true),
+            ("cluster.*.url", "cluster.main.url", true),
+            ("cluster.*.url", "cluster.url", false),
+            ("cluster.*.of.*.url", "cluster.a.of.b.url", true),
+            ("cluster.*.of.*.url", "cluster.a.b.url", false),
+            ("*", "", true),
+        ] {
+            assert_eq!(is_named(name, key), fits, "{name} {key}");
+        }
+    }
 
     #[test]
     fn a_setting_that_is_not_declared_is_named_with_the_line_to_add() {

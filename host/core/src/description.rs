@@ -5,6 +5,29 @@ use serde_json::Value;
 
 use crate::alert::HandlerName;
 
+/// The setting by which handlers learn where stories are: `BASE/ID` is one. The server sets it.
+pub const STORY_BASE: &str = "story_base";
+
+/// The setting by which handlers get `routes[].slack.thread_by`. The server sets it.
+pub const THREAD_BY: &str = "slack.thread_by";
+
+/// The settings that messages of the SDK read. A handler declares those that its operator may set.
+const OF_THE_SDK: [&str; 7] = [
+    "emoji",
+    "emoji.critical",
+    "emoji.warning",
+    "emoji.info",
+    "emoji.unknown",
+    "emoji.resolved",
+    "runbook_base",
+];
+
+/// Returns whether a handler may read a setting that it does not declare: the server sets it, or the SDK reads it.
+#[must_use]
+pub fn needs_no_declaration(key: &str) -> bool {
+    [STORY_BASE, THREAD_BY].contains(&key) || OF_THE_SDK.contains(&key)
+}
+
 /// The description that a module's `describe` returns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {

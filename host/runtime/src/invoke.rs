@@ -49,6 +49,8 @@ impl Runtime {
     ) -> Invoked {
         let recorder = recorder_of(module, &invocation);
         let began = Instant::now();
+        // What the steps before this one have held back outlasts it, however it ends.
+        let held_back = invocation.held_back.clone();
         let run = run(
             Arc::clone(self),
             Arc::clone(module),
@@ -65,11 +67,11 @@ impl Runtime {
                     "the server failed inside this invocation, which is a bug of the server: {}",
                     message_of(panic.as_ref())
                 );
-                Ended::failed(StepFailure::Trap(why), Usage::default())
+                Ended::failed(StepFailure::Trap(why), Usage::default(), held_back)
             }),
             why = cut_off => {
                 let usage = Usage { wall: began.elapsed(), ..Usage::default() };
-                Ended::failed(StepFailure::Host(why), usage)
+                Ended::failed(StepFailure::Host(why), usage, held_back)
             }
         };
         if let Err(StepFailure::Limit(hit)) = &ended.outcome {
@@ -107,12 +109,12 @@ struct Ended {
 }
 
 impl Ended {
-    /// Returns the end of an invocation without a result of its own.
-    fn failed(failure: StepFailure, usage: Usage) -> Self {
+    /// Returns the end of an invocation without a result of its own, which keeps what was held back before it.
+    fn failed(failure: StepFailure, usage: Usage, held_back: HeldBack) -> Self {
         Self {
             outcome: Err(failure),
             usage,
-            held_back: HeldBack::default(),
+            held_back,
         }
     }
 }
@@ -159,7 +161,11 @@ async fn run(
         Ok(permit) => permit,
         Err(error) => {
             recorder.limit_hit(LimitName::Invocations);
-            return Ended::failed(StepFailure::Host(error.to_string()), Usage::default());
+            return Ended::failed(
+                StepFailure::Host(error.to_string()),
+                Usage::default(),
+                invocation.held_back,
+            );
         }
     };
     let began = Instant::now();

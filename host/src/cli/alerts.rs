@@ -51,14 +51,7 @@ impl Alerts {
 
     /// Returns the number of the first valid one.
     pub(super) fn first(&self) -> usize {
-        (0..)
-            .find(|index| self.why_bad(*index).is_none())
-            .unwrap_or(0)
-    }
-
-    fn why_bad(&self, index: usize) -> Option<&str> {
-        let bad = self.bad.first.iter().find(|bad| bad.index == index)?;
-        Some(&bad.error)
+        self.valid.first().map_or(0, |parsed| parsed.index)
     }
 
     /// Returns the alert of this number.
@@ -67,26 +60,21 @@ impl Alerts {
     /// If there is none, or it is not valid.
     pub(super) fn at(&self, index: usize) -> anyhow::Result<Alert> {
         let file = self.file.display();
-        if let Some(why) = self.why_bad(index) {
-            bail!("{file}: alert {index} is not valid: {why}");
+        if let Some(parsed) = self.valid.iter().find(|parsed| parsed.index == index) {
+            return Ok(parsed.alert.clone());
         }
-        let bad_before = self
-            .bad
-            .first
-            .iter()
-            .filter(|bad| bad.index < index)
-            .count();
-        let valid = index
-            .checked_sub(bad_before)
-            .and_then(|at| self.valid.get(at));
-        let Some(parsed) = valid else {
-            bail!(
-                "{file} has {} alerts, so --index is at most {}",
-                self.count(),
-                self.count().saturating_sub(1)
-            );
-        };
-        Ok(parsed.alert.clone())
+        if let Some(bad) = self.bad.first.iter().find(|bad| bad.index == index) {
+            bail!("{file}: alert {index} is not valid: {}", bad.error);
+        }
+        if index < self.count() {
+            // Of many that are not valid, only the errors of the first are kept.
+            bail!("{file}: alert {index} is not valid");
+        }
+        bail!(
+            "{file} has {} alerts, so --index is at most {}",
+            self.count(),
+            self.count().saturating_sub(1)
+        );
     }
 }
 
@@ -114,5 +102,28 @@ mod tests {
             error.ends_with("has 4 alerts, so --index is at most 3"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn alerts_keep_their_numbers_behind_many_that_are_not_valid() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("alerts.json");
+        let bad = "7,".repeat(20);
+        let body = format!(
+            r#"[{bad}{{"labels": {{"alertname": "A"}}}}, 7, {{"labels": {{"alertname": "B"}}}}]"#
+        );
+        std::fs::write(&file, body).unwrap();
+        let alerts = read(&file, Timestamp::now()).unwrap();
+        assert_eq!((alerts.count(), alerts.first()), (23, 20));
+        assert_eq!(alerts.at(20).unwrap().name(), "A");
+        assert_eq!(alerts.at(22).unwrap().name(), "B");
+        for (index, end) in [
+            (19, "alert 19 is not valid"),
+            (21, "alert 21 is not valid"),
+            (23, "has 23 alerts, so --index is at most 22"),
+        ] {
+            let error = alerts.at(index).unwrap_err().to_string();
+            assert!(error.ends_with(end), "{error}");
+        }
     }
 }

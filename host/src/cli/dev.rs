@@ -1,6 +1,7 @@
 //! `dev`: builds, serves, and builds a project again if its sources change.
 
 mod changes;
+mod renames;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -102,18 +103,15 @@ impl Builder {
 
     /// Gives the module of a project that was renamed its new name, so that it is replaced: beside the old one, a server would
     /// refuse the new one. A module whose project is gone is named, and stays.
-    fn follow_names(&self, projects: &[Project]) {
-        let module = |name: &str| self.dir.join(format!("{name}.wasm"));
-        for (before, now) in self.changes.renamed(projects) {
-            let (from, to) = (module(&before), module(&now));
-            if from.is_file() && !to.exists() && std::fs::rename(&from, &to).is_ok() {
-                print::note(&format!(
-                    "{before}.wasm is now {now}.wasm, like its project"
-                ));
-            }
+    fn follow_names(&mut self, projects: &[Project]) {
+        let names = self.changes.renamed(projects);
+        for (before, now) in renames::rename_modules(&self.dir, names) {
+            print::note(&format!(
+                "{before}.wasm is now {now}.wasm, like its project"
+            ));
         }
         for name in self.changes.gone(projects) {
-            let file = module(&name);
+            let file = self.dir.join(format!("{name}.wasm"));
             if file.is_file() {
                 print::note(&format!(
                     "the project {name} is gone; {} is served until you remove it",

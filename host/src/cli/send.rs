@@ -134,16 +134,20 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-/// Makes every alert of a body begin now, so that it is a new event, in each of the forms that the webhook accepts.
+/// Makes every alert of a body fire since now, so that it is a new event, in each of the forms that the webhook accepts.
 fn begin_now(body: &mut Value, now: Timestamp) {
     match body {
         Value::Array(alerts) => alerts.iter_mut().for_each(|alert| begin_now(alert, now)),
-        Value::Object(fields) => match fields.get_mut("alerts") {
-            Some(alerts) => begin_now(alerts, now),
-            None => {
-                fields.insert("startsAt".into(), json!(now.to_string()));
+        Value::Object(fields) => {
+            fields.insert("status".into(), json!("firing"));
+            fields.remove("endsAt");
+            match fields.get_mut("alerts") {
+                Some(alerts) => begin_now(alerts, now),
+                None => {
+                    fields.insert("startsAt".into(), json!(now.to_string()));
+                }
             }
-        },
+        }
         // The server says what is wrong with it.
         _ => {}
     }
@@ -315,14 +319,31 @@ mod tests {
     fn every_form_of_a_body_can_begin_again() {
         let now = Timestamp::UNIX_EPOCH;
         let alert = json!({ "labels": {}, "startsAt": "2026-03-02T07:31:57Z" });
+        let ended = json!({
+            "status": "resolved",
+            "labels": {},
+            "startsAt": "2026-03-02T07:31:57Z",
+            "endsAt": "2026-03-02T08:31:57Z"
+        });
         for (mut body, pointer) in [
             (alert.clone(), ""),
+            (ended.clone(), ""),
             (json!([alert]), "/0"),
+            (json!([ended]), "/0"),
             (json!({ "alerts": [alert] }), "/alerts/0"),
+            (
+                json!({ "status": "resolved", "alerts": [ended] }),
+                "/alerts/0",
+            ),
         ] {
             begin_now(&mut body, now);
             let alert = body.pointer(pointer).unwrap();
             assert_eq!(alert["startsAt"], "1970-01-01T00:00:00Z", "{body}");
+            assert_eq!(alert["status"], "firing", "{body}");
+            assert_eq!(alert.get("endsAt"), None, "{body}");
+            if body.is_object() {
+                assert_eq!(body["status"], "firing", "{body}");
+            }
         }
     }
 }

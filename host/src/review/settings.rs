@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::HandlerName;
 use crate::config::{closest, parse_http_url, placeholder};
-use crate::description::{Description, Setting};
+use crate::description::{Description, STORY_BASE, Setting, THREAD_BY};
 use crate::policy::{HttpGrant, allow_with, scalar};
-use crate::router::THREAD_BY;
 use crate::runtime::ModuleInfo;
 use crate::shapes;
 use crate::units::parse_duration;
@@ -16,8 +15,6 @@ use super::{FindingText, Review, missing_grants};
 
 /// The longest value that a message shows.
 const VALUE_CHARS_MAX: usize = 80;
-/// A setting that the server sets itself.
-const STORY_BASE: &str = "story_base";
 
 /// A setting as the handler will get it.
 struct Given<'a> {

@@ -13,8 +13,9 @@ pub(crate) use http_rules::{HttpRule, HttpRules};
 
 use crate::alert::{Alert, DeliveryId, Enrichment, Labels, Priority, StepKind, Timestamp};
 use crate::api::{Kept, Lenient, StepOutcome, StepTry, Trial, TrialOutcome, TrialRun, Used};
+use crate::description::needs_no_declaration;
 use crate::journal::{CallKind, Doubts, Recorded};
-use crate::router::{Router, THREAD_BY};
+use crate::router::Router;
 use crate::runtime::{
     Credential, CredentialKind, HeldBack, Invocation, Invoked, Module, Output, Runtime,
     RuntimeError, ServiceOptions, StepFailure,
@@ -25,9 +26,6 @@ use ledger::TrialLedger;
 
 /// The secret that credentials have in a trial: none is read.
 const NO_SECRET: &str = "not-sent";
-
-/// Settings that the server sets, which no handler declares.
-const OF_THE_SERVER: [&str; 2] = ["story_base", THREAD_BY];
 
 /// What a server with a configuration would give the module.
 pub(crate) struct Configured {
@@ -277,7 +275,7 @@ impl Bench {
         let calls = steps.flat_map(|step| &step.trace.calls);
         let reads = calls.filter(|call| call.kind.is(CallKind::Config));
         let keys = reads.map(|call| call.request.as_str());
-        keys.filter(|key| !OF_THE_SERVER.contains(key))
+        keys.filter(|key| !needs_no_declaration(key))
             .filter(|key| !declared.iter().any(|setting| setting.is_named(key)))
             .collect()
     }

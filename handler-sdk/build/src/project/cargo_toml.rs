@@ -72,6 +72,18 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Option<Manifest>, BuildErr
     let (true, Some(name)) = (is_handler, name) else {
         return Ok(None);
     };
+    // The component's file has it, so it must not lead to another folder.
+    let is_plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || !name.chars().all(is_plain) {
+        let problem = format!(
+            "a package cannot have the name {name:?}: write lowercase words, such as disk-full"
+        );
+        return Err(BuildError::manifest(
+            path,
+            super::line_of(text, &name),
+            problem,
+        ));
+    }
     // The file stem that rustc gives to the library.
     let library_stem = manifest
         .lib
@@ -127,6 +139,16 @@ mod tests {
             "# crate-type = [\"cdylib\"]",
         ] {
             assert_eq!(project(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_leads_to_another_folder_is_an_error() {
+        for name in ["", "..", "../a", "a/b", "/a"] {
+            let text = format!("[package]\nname = \"{name}\"\n[lib]\ncrate-type = [\"cdylib\"]\n");
+            let error = read(Path::new("Cargo.toml"), &text).err().unwrap();
+            let error = error.to_string();
+            assert!(error.contains("a package cannot have the name"), "{error}");
         }
     }
 

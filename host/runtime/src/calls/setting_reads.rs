@@ -5,10 +5,7 @@ use std::collections::BTreeSet;
 use parking_lot::Mutex;
 
 use alert_manager_core::alert::HandlerName;
-use alert_manager_core::description::{Description, Setting};
-
-/// Settings of the server, which no handler declares.
-const OF_THE_SERVER: [&str; 2] = ["story_base", "slack.thread_by"];
+use alert_manager_core::description::{Description, Setting, needs_no_declaration};
 
 /// The most settings that are reported of one module.
 const REPORTED_MAX: usize = 20;
@@ -34,8 +31,8 @@ impl SettingReads {
         if self.is_news(key) {
             tracing::warn!(
                 %handler,
-                "{handler} reads the setting {key:?}, which it does not declare in `describe`: it has its value only while no \
-                 configuration sets it, since `check` refuses unknown settings"
+                "{handler} reads the setting {key:?}, which `describe` does not declare. `check` and loading refuse a \
+                 configuration that sets it. Declare it in the handler."
             );
         }
     }
@@ -44,7 +41,7 @@ impl SettingReads {
         let Some(declared) = &self.declared else {
             return false;
         };
-        if OF_THE_SERVER.contains(&key) || declared.iter().any(|setting| setting.is_named(key)) {
+        if needs_no_declaration(key) || declared.iter().any(|setting| setting.is_named(key)) {
             return false;
         }
         let mut reported = self.reported.lock();
@@ -69,6 +66,8 @@ mod tests {
             ("cluster.main", false),
             ("story_base", false),
             ("slack.thread_by", false),
+            ("emoji.critical", false),
+            ("runbook_base", false),
             ("chanel", true),
             ("chanel", false),
         ] {

@@ -25,7 +25,8 @@ limits_table! {
         module_bytes => module_bytes_max: u64, Size, 64 << 20, at most 1 << 30;
         /// all precompiled modules together; the oldest are deleted first.
         cache_bytes => cache_bytes_max: u64, Size, 2 << 30, at most 1 << 40;
-        /// address space of a process that compiles modules, one after the other. Python's interpreter needs 370 MB.
+        /// address space of a process that compiles modules, one after the other. Python's interpreter needs 370 MB. There are
+        /// at most 8 such processes, one for each processor and not more than one for each 512 MiB of memory.
         compile_memory => compile_memory_bytes_max: u64, Size, 2 << 30, at most 1 << 40;
         /// CPU time of compiling one module; it may take four times as long from start to end.
         compile_time => compile_time_max: Duration, Time, Duration::from_secs(60), at most 60 * 60 * 1_000;

@@ -3,6 +3,7 @@
 
 pub(crate) mod advice;
 pub(crate) mod bounds;
+pub(crate) mod memory;
 pub(crate) mod quota;
 pub(crate) mod table;
 

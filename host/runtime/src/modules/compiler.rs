@@ -1,7 +1,7 @@
 //! Compiles modules to machine code in separate processes, so that a module that crashes the compiler does not crash the server.
 //!
-//! There is a process for each processor, and it compiles one module after the other. A module at which a process ends costs
-//! only itself: the modules after it are compiled by a new process.
+//! There are as many processes as the processors and the memory suffice for, and each compiles one module after the other. A
+//! module at which a process ends costs only itself: the modules after it are compiled by a new process.
 
 mod process;
 mod work;
@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tempfile::NamedTempFile;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::Engine;
 
 use crate::limits::bounds::Bounds;
-use crate::limits::processors;
+use crate::limits::{memory, processors};
 use crate::modules::cache::Cache;
 use crate::modules::load_error::{LoadError, blocking};
 use crate::sandbox::engine::Effort;
@@ -24,6 +24,12 @@ use process::{Ended, Process, THREADS_MAX};
 
 pub use process::{COMPILE_COMMAND, COMPILE_FAST, EXIT_DAMAGED};
 pub use work::{CompileError, compile_modules};
+
+/// The most processes.
+const PROCESSES_MAX: u32 = 8;
+
+/// There is at most one process for each so many bytes of memory that this process may use. An interpreter needs most of it.
+const MEMORY_OF_A_PROCESS_BYTES: u64 = 512 << 20;
 
 /// Modules of this size and more need hundreds of megabytes to compile, so fewer of them are compiled at one time.
 const LARGE_BYTES: usize = 1 << 20;
@@ -77,9 +83,11 @@ pub(crate) struct Compilation {
     engine: Engine,
     bounds: Bounds,
     cache: Arc<Cache>,
-    /// One for each processor.
+    /// How many processes there may be.
+    processes: u32,
+    /// One for each process.
     permits: Semaphore,
-    /// One for each [`THREADS_MAX`] processors, since the compilation of a large module takes so many.
+    /// One for each [`THREADS_MAX`] processors, since the compilation of a large module takes so many; not more than processes.
     large: Semaphore,
     pool: Mutex<Pool>,
 }
@@ -112,13 +120,16 @@ impl Compilation {
         bounds: Bounds,
         cache: Arc<Cache>,
     ) -> Self {
+        let processes = processes(processors(), memory::usable_bytes());
+        let permits = processes as usize;
         Self {
             compiler,
             engine,
             bounds,
             cache,
-            permits: Semaphore::new(processors()),
-            large: Semaphore::new((processors() / THREADS_MAX).max(1)),
+            processes,
+            permits: Semaphore::new(permits),
+            large: Semaphore::new((processors() / THREADS_MAX).clamp(1, permits)),
             pool: Mutex::default(),
         }
     }
@@ -144,12 +155,15 @@ impl Compilation {
             ..LARGE_BYTES => None,
             _ => self.large.acquire().await.ok(),
         };
-        let _permit = self.permits.acquire().await.ok();
+        let permit = self.permits.acquire().await.ok();
         match &self.compiler {
             Compiler::Program(program) | Compiler::FastProgram(program) => {
-                self.compile_apart(program, &bytes).await
+                self.compile_apart(program, &bytes, permit).await
             }
-            Compiler::InProcess => self.compile_here(bytes).await,
+            Compiler::InProcess => {
+                let _permit = permit;
+                self.compile_here(bytes).await
+            }
         }
     }
 
@@ -169,19 +183,39 @@ impl Compilation {
         &self,
         program: &Path,
         bytes: &[u8],
+        permit: Option<SemaphorePermit<'_>>,
     ) -> Result<NamedTempFile, LoadError> {
+        let mut compiled = self.compile_beside_others(program, bytes).await?;
+        if matches!(&compiled, Err(ended) if ended.is_for_memory_of_the_machine()) {
+            // Others may have taken the memory: it is tried once more, alone. With its own permit it would wait for itself.
+            drop(permit);
+            let _alone = self.permits.acquire_many(self.processes).await.ok();
+            self.pool.lock().idle.clear();
+            let process = Process::start(program, self.compiler.effort(), &self.bounds)?;
+            compiled = self.compile_in(process, bytes).await?;
+        }
+        compiled.map_err(|ended| ended.into_error(&self.bounds))
+    }
+
+    /// Compiles a module in a process that waits, or in a new one.
+    async fn compile_beside_others(
+        &self,
+        program: &Path,
+        bytes: &[u8],
+    ) -> Result<Result<NamedTempFile, Ended>, LoadError> {
         let idle = self.pool.lock().idle.pop();
         if let Some(process) = idle {
             match self.compile_in(process, bytes).await? {
-                Ok(code) => return Ok(code),
-                Err(ended) if ended.is_for_time() => return Err(ended.into_error(&self.bounds)),
-                // The modules before it may have left too little memory: it is tried as if it was alone.
+                Ok(code) => return Ok(Ok(code)),
+                Err(ended) if ended.is_for_time() || ended.is_for_memory_of_the_machine() => {
+                    return Ok(Err(ended));
+                }
+                // The modules before it may have left too little of the process's memory: it is tried in a new one.
                 Err(_) => {}
             }
         }
         let process = Process::start(program, self.compiler.effort(), &self.bounds)?;
-        let compiled = self.compile_in(process, bytes).await?;
-        compiled.map_err(|ended| ended.into_error(&self.bounds))
+        self.compile_in(process, bytes).await
     }
 
     /// Compiles a module in a process, which is kept unless it has ended.
@@ -204,6 +238,43 @@ impl Compilation {
     }
 }
 
+/// Returns how many processes there may be, with the memory in bytes that this process may use, if it is known.
+fn processes(processors: usize, memory_bytes: Option<u64>) -> u32 {
+    let by_memory = memory_bytes.map(|bytes| bytes / MEMORY_OF_A_PROCESS_BYTES);
+    let by_memory = by_memory.and_then(|count| u32::try_from(count).ok());
+    u32::try_from(processors)
+        .unwrap_or(u32::MAX)
+        .min(by_memory.unwrap_or(u32::MAX))
+        .clamp(1, PROCESSES_MAX)
+}
+
 fn not_written(error: io::Error) -> LoadError {
     LoadError::Host(format!("the cache: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_processes_as_processors_and_memory_suffice_for() {
+        const GIB: u64 = 1 << 30;
+        for (processors, memory_bytes, expected) in [
+            (2, Some(16 * GIB), 2),
+            (8, Some(16 * GIB), 8),
+            (64, Some(16 * GIB), 8),
+            (64, None, 8),
+            (64, Some(u64::MAX), 8),
+            (8, Some(3 * GIB), 6),
+            (8, Some(GIB), 2),
+            (8, Some(100 << 20), 1),
+            (8, Some(0), 1),
+        ] {
+            assert_eq!(
+                processes(processors, memory_bytes),
+                expected,
+                "{processors} processors, {memory_bytes:?} bytes"
+            );
+        }
+    }
 }

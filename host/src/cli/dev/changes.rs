@@ -28,6 +28,8 @@ pub(super) struct Changes {
 /// A project as it was built.
 struct Built {
     project: Project,
+    /// Its name when [`Changes::renamed`] last looked at it.
+    name: String,
     /// The folders with its sources.
     folders: Vec<PathBuf>,
     /// Its sources before the build.
@@ -85,23 +87,27 @@ impl Changes {
         projects.into_iter().filter(has_changed).collect()
     }
 
-    /// Returns the projects that have another name than when they were built: the old name and the new one.
-    pub(super) fn renamed(&self, projects: &[Project]) -> Vec<(String, String)> {
-        let names = projects.iter().filter_map(|project| {
-            let before = &self.built.get(&project.dir)?.project.name;
-            (*before != project.name).then(|| (before.clone(), project.name.clone()))
-        });
-        names.collect()
+    /// Returns, once, the projects that were built and have another name now: the old name and the new one.
+    pub(super) fn renamed(&mut self, projects: &[Project]) -> Vec<(String, String)> {
+        let mut names = Vec::new();
+        for project in projects {
+            if let Some(built) = self.built.get_mut(&project.dir)
+                && built.name != project.name
+            {
+                let before = std::mem::replace(&mut built.name, project.name.clone());
+                names.push((before, project.name.clone()));
+            }
+        }
+        names
     }
 
     /// Returns the names of projects that were built and are gone.
     pub(super) fn gone(&self, projects: &[Project]) -> Vec<String> {
         let gone = self.built.iter().filter(|(dir, built)| {
-            let is_there =
-                |project: &Project| project.dir == **dir || project.name == built.project.name;
+            let is_there = |project: &Project| project.dir == **dir || project.name == built.name;
             !projects.iter().any(is_there) && !handler_build::is_project(dir)
         });
-        gone.map(|(_, built)| built.project.name.clone()).collect()
+        gone.map(|(_, built)| built.name.clone()).collect()
     }
 
     /// Notes the sources of projects that are about to be built.
@@ -110,6 +116,7 @@ impl Changes {
             let folders = project.source_folders(options);
             let built = Built {
                 began: SystemTime::now(),
+                name: project.name.clone(),
                 project: project.clone(),
                 sources: Snapshot::of(&folders),
                 folders,
@@ -241,7 +248,7 @@ mod tests {
             self.changes.of(found.projects)
         }
 
-        fn follow(&self) -> (Vec<(String, String)>, Vec<String>) {
+        fn follow(&mut self) -> (Vec<(String, String)>, Vec<String>) {
             let found = handler_build::discover(self.dir.path()).unwrap().projects;
             (self.changes.renamed(&found), self.changes.gone(&found))
         }
@@ -378,6 +385,7 @@ mod tests {
         fs::write(&manifest, text.replace("name = \"one\"", "name = \"uno\"")).unwrap();
         let renamed = ("one".to_owned(), "uno".to_owned());
         assert_eq!(folder.follow(), (vec![renamed], vec![]));
+        assert_eq!(folder.follow(), (vec![], vec![]));
         folder.build(|_| ());
         fs::remove_dir_all(folder.dir.path().join("two")).unwrap();
         assert_eq!(folder.follow(), (vec![], vec!["two".to_owned()]));

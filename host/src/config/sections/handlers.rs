@@ -13,6 +13,7 @@ use crate::config::decode::{Decoding, Part};
 use crate::config::key::{Key, Written};
 use crate::config::reader::Reader;
 use crate::config::section::Section;
+use crate::description::STORY_BASE;
 use crate::policy::Grants;
 use crate::units::format_duration;
 use crate::worker::{EnrichBudget, HandlerSettings, Retry};
@@ -99,9 +100,6 @@ const RETRY_KEYS: &[Key] = &[
     .default_of(|| format_duration(Retry::default().age_max))
     .example("2h"),
 ];
-
-/// The setting of every handler that says where stories are: `BASE/ID` is one. The SDK reads it too.
-const STORY_BASE: &str = "story_base";
 
 fn handlers(d: &mut Decoding<'_>) {
     if d.reader.file().is_none() {

@@ -11,7 +11,8 @@ use crate::config::key::{Key, Written};
 use crate::config::node::{Node, Place};
 use crate::config::reader::Reader;
 use crate::config::section::Section;
-use crate::router::{AfterMatch, Matcher, Route, THREAD_BY};
+use crate::description::THREAD_BY;
+use crate::router::{AfterMatch, Matcher, Route};
 use crate::units::format_duration;
 
 /// For a list of handlers that is empty; mostly the alerts are meant to be dropped.

@@ -91,6 +91,7 @@ impl Intake {
                 |ParsedAlert {
                      alert,
                      starts_at_missing,
+                     ..
                  }| {
                     webhook.heartbeats.note(&alert, Instant::now());
                     let submission = Submission {

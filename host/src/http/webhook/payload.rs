@@ -45,6 +45,8 @@ pub struct Parsed {
 /// A valid alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedAlert {
+    /// Its index in the body's list.
+    pub index: usize,
     /// The alert in the server's form.
     pub alert: Alert,
     /// True if the sender gave no `startsAt`; the alert then has the time of receipt.

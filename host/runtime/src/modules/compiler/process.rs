@@ -7,7 +7,8 @@ use std::process::{ExitStatus, Stdio};
 
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 
 use super::work::Length;
 use crate::limits::bounds::Bounds;
@@ -44,7 +45,7 @@ pub(super) const THREADS_MAX: usize = 4;
 const ALLOCATOR_KIB: &str = "65536";
 /// The wall clock limit of a compilation, as a multiple of its CPU time limit, because it may have to wait for a processor.
 const WAITS: u32 = 4;
-/// The most bytes that are read of the process's standard error.
+/// The most bytes that are kept of the process's standard error.
 const MESSAGE_BYTES_MAX: u64 = 16 << 10;
 /// How many bytes of code are written to a file at a time, at most.
 const PORTION_BYTES: usize = 256 << 10;
@@ -54,6 +55,8 @@ pub(super) struct Process {
     child: Child,
     modules: ChildStdin,
     code: BufReader<ChildStdout>,
+    /// Reads its standard error all the time, so that it never waits for a reader.
+    message: JoinHandle<io::Result<Vec<u8>>>,
 }
 
 /// Why a process did not compile a module. It has ended, or has to.
@@ -77,22 +80,20 @@ impl Process {
         bounds: &Bounds,
     ) -> Result<Self, LoadError> {
         let child = spawn(program, effort, bounds);
-        let parts = child.map(|mut child| {
-            let (modules, code) = (child.stdin.take(), child.stdout.take());
-            Some((
+        let process = child.map(|mut child| {
+            let (modules, code) = (child.stdin.take()?, child.stdout.take()?);
+            let stderr = child.stderr.take()?;
+            Some(Self {
                 child,
-                modules?,
-                BufReader::with_capacity(PORTION_BYTES, code?),
-            ))
+                modules,
+                code: BufReader::with_capacity(PORTION_BYTES, code),
+                message: tokio::spawn(message(stderr)),
+            })
         });
         let cannot_start =
             |why: &str| LoadError::Host(format!("the compiler cannot be started: {why}"));
-        match parts {
-            Ok(Some((child, modules, code))) => Ok(Self {
-                child,
-                modules,
-                code,
-            }),
+        match process {
+            Ok(Some(process)) => Ok(process),
             Ok(None) => Err(cannot_start("it has no pipes")),
             Err(error) => Err(cannot_start(&error.to_string())),
         }
@@ -108,16 +109,19 @@ impl Process {
         file: File,
         bounds: &Bounds,
     ) -> Result<io::Result<()>, Ended> {
-        let asked = self.ask(module, file, bounds.compile_memory_bytes_max);
-        match tokio::time::timeout(WAITS * bounds.compile_time_max, asked).await {
-            Err(_) => Err(Ended::TookTooLong),
-            Ok(Ok(written)) => Ok(written),
-            Ok(Err(error)) => Err(match error.kind() {
-                // Its end of a pipe is closed: it has ended.
-                io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => self.end().await,
-                _ => Ended::Lost(error),
-            }),
-        }
+        let code_bytes_max = bounds.compile_memory_bytes_max;
+        let compiled = async {
+            match self.ask(module, file, code_bytes_max).await {
+                Ok(written) => Ok(written),
+                Err(error) => Err(match error.kind() {
+                    // Its end of a pipe is closed: it has ended, or is about to.
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => self.end().await,
+                    _ => Ended::Lost(error),
+                }),
+            }
+        };
+        let compiled = tokio::time::timeout(WAITS * bounds.compile_time_max, compiled).await;
+        compiled.unwrap_or(Err(Ended::TookTooLong))
     }
 
     /// Sends the module, and writes the answer to the file.
@@ -153,12 +157,18 @@ impl Process {
         Ok(file.flush().await)
     }
 
-    /// Waits for the end of the process, which has closed its pipes.
+    /// Waits for the end of the process, which has closed a pipe.
     async fn end(&mut self) -> Ended {
-        match wait(&mut self.child).await {
+        match self.status_and_message().await {
             Ok((status, message)) => Ended::Exited(status, message),
             Err(error) => Ended::Lost(error),
         }
+    }
+
+    async fn status_and_message(&mut self) -> io::Result<(ExitStatus, String)> {
+        let message = (&mut self.message).await.map_err(io::Error::other)??;
+        let status = self.child.wait().await?;
+        Ok((status, String::from_utf8_lossy(&message).trim().to_owned()))
     }
 }
 
@@ -187,16 +197,14 @@ fn spawn(program: &Path, effort: Effort, bounds: &Bounds) -> io::Result<Child> {
     command.spawn()
 }
 
-async fn wait(child: &mut Child) -> io::Result<(ExitStatus, String)> {
+/// Reads the standard error of a process to its end, and returns its first bytes.
+async fn message(stderr: ChildStderr) -> io::Result<Vec<u8>> {
     let mut message = Vec::new();
-    if let Some(stderr) = child.stderr.take() {
-        stderr
-            .take(MESSAGE_BYTES_MAX)
-            .read_to_end(&mut message)
-            .await?;
-    }
-    let status = child.wait().await?;
-    Ok((status, String::from_utf8_lossy(&message).trim().to_owned()))
+    let mut first = stderr.take(MESSAGE_BYTES_MAX);
+    first.read_to_end(&mut message).await?;
+    let mut rest = first.into_inner();
+    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+    Ok(message)
 }
 
 impl Ended {
@@ -209,8 +217,27 @@ impl Ended {
         }
     }
 
+    /// Returns whether the kernel has ended it since the machine ran out of memory, which other processes may have taken.
+    pub(super) fn is_for_memory_of_the_machine(&self) -> bool {
+        match self {
+            // Nothing but the kernel sends this signal. A module that exceeds its own limit has a message.
+            Self::Exited(status, message) => {
+                signal(*status) == Some(Signal::KILL.as_raw())
+                    && !wasmtime_words::is_out_of_memory(message)
+            }
+            Self::TookTooLong | Self::Lost(_) => false,
+        }
+    }
+
     /// Returns why the module cannot be loaded.
     pub(super) fn into_error(self, bounds: &Bounds) -> LoadError {
+        if self.is_for_memory_of_the_machine() {
+            return LoadError::Host(
+                "the machine ran out of memory while it was compiled, although nothing else was; \
+                 it is loaded again later"
+                    .to_owned(),
+            );
+        }
         match self {
             Self::Exited(status, message) => failure(status, &message, bounds),
             Self::TookTooLong => took_too_long(bounds),
@@ -232,11 +259,8 @@ fn signal(_status: ExitStatus) -> Option<i32> {
 /// Returns why the process did not compile the module.
 fn failure(status: ExitStatus, message: &str, bounds: &Bounds) -> LoadError {
     let signal = signal(status);
-    let is_short = wasmtime_words::is_out_of_memory(message);
     let ended_by = |known: Signal| signal == Some(known.as_raw());
-    // Nothing but the kernel sends this signal: the machine is out of memory.
-    let is_short = is_short || ended_by(Signal::KILL);
-    if is_short {
+    if wasmtime_words::is_out_of_memory(message) {
         LoadError::Limit(format!(
             "compile_memory: compiling it takes more than {}, or than this machine has. Raise sandbox.compile_memory, or make the module smaller.",
             format_size(bounds.compile_memory_bytes_max)
@@ -280,7 +304,8 @@ mod tests {
             compile_time_max: Duration::from_secs(60),
             ..Bounds::default()
         };
-        failure(ExitStatus::from_raw(raw), message, &bounds).to_string()
+        let ended = Ended::Exited(ExitStatus::from_raw(raw), message.to_owned());
+        ended.into_error(&bounds).to_string()
     }
 
     #[test]
@@ -291,7 +316,13 @@ mod tests {
         );
         assert!(error(6, "memory allocation of 9 bytes failed").starts_with("compile_memory:"));
         assert!(error(24, "").starts_with("compile_time:"), "SIGXCPU");
-        assert!(error(9, "").starts_with("compile_memory:"), "SIGKILL");
+        let killed = error(9, "");
+        assert!(
+            killed.starts_with("this server cannot load it: the machine ran out of memory"),
+            "{killed}"
+        );
+        let exceeded = error(9, "memory allocation of 9 bytes failed");
+        assert!(exceeded.starts_with("compile_memory:"), "{exceeded}");
         assert!(error(11, "").contains("crashed on it"), "SIGSEGV");
         assert!(error(101 * EXITED, "panicked at x\ny").contains("crashed on it"));
         let full = "the code cannot be written: No space left on device (os error 28)";

@@ -171,8 +171,8 @@ impl Payload {
             }
         };
         let mut left_out = 0;
-        let alerts = alerts.into_iter().map(|wire| {
-            let (alert, fields) = wire.into_alert(&group, self.now)?;
+        let alerts = alerts.into_iter().enumerate().map(|(index, wire)| {
+            let (alert, fields) = wire.into_alert(index, &group, self.now)?;
             left_out += fields;
             Ok(alert)
         });
@@ -251,7 +251,7 @@ impl Payload {
             self.bad.more += 1;
             return None;
         }
-        let mut read = read_alert(json, &self.group, self.now);
+        let mut read = read_alert(json, index, &self.group, self.now);
         if let (Ok((parsed, _)), Some(at)) = (&read, self.damaged_at)
             && is_damaged(&parsed.alert.labels)
         {
@@ -289,12 +289,17 @@ fn next_item(text: &str, rest: &mut Range<usize>) -> Option<Range<usize>> {
 }
 
 /// Parses a part of a body as an alert; returns it and how many of its fields were too long.
-fn read_alert(json: &str, group: &Group, now: Timestamp) -> Result<(ParsedAlert, u64), FieldError> {
+fn read_alert(
+    json: &str,
+    index: usize,
+    group: &Group,
+    now: Timestamp,
+) -> Result<(ParsedAlert, u64), FieldError> {
     if let Ok(wire) = serde_json::from_str::<WireAlert<'_>>(json) {
-        return wire.into_alert(group, now);
+        return wire.into_alert(index, group, now);
     }
     let mended = mend(json);
-    WireAlert::lenient(mended.as_deref().unwrap_or(json))?.into_alert(group, now)
+    WireAlert::lenient(mended.as_deref().unwrap_or(json))?.into_alert(index, group, now)
 }
 
 /// Returns whether a label was repaired. Labels identify an alert, so with a changed label it would be another.

@@ -38,6 +38,7 @@ fn the_readme_alert_is_read() {
     let ParsedAlert {
         alert,
         starts_at_missing,
+        ..
     } = one(README);
     assert!(!starts_at_missing);
     assert_eq!(alert.name(), "KubePodCrashLooping");
@@ -367,7 +368,7 @@ fn both_ways_of_reading_come_to_the_same_alert() {
     let grafana = r#"{"labels":{"alertname":"G"},"values":{"A":1},"valueString":"s","ruleUID":"u","annotations":{"a":"b"}}"#;
     for body in [README, escaped, grafana] {
         let slow = WireAlert::lenient(body)
-            .and_then(|wire| wire.into_alert(&Group::none("json"), now()))
+            .and_then(|wire| wire.into_alert(0, &Group::none("json"), now()))
             .unwrap_or_else(|error| panic!("{}: {}", error.field, error.problem));
         assert!(
             serde_json::from_str::<WireAlert<'_>>(body).is_ok(),

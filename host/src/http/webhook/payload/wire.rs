@@ -118,9 +118,10 @@ impl<'a> WireAlert<'a> {
         })
     }
 
-    /// Returns the alert, and how many of its fields were too long.
+    /// Returns the alert, which has this index in its body, and how many of its fields were too long.
     pub(super) fn into_alert(
         self,
+        index: usize,
         group: &Group,
         now: Timestamp,
     ) -> Result<(ParsedAlert, u64), FieldError> {
@@ -180,6 +181,7 @@ impl<'a> WireAlert<'a> {
         let sent = self.fingerprint.filter(|text| text.0.len() == 16);
         let fingerprint = sent.and_then(|text| text.0.parse().ok());
         let parsed = ParsedAlert {
+            index,
             starts_at_missing: starts_at.is_none(),
             alert: Alert {
                 fingerprint: fingerprint.unwrap_or_else(|| Fingerprint::of(&labels)),
