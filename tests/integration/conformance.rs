@@ -6,9 +6,8 @@
 //! add its script to the table, and have this test write the answers: `UPDATE_SNAPSHOTS=1`.
 //!
 //! Left out is what differs on purpose: the mock panics at a message that Slack would refuse for its blocks, its length or
-//! its empty text, so that a handler's test shows it; the real host posts what Slack takes of it. A rate limit, which a
-//! handler's test can have Slack answer: the real host has the delivery wait for its turn, and the handler learns of none. And an
-//! upload, which a mock takes and this server does not yet.
+//! its empty text, so that a handler's test shows it; the real host posts what Slack takes of it. And a rate limit, which a
+//! handler's test can have Slack answer: the real host has the delivery wait for its turn, and the handler learns of none.
 
 use std::sync::Arc;
 use std::time::Duration;

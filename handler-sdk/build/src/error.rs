@@ -1,5 +1,6 @@
 //! The errors of a build; each text says what to do.
 
+use std::borrow::Cow;
 use std::env;
 use std::fmt;
 use std::io;
@@ -196,7 +197,7 @@ impl fmt::Display for BuildError {
             }
             Self::Lockfile { lockfile, remedy } => write!(
                 f,
-                "{} does not cover the dependencies in Cargo.toml, and is not updated because of --locked or the variable CI\nrun, and commit the lockfile: {remedy}",
+                "{} does not cover the dependencies in Cargo.toml, and is not updated because of --locked or the variable CI\nRun this command and commit the lockfile: {remedy}",
                 shown(lockfile)
             ),
             Self::Compile { project, output } => write!(f, "{project} does not build\n{output}"),
@@ -257,5 +258,32 @@ pub(crate) fn shown(path: &Path) -> String {
     match below {
         Some(below) if below.as_os_str().is_empty() => ".".to_owned(),
         below => below.unwrap_or(path).display().to_string(),
+    }
+}
+
+/// Quotes a path as one word of a shell command.
+#[must_use]
+pub fn shell_word(path: &Path) -> Cow<'_, str> {
+    let text = path.to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_a_command() {
+        for (path, word) in [
+            ("conf/am.yml", "conf/am.yml"),
+            ("my conf/am.yml", "'my conf/am.yml'"),
+            ("it's;rm", r"'it'\''s;rm'"),
+        ] {
+            assert_eq!(shell_word(Path::new(path)), word);
+        }
     }
 }

@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-pub use error::BuildError;
+pub use error::{BuildError, shell_word};
 pub use language::Language;
 pub use project::{Found, Project, discover, is_project};
 pub use sources::{Snapshot, Walk, is_source_name, walk};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use crate::error::shown;
+use crate::error::{shell_word, shown};
 use crate::project::RustProject;
 use crate::publish::publish;
 use crate::{Artifact, BuildError, Colour, Event, Options, Project, RUST_TARGET, run};
@@ -124,7 +124,7 @@ fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), 
                 lockfile,
                 remedy: format!(
                     "cargo update --workspace --manifest-path {}",
-                    shown(&root.join("Cargo.toml"))
+                    shell_word(shown(&root.join("Cargo.toml")).as_ref())
                 ),
             });
         }

@@ -20,6 +20,7 @@ from handler_sdk import (
     Facts,
     Failure,
     Handler,
+    Image,
     MessageRef,
     Retryable,
     Setting,
@@ -97,6 +98,7 @@ class Script:
             "post": lambda rest: self.post(rest[0], rest[1], rest[2:]),
             "update": self.update,
             "react": lambda rest: said("reacted", cx.slack.react(self.reference(rest[0]), text(rest[1]))),
+            "upload": self.upload,
             "get": lambda rest: kept(cx.kv.get_text(text(rest[0]))),
             "set": lambda rest: said("set", cx.kv.set(text(rest[0]), text(rest[1]), ttl=ttl(rest))),
             "set-if-absent": lambda rest: str(cx.kv.set_if_absent(text(rest[0]), text(rest[1]), ttl=ttl(rest))).lower(),
@@ -111,6 +113,11 @@ class Script:
             "attempt": lambda _: str(cx.call.attempt),
             "fail-once": lambda _: "passed",
         }
+
+    def upload(self, rest: list[str]) -> str:
+        image = Image("a file", "image/png", b"\x89PNG")
+        self.cx.slack.upload(image, text(rest[0]), key=next(options(rest, "key"), None))
+        return "uploaded"
 
     def http(self, method: str, url: str, rest: list[str]) -> str:
         url = BASE + url if url.startswith("/") else text(url)

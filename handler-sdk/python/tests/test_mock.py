@@ -224,7 +224,11 @@ def test_history_timers_and_uploads_are_scripted_and_seen() -> None:
     assert [(timer.key, timer.delay_seconds, timer.facts) for timer in host.timers] == [("again", 2, {"why": "x"})]
     host.cx().timer.cancel("again")
     assert host.timers == []
-    file = host.cx().slack.upload(Image("A graph", "image/png", b"\x89PNG"), "graph.png")
+    graph = Image("A graph", "image/png", b"\x89PNG")
+    with pytest.raises(SlackError) as refused:
+        host.cx().slack.upload(graph, "graph.png")
+    assert (refused.value.kind, host.uploads) == (ErrorKind.UNAVAILABLE, [])
+    file = host.allow_uploads().cx().slack.upload(graph, "graph.png")
     assert (host.uploads[0].at, host.uploads[0].title) == (file, "A graph")
 
 

@@ -103,6 +103,15 @@ impl Host {
         self.with(|state| state.credentials = Some(names))
     }
 
+    /// Takes uploads, as a later server will. By default each is answered with [`Error::Unavailable`], as by a server of this
+    /// version.
+    ///
+    /// [`Error::Unavailable`]: crate::slack::Error::Unavailable
+    #[must_use]
+    pub fn allow_uploads(self) -> Self {
+        self.with(|state| state.are_uploads_allowed = true)
+    }
+
     /// Makes Slack reject a channel until [`release_channel`](Self::release_channel), for example with `not_in_channel`.
     ///
     /// As on the real host, the call returns unavailable, and an `act` that then fails, with whatever kind of failure,
@@ -248,10 +257,7 @@ impl Host {
         self.state().reactions.clone()
     }
 
-    /// Returns the files that were uploaded. A server of this version answers each upload with [`Error::Unavailable`]: have the
-    /// mock do so by [`Host::slack_error`].
-    ///
-    /// [`Error::Unavailable`]: crate::slack::Error::Unavailable
+    /// Returns the files that were uploaded, which takes [`Host::allow_uploads`].
     pub fn uploads(&self) -> Vec<Upload> {
         self.state().uploads.clone()
     }

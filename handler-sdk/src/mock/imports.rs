@@ -277,6 +277,10 @@ impl HostFunctions for MockImports {
         self.slack(name, |state| {
             checks::key(file.key.as_deref()).map_err(slack::Error::Invalid)?;
             state.next_slack_error(None)?;
+            if !state.are_uploads_allowed {
+                let why = "this server cannot upload files to Slack yet";
+                return Err(slack::Error::Unavailable(why.to_owned()));
+            }
             let at = format!("mock:file:{}", state.uploads.len() + 1);
             state.uploads.push(Upload {
                 at: FileRef(at.clone()),

@@ -108,6 +108,11 @@ class Script {
       case "react":
         slack.react(this.#reference(first), text(second));
         return "reacted";
+      case "upload": {
+        const file = { name: key, title: "a file", mediaType: "image/png", data: new Uint8Array([1, 2]) };
+        slack.upload({ ...file, ...keyOf(rest) });
+        return "uploaded";
+      }
       case "get": {
         const value = kv.getString(key);
         return value === undefined ? "absent" : `${value.length} bytes, ${value.slice(0, 20)}`;

@@ -10,7 +10,7 @@ use crate::description::Setting;
 use crate::runtime::Module;
 
 /// What a configuration file needs besides the entry of a handler.
-const UNTIL_A_TOKEN: &str = "# A file needs a token for Slack (SLACK_TOKEN or slack.token_file), or shows messages instead of posting them:
+const UNTIL_A_TOKEN: &str = "# With a configuration file, Slack needs a token (SLACK_TOKEN or slack.token_file). Without one, set:
 # slack: { preview: true }
 ";
 

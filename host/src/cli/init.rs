@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
+use handler_build::shell_word;
 
 use super::args::InitArgs;
 use super::modules;
-use super::paths::{self, shell_word};
+use super::paths;
 use super::print;
 use crate::config::{Config, Overrides};
 use starter::Starter;
@@ -118,17 +119,6 @@ mod tests {
         for out in ["am.yml", "-"] {
             let same = from_folder_of(Path::new(out), Path::new("handlers"));
             assert_eq!(same, Path::new("handlers"), "{out}");
-        }
-    }
-
-    #[test]
-    fn a_path_is_one_word_of_a_command() {
-        for (path, word) in [
-            ("conf/am.yml", "conf/am.yml"),
-            ("my conf/am.yml", "'my conf/am.yml'"),
-            ("it's;rm", r"'it'\''s;rm'"),
-        ] {
-            assert_eq!(shell_word(Path::new(path)), word);
         }
     }
 }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use handler_build::shell_word;
+
 use super::client::URL_DEFAULT;
-use super::paths::shell_word;
 use crate::config::Config;
 
 /// The advice that is printed after `ready`.

@@ -1,6 +1,5 @@
 //! Paths as people read and type them.
 
-use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
 /// Returns the way from the folder `from` to `to`, both absolute.
@@ -21,14 +20,4 @@ pub(super) fn below(folder: &Path, file: &str) -> PathBuf {
         true => PathBuf::from(file),
         false => folder.join(file),
     }
-}
-
-/// Quotes a path as one word of a shell command.
-pub(super) fn shell_word(path: &Path) -> Cow<'_, str> {
-    let text = path.to_string_lossy();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', r"'\''")).into()
 }

@@ -1,13 +1,13 @@
 //! `Cargo.toml`: a project if its library is a `cdylib`. Cargo checks the rest of the file. A library that exports a handler and is
 //! none is a mistake.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use serde::Deserialize;
 
 use super::{Kind, Manifest, RustProject};
 use crate::BuildError;
+use crate::sources::text_of;
 
 #[derive(Default, Deserialize)]
 struct CargoToml {
@@ -32,12 +32,16 @@ struct Library {
 }
 
 impl CargoToml {
-    /// Returns whether the library, of the manifest at `path`, uses the SDK and exports a handler.
+    /// Returns whether the library, of the manifest at `path`, uses the SDK and exports a handler. A file that is not below the
+    /// manifest's folder is not read.
     fn exports_a_handler(&self, path: &Path) -> bool {
-        let library = self.lib.path.as_deref().unwrap_or("src/lib.rs");
+        let library = Path::new(self.lib.path.as_deref().unwrap_or("src/lib.rs"));
+        let is_name =
+            |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
         self.dependencies.contains_key("handler-sdk")
-            && fs::read_to_string(path.with_file_name(library))
-                .is_ok_and(|code| code.lines().any(is_export))
+            && library.components().all(is_name)
+            && text_of(&path.with_file_name(library))
+                .is_some_and(|code| code.lines().any(is_export))
     }
 }
 
@@ -105,6 +109,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use std::fs;
 
     fn project(text: &str) -> Option<(String, String)> {
         let manifest = read(Path::new("Cargo.toml"), text).unwrap()?;
@@ -150,6 +155,29 @@ mod tests {
             let error = error.to_string();
             assert!(error.contains("a package cannot have the name"), "{error}");
         }
+    }
+
+    #[test]
+    fn an_export_is_looked_for_in_a_small_file_of_the_project_alone() {
+        let name = format!("handler-build-library-{}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        fs::create_dir_all(root.join("one/src")).unwrap();
+        let export = "handler_sdk::export!(A);\n";
+        fs::write(root.join("other.rs"), export).unwrap();
+        fs::write(root.join("one/src/lib.rs"), export).unwrap();
+        fs::write(root.join("one/src/large.rs"), export.repeat(50_000)).unwrap();
+        let is_found = |library: &str| {
+            let text = format!(
+                "[package]\nname = \"a\"\n[lib]\npath = '{library}'\n[dependencies]\nhandler-sdk = \"0\"\n"
+            );
+            read(&root.join("one/Cargo.toml"), &text).is_err()
+        };
+        assert!(is_found("src/lib.rs"));
+        let absolute = root.join("other.rs").display().to_string();
+        for library in ["../other.rs", &absolute, "src/large.rs"] {
+            assert!(!is_found(library), "{library}");
+        }
+        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn without_colours(line: &str) -> String {
 /// What Node has and a handler does not, with what to use instead.
 const OF_NODE: [(&[&str], &str); 5] = [
     (
-        &["fs", "path", "url", "stream", "zlib"],
+        &["fs"],
         "a handler has no files: import the data as a TypeScript or JSON module, declare a Setting, or keep state in cx.kv",
     ),
     (
@@ -100,14 +100,18 @@ const OF_NODE: [(&[&str], &str); 5] = [
 ];
 
 /// Modules of Node for which there is nothing else.
-const OTHERS_OF_NODE: [&str; 7] = [
+const OTHERS_OF_NODE: [&str; 11] = [
     "assert",
     "buffer",
     "crypto",
+    "path",
     "querystring",
     "readline",
+    "stream",
+    "url",
     "util",
     "vm",
+    "zlib",
 ];
 
 /// Returns what to do about a package that is not there.
@@ -240,6 +244,8 @@ mod tests {
             ("timers", "cx.timer"),
             ("node:sqlite", "which a handler does not run on"),
             ("crypto", "which a handler does not run on"),
+            ("path", "which a handler does not run on"),
+            ("zlib", "which a handler does not run on"),
             ("yaml", "add it to `dependencies`"),
         ] {
             let told = about_package(module, "x");

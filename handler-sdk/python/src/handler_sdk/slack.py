@@ -136,7 +136,11 @@ class Slack:
 
     def upload(self, image: Image, name: str, *, key: str | None = None) -> FileRef:
         """Uploads a picture without sharing it, and returns when Slack can show it. `name` is the file's, with an
-        extension."""
+        extension.
+
+        Raises `SlackError` of the kind `UNAVAILABLE` if this server cannot upload files: post the message without the
+        picture.
+        """
         from handler_sdk._imports import SlackFile
 
         if not isinstance(image, Image):

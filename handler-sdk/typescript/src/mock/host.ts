@@ -17,7 +17,7 @@ import type { Imports, WireFailure } from "../wire.ts";
 import { wrongFacts } from "./checks.ts";
 import { declaredNeeds } from "./needs.ts";
 import { Reply } from "./reply.ts";
-import type { LogLine, Post, Reaction, Request, Timer, Update } from "./sent.ts";
+import type { LogLine, Post, Reaction, Request, Timer, Update, Upload } from "./sent.ts";
 import { EARLIER_MESSAGE, State, type StepName } from "./state.ts";
 import type { Storm } from "./storm.ts";
 
@@ -91,6 +91,12 @@ export class Host {
   /** Grants only these credentials; by default all are granted. */
   credentials(...names: string[]): this {
     this.#state.credentials = new Set(names);
+    return this;
+  }
+
+  /** Takes uploads, as a later server will. By default each is unavailable, as on a server of this version. */
+  allowUploads(): this {
+    this.#state.areUploadsAllowed = true;
     return this;
   }
 
@@ -216,6 +222,11 @@ export class Host {
   /** The emoji that were added. */
   get reactions(): readonly Reaction[] {
     return this.#state.reactions;
+  }
+
+  /** The files that were uploaded, which takes {@link Host.allowUploads}. */
+  get uploads(): readonly Upload[] {
+    return this.#state.uploads;
   }
 
   /** The timers that are set. */

@@ -27,4 +27,4 @@ export { Host, Run } from "./host.ts";
 export { Reply } from "./reply.ts";
 export { alertFromJson } from "./alert.ts";
 export { Storm } from "./storm.ts";
-export type { LogLine, Post, Reaction, Request, Timer, Update } from "./sent.ts";
+export type { LogLine, Post, Reaction, Request, Timer, Update, Upload } from "./sent.ts";

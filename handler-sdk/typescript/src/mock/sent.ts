@@ -4,7 +4,7 @@ import { LIMITS } from "../blocks.ts";
 import type { Method } from "../http.ts";
 import type { Level } from "../log.ts";
 import { charCount } from "../markup.ts";
-import type { MessageRef } from "../slack.ts";
+import type { FileRef, MessageRef } from "../slack.ts";
 import { utf8Length } from "../utf8.ts";
 import type { WireMessage } from "../wire.ts";
 
@@ -60,6 +60,16 @@ export interface Reaction {
   readonly at: MessageRef;
   /** The emoji, without colons. */
   readonly emoji: string;
+}
+
+/** A file that a handler uploaded. */
+export interface Upload {
+  /** What `upload` returned. */
+  readonly at: FileRef;
+  readonly name: string;
+  readonly title: string;
+  readonly mediaType: string;
+  readonly data: Uint8Array;
 }
 
 /** A line that a handler wrote to its log. */

@@ -8,7 +8,7 @@ import type { Method } from "../http.ts";
 import { decodeUtf8, encodeUtf8, utf8Length } from "../utf8.ts";
 import { recordOf } from "../alert.ts";
 import { SECOND } from "../time.ts";
-import type { Imports, WireCall, WireMessage, WireOccurrence, WireRequest, WireResponse } from "../wire.ts";
+import type { Imports, WireCall, WireFile, WireMessage, WireOccurrence, WireRequest, WireResponse } from "../wire.ts";
 import {
   HOST_LIMITS,
   wrongEarlier,
@@ -30,6 +30,7 @@ import {
   type Request,
   type Timer,
   type Update,
+  type Upload,
 } from "./sent.ts";
 
 /** The step that runs; Slack and timers are denied during `enrich`. */
@@ -75,6 +76,8 @@ export class State {
   readonly posts: Post[] = [];
   readonly updates: Update[] = [];
   readonly reactions: Reaction[] = [];
+  areUploadsAllowed = false;
+  readonly uploads: Upload[] = [];
   /** By the alert's fingerprint and the key. */
   readonly timers = new Map<string, Timer>();
   readonly logs: LogLine[] = [];
@@ -131,8 +134,7 @@ export class State {
         react: (at, emoji) => {
           this.#slack(step, `slack react ${at} ${emoji}`, () => this.#react(at, emoji));
         },
-        upload: (file) =>
-          this.#slack(step, `slack upload ${file.key ?? file.name} ${file.data.length}`, () => `mock-file:${file.name}`),
+        upload: (file) => this.#slack(step, fileName(file), () => this.#upload(file)),
       },
       kv: {
         get: (key) => this.#kv(step, "get", key, undefined, () => [this.live(key), "read"]),
@@ -330,6 +332,16 @@ export class State {
     return "";
   }
 
+  #upload(file: WireFile): string {
+    this.#checkKey(file.key);
+    this.#nextSlackError(undefined);
+    if (!this.areUploadsAllowed) throw hostError("unavailable", "this server cannot upload files to Slack yet");
+    const at = `mock:file:${this.uploads.length + 1}`;
+    const { name, title, mediaType, data } = file;
+    this.uploads.push({ at, name, title, mediaType, data });
+    return at;
+  }
+
   #checkKey(key: string | null | undefined): void {
     const wrong = wrongKey(key);
     if (wrong !== undefined) throw hostError("invalid", wrong);
@@ -401,6 +413,11 @@ export class State {
 function callName(verb: string, at: string, message: WireMessage): string {
   if (message.key) return `slack key ${message.key}`;
   return `slack ${JSON.stringify([verb, at, message.channel, message.text, message.blocks, message.thread])}`;
+}
+
+function fileName({ name, title, mediaType, data, key }: WireFile): string {
+  if (key) return `slack key ${key}`;
+  return `slack ${JSON.stringify(["upload", name, title, mediaType, Array.from(data)])}`;
 }
 
 function usedUp(limit: string, max: number): string {

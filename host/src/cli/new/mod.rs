@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
+use handler_build::shell_word;
 
 use super::args::{Lang, NewArgs};
-use super::paths::shell_word;
 use super::print::{self, Paint};
 use crate::alert::HandlerName;
 use place::Place;

@@ -123,6 +123,14 @@ impl Script<'_> {
                 let done = self.cx.slack().react(&self.reference(at), &text(emoji));
                 slack_answer(done.map(|()| "reacted"))
             }
+            ["upload", name, options @ ..] => {
+                let mut file = slack::File::new(text(name), "a file", "image/png", [1, 2]);
+                for key in self::options(options, "key") {
+                    file = file.key(key);
+                }
+                let done = self.cx.slack().upload(file);
+                slack_answer(done.map(|_| "uploaded"))
+            }
             ["get", key] => match self.cx.kv().get_string(&text(key)) {
                 Ok(Some(value)) => format!("{} bytes, {:.20}", value.len(), value),
                 Ok(None) => "absent".to_owned(),

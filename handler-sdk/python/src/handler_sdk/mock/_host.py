@@ -119,6 +119,11 @@ class Host:
         self._state.credentials = set(names)
         return self
 
+    def allow_uploads(self) -> Host:
+        """Takes uploads, as a later server will. By default each is unavailable, as on a server of this version."""
+        self._state.are_uploads_allowed = True
+        return self
+
     def hold_channel(self, channel: str, code: str) -> Host:
         """Makes Slack reject a channel until `release_channel`, for example with `not_in_channel`. As on the real host, the
         call is unavailable, and an `act` that then fails, with whatever failure, waits for the channel."""
@@ -265,7 +270,7 @@ class Host:
 
     @property
     def uploads(self) -> list[Upload]:
-        """The files that were uploaded."""
+        """The files that were uploaded, which takes `allow_uploads`."""
         return list(self._state.uploads)
 
     @property

@@ -146,7 +146,9 @@ class MockImports:
         def live() -> str:
             _refuse(_checks.key(file.key))
             self._state.next_slack_error(None)
-            at = FileRef(f"mock-file-{len(self._state.uploads) + 1}")
+            if not self._state.are_uploads_allowed:
+                raise slack_error(ErrorKind.UNAVAILABLE, "this server cannot upload files to Slack yet")
+            at = FileRef(f"mock:file:{len(self._state.uploads) + 1}")
             self._state.uploads.append(Upload(at, file.name, file.title, file.media_type, file.data))
             return at
 

@@ -45,6 +45,7 @@ class State:
     posts: list[Post] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
     reactions: list[Reaction] = field(default_factory=list)
+    are_uploads_allowed: bool = False
     uploads: list[Upload] = field(default_factory=list)
     #: By the alert's fingerprint and the key.
     timers: dict[tuple[str, str], SetTimer] = field(default_factory=dict)
