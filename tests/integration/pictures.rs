@@ -160,10 +160,19 @@ fn the_picture_of_every_scenario_is_as_the_handlers_post_it() {
 fn every_message_that_a_handler_posts_can_be_drawn() {
     let mut seen = BTreeSet::new();
     for folder in [
+        "certificates/snapshots",
+        "disk/snapshots",
+        "hpa/snapshots",
+        "job/snapshots",
         "kube-pod-crash-looping/src/tests/snapshots",
+        "node/snapshots",
         "pod-waiting/snapshots",
+        "probe/snapshots",
         "rollout/snapshots",
+        "saturation/snapshots",
         "slack-notify/src/snapshots",
+        "target-down/snapshots",
+        "volume/snapshots",
     ] {
         for file in std::fs::read_dir(handlers().join(folder)).expect("the folder can be read") {
             let path = file.expect("its file can be read").path();

@@ -291,7 +291,7 @@ async fn the_page_about_the_bundled_handlers_has_the_settings_that_they_declare(
         let rows: Vec<_> = settings.iter().map(setting).collect();
         table(columns, &rows)
     });
-    assert_current("handlers.md", "both", &tables[0]);
+    assert_current("handlers.md", "all", &tables[0]);
     assert_current("handlers.md", "kube-pod-crash-looping", &tables[1]);
 }
 

@@ -29,19 +29,31 @@ pub(super) struct Server {
     pub(super) asked: Vec<Asked>,
 }
 
-/// What the role of a handler that explains crash loops grants: resource and verb. All else is refused.
-const GRANTED: [(&str, &str); 11] = [
+/// What the `ClusterRole` of `kubernetes.yml` grants: resource and verb. All else is refused.
+pub(super) const GRANTED: [(&str, &str); 23] = [
     ("pods", "get"),
+    ("pods", "list"),
     ("pods/log", "get"),
     ("events", "list"),
+    ("nodes", "get"),
+    ("nodes", "list"),
+    ("persistentvolumeclaims", "get"),
+    ("persistentvolumes", "get"),
+    ("storageclasses", "get"),
     ("replicasets", "get"),
     ("replicasets", "list"),
     ("deployments", "get"),
     ("statefulsets", "get"),
     ("daemonsets", "get"),
     ("jobs", "get"),
-    ("nodes", "get"),
-    ("namespaces", "get"),
+    ("jobs", "list"),
+    ("cronjobs", "get"),
+    ("horizontalpodautoscalers", "get"),
+    ("poddisruptionbudgets", "get"),
+    ("certificates", "get"),
+    ("certificaterequests", "list"),
+    ("orders", "list"),
+    ("challenges", "list"),
 ];
 
 impl Server {
@@ -108,7 +120,12 @@ impl Server {
         if GRANTED.contains(&(resource.as_str(), verb)) && !self.forbidden.contains(&resource) {
             return Ok(());
         }
-        let (group, namespace) = (&target.group, &target.namespace);
+        let group = &target.group;
+        let scope = if target.namespace.is_empty() {
+            "at the cluster scope".to_owned()
+        } else {
+            format!("in the namespace \"{}\"", target.namespace)
+        };
         let named = if target.name.is_empty() {
             String::new()
         } else {
@@ -121,7 +138,7 @@ impl Server {
         };
         let message = format!(
             "{plural}{named} is forbidden: User \"system:serviceaccount:monitoring:alert-manager\" cannot {verb} \
-             resource \"{resource}\" in API group \"{group}\" in the namespace \"{namespace}\""
+             resource \"{resource}\" in API group \"{group}\" {scope}"
         );
         let about = Some((target.resource.clone(), target.name.clone()));
         Err(Status {
@@ -135,8 +152,19 @@ impl Server {
     fn list(&self, asked: &Asked, target: &Target) -> Result<Response, Status> {
         let (kind, items): (&str, Vec<Value>) = match target.resource.as_str() {
             "events" => ("EventList", self.events(asked, target)?),
-            "replicasets" => ("ReplicaSetList", self.labelled(asked, target)),
-            _ => return Err(Status::not_found(target)),
+            resource => {
+                let kind = match resource {
+                    "pods" => "PodList",
+                    "nodes" => "NodeList",
+                    "replicasets" => "ReplicaSetList",
+                    "jobs" => "JobList",
+                    "certificaterequests" => "CertificateRequestList",
+                    "orders" => "OrderList",
+                    "challenges" => "ChallengeList",
+                    _ => return Err(Status::not_found(target)),
+                };
+                (kind, self.selected(asked, target)?)
+            }
         };
         // Items of a list carry neither kind nor apiVersion in the real API.
         let items: Vec<Value> = items.into_iter().map(without_type).collect();
@@ -148,10 +176,8 @@ impl Server {
     }
 
     fn events(&self, asked: &Asked, target: &Target) -> Result<Vec<Value>, Status> {
-        let selector = query(asked, "fieldSelector").unwrap_or_default();
         let mut wanted = Vec::new();
-        for term in selector.split(',').filter(|term| !term.is_empty()) {
-            let (field, value) = term.split_once('=').unwrap_or((term, ""));
+        for (field, value) in terms(asked, "fieldSelector")? {
             let pointer = match field {
                 "involvedObject.uid" => "/involvedObject/uid",
                 "involvedObject.name" => "/involvedObject/name",
@@ -165,7 +191,7 @@ impl Server {
                     )));
                 }
             };
-            wanted.push((pointer, value.trim_start_matches('=')));
+            wanted.push((pointer, value));
         }
         let matches = |event: &&Value| {
             let at = |pointer: &str| {
@@ -186,28 +212,33 @@ impl Server {
             .collect())
     }
 
-    fn labelled(&self, asked: &Asked, target: &Target) -> Vec<Value> {
-        let selector = query(asked, "labelSelector").unwrap_or_default();
-        let terms: Vec<(&str, &str)> = selector
-            .split(',')
-            .filter_map(|term| term.split_once('='))
-            .collect();
-        let folder = target.object_path();
-        let objects = self
+    /// Returns the objects of a list that are selected, of one namespace or of all.
+    fn selected(&self, asked: &Asked, target: &Target) -> Result<Vec<Value>, Status> {
+        let labels = terms(asked, "labelSelector")?;
+        let fields = terms(asked, "fieldSelector")?;
+        let is_known = |field: &str| target.resource == "pods" && field == "spec.nodeName";
+        if let Some((field, _)) = fields.iter().find(|(field, _)| !is_known(field)) {
+            return Err(Status::bad_request(format!(
+                "field label not supported: {field}"
+            )));
+        }
+        let is_listed = |path: &str| Target::parse(path).is_some_and(|it| it.is_in(target));
+        let is_selected = |object: &&Value| {
+            let own = &object["metadata"]["labels"];
+            labels.iter().all(|(name, value)| own[*name] == *value)
+                && fields
+                    .iter()
+                    .all(|(_, node)| object["spec"]["nodeName"] == *node)
+        };
+        Ok(self
             .cluster
             .objects
-            .range(folder.clone()..)
-            .take_while(|(path, _)| path.starts_with(&folder));
-        objects
+            .iter()
+            .filter(|(path, _)| is_listed(path))
             .map(|(_, object)| object)
-            .filter(|object| {
-                let labels = &object["metadata"]["labels"];
-                terms
-                    .iter()
-                    .all(|(name, value)| labels[*name] == value.trim_start_matches('='))
-            })
+            .filter(is_selected)
             .cloned()
-            .collect()
+            .collect())
     }
 
     fn log(&self, asked: &Asked, target: &Target) -> Result<Response, Status> {
@@ -329,6 +360,19 @@ fn query<'a>(asked: &'a Asked, name: &str) -> Option<&'a str> {
         .iter()
         .find(|(n, _)| n == name)
         .map(|(_, value)| value.as_str())
+}
+
+/// Returns the terms of a selector, each a name and the value that it has to have. Other terms are refused.
+fn terms<'a>(asked: &'a Asked, selector: &str) -> Result<Vec<(&'a str, &'a str)>, Status> {
+    let text = query(asked, selector).unwrap_or_default();
+    let terms = text.split(',').filter(|term| !term.is_empty());
+    let equal = |term: &'a str| match term.split_once('=') {
+        Some((name, value)) if !name.ends_with('!') => Ok((name, value.trim_start_matches('='))),
+        _ => Err(Status::bad_request(format!(
+            "unable to parse requirement: {term}"
+        ))),
+    };
+    terms.map(equal).collect()
 }
 
 /// Keeps the last `tailLines`, then the first `limitBytes` of them: as in the real API, the newest are cut.

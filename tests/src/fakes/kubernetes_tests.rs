@@ -1,8 +1,12 @@
 //! The fake of Kubernetes, over plain HTTP.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
+
+use super::super::kubernetes_api::GRANTED;
 use crate::fakes::raw_http::{Answer, get, request};
 use crate::fakes::scenario::CrashLoop;
+use crate::modules::workspace;
 use serde_json::json;
 
 use super::*;
@@ -77,6 +81,74 @@ async fn lists_come_in_pages() {
         reasons.contains(&(json!("Killing"), json!("Normal"))),
         "{reasons:?}"
     );
+}
+
+#[tokio::test]
+async fn pods_are_listed_by_label_and_by_node() {
+    let kubernetes = Kubernetes::start(CrashLoop::oom_killed(NOW).cluster()).await;
+    let pod = ask(&kubernetes, POD).await.json();
+    let count = async |query: String| {
+        let list = ask(&kubernetes, &format!("/api/v1/{query}")).await.json();
+        assert_eq!(list["kind"], "PodList", "{list}");
+        list["items"].as_array().unwrap().len()
+    };
+    let node = pod["spec"]["nodeName"].as_str().unwrap();
+    let (label, value) = pod["metadata"]["labels"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .next()
+        .unwrap();
+    let value = value.as_str().unwrap();
+    for (query, expected) in [
+        (format!("pods?fieldSelector=spec.nodeName%3D{node}"), 1),
+        ("pods?fieldSelector=spec.nodeName%3Dnone-such".to_owned(), 0),
+        ("namespaces/customer/pods".to_owned(), 1),
+        ("namespaces/none-such/pods".to_owned(), 0),
+        (
+            format!("namespaces/customer/pods?labelSelector={label}%3D{value}"),
+            1,
+        ),
+        (
+            format!("namespaces/customer/pods?labelSelector={label}%3Dnone-such"),
+            0,
+        ),
+    ] {
+        assert_eq!(count(query.clone()).await, expected, "{query}");
+    }
+    for selector in [
+        "fieldSelector=spec.hostname%3Dx",
+        "labelSelector=app%21%3Dx",
+    ] {
+        let refused = ask(&kubernetes, &format!("/api/v1/pods?{selector}")).await;
+        assert_eq!(refused.status, 400, "{selector}");
+    }
+}
+
+/// Otherwise a handler could read in the tests what it may not read in a cluster, or the other way round.
+#[test]
+fn the_fake_grants_what_the_manifest_grants() {
+    let manifest = std::fs::read_to_string(workspace().join("host/deploy/kubernetes.yml")).unwrap();
+    let listed = |rule: &str, key: &str| -> Vec<String> {
+        let (_, after) = rule.split_once(&format!("{key}: [")).unwrap();
+        let (list, _) = after.split_once(']').unwrap();
+        list.split(", ").map(str::to_owned).collect()
+    };
+    let mut granted = BTreeSet::new();
+    for rule in manifest
+        .lines()
+        .filter(|line| line.starts_with("  - { apiGroups: "))
+    {
+        for resource in listed(rule, "resources") {
+            granted.extend(
+                listed(rule, "verbs")
+                    .into_iter()
+                    .map(|verb| (resource.clone(), verb)),
+            );
+        }
+    }
+    let fake = GRANTED.map(|(resource, verb)| (resource.to_owned(), verb.to_owned()));
+    assert_eq!(BTreeSet::from(fake), granted);
 }
 
 #[tokio::test]

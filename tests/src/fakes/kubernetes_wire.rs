@@ -124,6 +124,12 @@ impl Target {
         }
     }
 
+    /// Returns whether this is an object of a list: of its resource, and of its namespace or, if it has none, of any.
+    pub(super) fn is_in(&self, list: &Self) -> bool {
+        (&self.api_version, &self.resource) == (&list.api_version, &list.resource)
+            && (list.namespace.is_empty() || self.namespace == list.namespace)
+    }
+
     pub(super) fn object_path(&self) -> String {
         let root = if self.group.is_empty() {
             "/api"
