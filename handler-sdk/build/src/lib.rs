@@ -23,6 +23,7 @@ mod python;
 mod run;
 mod rust;
 mod sources;
+mod text;
 mod tools;
 mod typescript;
 

@@ -7,7 +7,8 @@ use std::path::Path;
 use crate::Project;
 use crate::error::shown;
 use crate::project::RustProject;
-use crate::sources::{text_of, walk};
+use crate::sources::walk;
+use crate::text::text_of;
 
 /// Modules of the standard library that always fail in a component, with what to use instead.
 const MODULES: [(&str, &str); 6] = [

@@ -1,8 +1,7 @@
 //! The files that a project is built from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata};
-use std::io::Read as _;
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -45,9 +44,6 @@ const NO_SOURCE: [&str; 14] = [
     ".test.ts",
     ".tsbuildinfo",
 ];
-
-/// The most bytes of a source in which something is looked for.
-const TEXT_BYTES_MAX: u64 = 1 << 20;
 
 /// The state of a project's sources at one moment: equal as long as no file was written, added or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,18 +217,6 @@ pub fn walk(folders: &[PathBuf]) -> Walk {
     walk.files.sort();
     walk.folders.sort();
     walk
-}
-
-/// Returns the text of a file of at most 1 MiB; `None` if it is larger, no regular file, or no text.
-pub(crate) fn text_of(path: &Path) -> Option<String> {
-    let is_small = |file: Metadata| file.is_file() && file.len() <= TEXT_BYTES_MAX;
-    if !fs::metadata(path).is_ok_and(is_small) {
-        return None;
-    }
-    let mut text = String::new();
-    let file = File::open(path).ok()?;
-    file.take(TEXT_BYTES_MAX).read_to_string(&mut text).ok()?;
-    Some(text)
 }
 
 /// Returns whether a link leads to what a build has made within the folders.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Kind, Manifest, RustProject};
 use crate::BuildError;
-use crate::sources::text_of;
+use crate::text::text_of;
 
 #[derive(Default, Deserialize)]
 struct CargoToml {

@@ -5,10 +5,7 @@
 
 use crate::store::StoreError;
 
-use super::session::Session;
-
-/// The schema of all tables.
-pub(super) const SCHEMA: &str = "alert_manager";
+use super::session::{SCHEMA, Session};
 
 /// The key of the advisory lock under which tables are created and migrated.
 const LOCK: i64 = 0x416c_4d67_0000_0001;

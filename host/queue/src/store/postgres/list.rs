@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::store::codes::{priority_code, reason_code};
 use crate::store::labels::pair;
 
-use super::reader::{DELIVERY, DELIVERY_COLUMNS, has_labels, read_delivery};
+use super::listed::{DELIVERY, DELIVERY_COLUMNS, has_labels, read_delivery};
 use super::session::Session;
 use super::values::{Columns as _, Stored};
 

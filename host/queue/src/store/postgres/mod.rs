@@ -15,6 +15,7 @@ mod journal;
 mod kv;
 mod layout;
 mod list;
+mod listed;
 mod meta;
 mod reader;
 mod recovery;

@@ -5,23 +5,19 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio_postgres::Row as Columned;
 
-use alert_manager_core::alert::{
-    Alert, DeliveryId, Event, Fingerprint, HandlerName, Labels, Timestamp,
-};
+use alert_manager_core::alert::{Alert, DeliveryId, Event, Fingerprint, HandlerName, Timestamp};
 use alert_manager_core::journal::{Earlier, Past, Recorded};
 
 use crate::model::clock::from_millis;
 use crate::model::{
-    Activity, ActivityKind, Bounds, Delivery, DueTimer, Filter, Follower, LabelTest, Page,
-    Position, Progress, ReadError, Reason, RetryBatch, Row, Run, Selected, Selection, Story,
-    split_handlers,
+    Activity, ActivityKind, Bounds, Delivery, Filter, Follower, Page, Position, Progress,
+    ReadError, Reason, RetryBatch, Row, Run, Selected, Selection, Story,
 };
-use crate::store::codes::{
-    fingerprint_of, priority_of, reason_code, reason_of, state_of, status_of,
-};
+use crate::store::codes::reason_code;
 use crate::store::{Reader, StoreError};
 
 use super::database::Database;
+use super::listed::{DELIVERY, delivery, has_labels, read_delivery};
 use super::session::{Io, Purpose, Session};
 use super::values::{Columns as _, Stored};
 use super::{activity, events, history, journal, kv, list, rows, storms, timers};
@@ -273,30 +269,6 @@ fn selected(
     })
 }
 
-pub(super) const DELIVERY: &str =
-    "id, fingerprint, alertname, status, state, route, handlers, attempts,
-    accepted_at, settled_at, last_error, not_before, first_died_at, reason,
-    representative, storm, timer_key, set_by, priority";
-
-/// How many columns [`DELIVERY`] has.
-pub(super) const DELIVERY_COLUMNS: usize = 19;
-
-/// Returns a delivery as it is listed.
-pub(super) fn delivery(session: &Session, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
-    let sql = format!("SELECT {DELIVERY} FROM deliveries WHERE id = $1");
-    let found = session.first(sql, &[&id.as_raw()])?;
-    found.as_ref().map(read_delivery).transpose()
-}
-
-/// Returns true if the labels of an alert pass a test.
-pub(super) fn has_labels(json: &str, test: &LabelTest) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Labelled {
-        labels: Labels,
-    }
-    serde_json::from_str(json).is_ok_and(|alert: Labelled| test.takes(&alert.labels))
-}
-
 fn story(session: &Session, id: DeliveryId) -> Result<Option<Story>, StoreError> {
     let sql = format!("SELECT {DELIVERY} FROM deliveries WHERE id = $1");
     let Some(found) = session.first(sql, &[&id.as_raw()])? else {
@@ -347,42 +319,5 @@ fn read_position(row: &Columned) -> Result<Position, StoreError> {
         fingerprint: Fingerprint(row.int(1)?.cast_unsigned()),
         route: row.text(2)?,
         cause: rows::cause(row.column(3)?, row.column(4)?),
-    })
-}
-
-pub(super) fn read_delivery(row: &Columned) -> Result<Delivery, StoreError> {
-    let id = |at| Ok::<_, StoreError>(row.maybe_int(at)?.map(DeliveryId::from_raw));
-    let time = |at| Ok::<_, StoreError>(row.maybe_int(at)?.map(from_millis));
-    Ok(Delivery {
-        id: DeliveryId::from_raw(row.int(0)?),
-        fingerprint: fingerprint_of(row.maybe_int(1)?)
-            .map(|f| f.to_string())
-            .unwrap_or_default(),
-        alertname: row.text(2)?,
-        status: row
-            .maybe_int(3)?
-            .map_or("", |code| status_of(code).as_str())
-            .into(),
-        priority: priority_of(row.int(18)?),
-        state: state_of(row.int(4)?),
-        route: row.text(5)?,
-        handlers: split_handlers(row.column(6)?),
-        attempts: row.count(7)?,
-        received_at: from_millis(row.int(8)?),
-        settled_at: time(9)?,
-        first_died_at: time(12)?,
-        reason: reason_of(row.maybe_int(13)?),
-        last_error: row.maybe_text(10)?,
-        coalesced_into: id(14)?,
-        storm: id(15)?,
-        timer: timer(row.maybe_text(16)?, row.maybe_int(17)?),
-    })
-}
-
-/// Returns the timer that a delivery was made for.
-fn timer(key: Option<String>, set_by: Option<i64>) -> Option<DueTimer> {
-    Some(DueTimer {
-        key: key?,
-        set_by: DeliveryId::from_raw(set_by?),
     })
 }

@@ -22,8 +22,10 @@ use crate::store::StoreError;
 
 use super::database::Database;
 use super::errors;
-use super::layout::SCHEMA;
 use super::tls::Tls;
+
+/// The schema of all tables.
+pub(super) const SCHEMA: &str = "alert_manager";
 
 /// After which time a call counts as not answered. The server ends a statement earlier ([`STATEMENT_TIMEOUT`]).
 const CALL_TIME_MAX: Duration = Duration::from_secs(20);

@@ -15,7 +15,7 @@ use super::events::Events;
 use super::session::{Call, args};
 use super::values::Columns as _;
 use super::{
-    PostgresStore, events, journal, kv, meta, reader, refused, rows, storms, timers, unreported,
+    PostgresStore, events, journal, kv, listed, meta, refused, rows, storms, timers, unreported,
 };
 
 /// A transaction. Its first statements have raised the number of its lane and locked the term.
@@ -94,7 +94,7 @@ impl Txn for PostgresTxn<'_> {
     }
 
     fn delivery(&mut self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
-        reader::delivery(self.store.session()?, id)
+        listed::delivery(self.store.session()?, id)
     }
 
     fn has_effect(&mut self, id: DeliveryId, from_step: u32) -> Result<bool, StoreError> {
