@@ -32,6 +32,9 @@ pub trait Answer {
     /// What it reads from, in words, for an alert that could not be enriched at all.
     const READS: &'static str = "Kubernetes";
 
+    /// True if it reads logs, or shows what may be the end of one: it then has the setting `logs`.
+    const LOGS: bool = false;
+
     /// Returns the handler's description: [`describe`] with the alertnames and the settings of what it reads.
     fn describe() -> Description;
 
@@ -57,7 +60,11 @@ pub struct Answering<A>(PhantomData<A>);
 
 impl<A: Answer> Handler for Answering<A> {
     fn describe() -> Description {
-        A::describe()
+        let description = A::describe();
+        match A::LOGS {
+            true => description.settings(settings::LOG),
+            false => description,
+        }
     }
 
     fn enrich(cx: &Cx, alert: &Alert, so_far: &Enrichment) -> Result<Enrichment, Failure> {
@@ -65,7 +72,7 @@ impl<A: Answer> Handler for Answering<A> {
             // The state of one says nothing about the others that have resolved.
             return Ok(Enrichment::new());
         }
-        let look = Look::new(cx, alert, A::CALLS_MAX);
+        let look = Look::new(cx, alert, (A::CALLS_MAX, A::LOGS));
         let (report, end) = match alert.is_firing() {
             true => (A::firing(&look), None),
             false => (Report::new(), Some(A::resolved(&look))),
@@ -122,7 +129,7 @@ fn tell<A: Answer>(
     found: &Enrichment,
     show: impl FnOnce(&Source<'_>, Incident<'_>) -> Result<Facts, Failure>,
 ) -> Result<Facts, Failure> {
-    let settings = Settings::read(cx);
+    let settings = Settings::read(cx, A::LOGS);
     let findings = Findings::from_enrichment(found, A::NAME);
     let incident = Incident::open(cx, alert, found, &settings.channel);
     let others = Findings::of_others(incident.found(), A::NAME);

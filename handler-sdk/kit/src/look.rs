@@ -1,6 +1,6 @@
 //! What a handler asks: the alert, and the servers of its cluster.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::time::Duration;
 
 use handler_sdk::http::Response;
@@ -10,6 +10,9 @@ use handler_sdk::subject::Subject;
 use crate::missing::{Missing, NotFetched, Unread};
 use crate::name::Name;
 use crate::settings::{self, Origin, Settings};
+
+const KUBERNETES: &str = "Kubernetes";
+const PROMETHEUS: &str = "Prometheus";
 
 const TIMEOUT_MIN: Duration = Duration::from_millis(250);
 const TIMEOUT_MAX: Duration = Duration::from_secs(3);
@@ -28,8 +31,9 @@ pub struct Look<'a> {
     alert: &'a Alert,
     pub(crate) settings: Settings,
     missing: Missing,
-    kubernetes: Server,
-    prometheus: Server,
+    /// Each is known once it is asked: a handler declares only the settings of those that it asks.
+    kubernetes: OnceCell<Server>,
+    prometheus: OnceCell<Server>,
     calls: Calls,
     /// The failure of the first request to a server, if a retry may succeed.
     first_failure: RefCell<Option<Failure>>,
@@ -49,7 +53,7 @@ struct Calls {
 pub(crate) struct Server {
     /// What it is called in messages: `the API server`.
     called: &'static str,
-    /// `Kubernetes` or `Prometheus`.
+    /// [`KUBERNETES`] or [`PROMETHEUS`].
     system: &'static str,
     /// The line of the log if there is no server to ask.
     not_asked: &'static str,
@@ -82,9 +86,9 @@ impl Server {
 }
 
 impl<'a> Look<'a> {
-    /// Returns a look that makes at most `calls_max` requests.
-    pub(crate) fn new(cx: &'a Cx, alert: &'a Alert, calls_max: u32) -> Self {
-        let settings = Settings::read(cx);
+    /// Returns a look that makes at most `calls_max` requests, of a handler that has the setting `logs` or not.
+    pub(crate) fn new(cx: &'a Cx, alert: &'a Alert, (calls_max, has_logs): (u32, bool)) -> Self {
+        let settings = Settings::read(cx, has_logs);
         for complaint in &settings.complaints {
             cx.log().warn(complaint, &[]);
         }
@@ -95,16 +99,8 @@ impl<'a> Look<'a> {
             alert,
             settings,
             missing: Missing::default(),
-            kubernetes: Server::new(
-                ("Kubernetes", "the API server"),
-                "Kubernetes was not asked",
-                settings::kubernetes(cx, alert),
-            ),
-            prometheus: Server::new(
-                ("Prometheus", "Prometheus"),
-                "Prometheus was not asked",
-                settings::prometheus(cx, alert),
-            ),
+            kubernetes: OnceCell::new(),
+            prometheus: OnceCell::new(),
             calls: Calls {
                 max: calls_max,
                 made: Cell::new(0),
@@ -125,7 +121,7 @@ impl<'a> Look<'a> {
         (handler, calls_max): (&str, u32),
         find: impl FnOnce(&Self) -> Result<Enrichment, Failure>,
     ) -> Result<Enrichment, Failure> {
-        let look = Self::new(cx, alert, calls_max);
+        let look = Self::new(cx, alert, (calls_max, false));
         let found = find(&look)?;
         let missing = crate::missing::in_words(&look.into_missing()?);
         Ok(match missing.is_empty() {
@@ -172,7 +168,7 @@ impl<'a> Look<'a> {
             Some(text) => Name::of(text)
                 .ok_or_else(|| format!("the label `{label}` is no name of Kubernetes")),
         };
-        name.map_err(|why| self.not_asked(&self.kubernetes, &why))
+        name.map_err(|why| self.not_asked(self.kubernetes_server(), &why))
             .ok()
     }
 
@@ -185,8 +181,7 @@ impl<'a> Look<'a> {
     pub fn missing_too<'w>(&self, whats: impl IntoIterator<Item = &'w str>) {
         let last = self.missing.last();
         // If there is no server to ask, that has been said of all.
-        let is_of_read =
-            |what: &str| ![self.kubernetes.system, self.prometheus.system].contains(&what);
+        let is_of_read = |what: &str| ![KUBERNETES, PROMETHEUS].contains(&what);
         if let Some(last) = last.filter(|last| is_of_read(&last.what)) {
             for what in whats {
                 self.missing.note(what, &last.why);
@@ -195,11 +190,23 @@ impl<'a> Look<'a> {
     }
 
     pub(crate) fn kubernetes_server(&self) -> &Server {
-        &self.kubernetes
+        self.kubernetes.get_or_init(|| {
+            Server::new(
+                (KUBERNETES, "the API server"),
+                "Kubernetes was not asked",
+                settings::kubernetes(self.cx, self.alert),
+            )
+        })
     }
 
     pub(crate) fn prometheus_server(&self) -> &Server {
-        &self.prometheus
+        self.prometheus.get_or_init(|| {
+            Server::new(
+                (PROMETHEUS, "Prometheus"),
+                "Prometheus was not asked",
+                settings::prometheus(self.cx, self.alert),
+            )
+        })
     }
 
     /// Returns the list of what was not fetched.

@@ -6,7 +6,7 @@ use handler_sdk::mock::{Host, Reply};
 use handler_sdk::serde_json::{Value, json};
 
 use crate::Answering;
-use crate::kubernetes::{Extent, Node, Pod, SETTINGS};
+use crate::kubernetes::{Extent, Node, Pod};
 use crate::mock::{Case, KUBERNETES, PROMETHEUS};
 use crate::prelude::*;
 use crate::prometheus::Query;
@@ -20,7 +20,7 @@ impl Answer for Asking {
     fn describe() -> Description {
         describe::<Self>("1.0.0", "Asks.")
             .alerts(["Down"])
-            .settings(SETTINGS)
+            .settings(crate::KUBERNETES_AND_PROMETHEUS)
     }
 
     fn firing(look: &Look<'_>) -> Report {
@@ -280,7 +280,7 @@ fn prometheus_answers_are_read() {
         { "metric": { "pod": "a" }, "values": [[100, "1"], [160.5, "NaN"], [220, "+Inf"]] }] });
     let host = answers("query_range", &matrix);
     let (cx, alert) = (host.cx(), alert());
-    let look = Look::new(&cx, &alert, 3);
+    let look = Look::new(&cx, &alert, (3, false));
     let series = look
         .prometheus()
         .range("up", &Query::new("up{}"), 86_400)
@@ -299,7 +299,10 @@ fn prometheus_answers_are_read() {
     let rules = json!({ "groups": [{ "rules": [{ "name": "Other" }, { "name": "Down", "query": "up == 0", "duration": 300 }] }] });
     let host = answers("rules", &rules);
     let (cx, alert) = (host.cx(), alert.clone());
-    let rules = Look::new(&cx, &alert, 3).prometheus().rules().unwrap();
+    let rules = Look::new(&cx, &alert, (3, false))
+        .prometheus()
+        .rules()
+        .unwrap();
     assert_eq!(
         (rules.len(), rules[0].query.as_str(), rules[0].for_seconds),
         (1, "up == 0", 300)
@@ -309,7 +312,7 @@ fn prometheus_answers_are_read() {
         "health": "down", "lastError": "connection refused", "lastScrape": "2026-11-01T10:00:00Z" }] });
     let host = answers("targets", &targets);
     let cx = host.cx();
-    let targets = Look::new(&cx, &alert, 3)
+    let targets = Look::new(&cx, &alert, (3, false))
         .prometheus()
         .targets(None)
         .unwrap();

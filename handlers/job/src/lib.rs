@@ -9,7 +9,7 @@ mod verdicts;
 #[cfg(test)]
 mod tests;
 
-use handler_kit::kubernetes::{LOG_SETTINGS, SETTINGS};
+use handler_kit::kubernetes::SETTINGS;
 use handler_kit::prelude::*;
 use handler_kit::words;
 
@@ -24,6 +24,7 @@ impl Answer for Job {
 
     /// Job, pods and events (three pages each), the trouble of one pod (eight at most), `CronJob`, Jobs (three pages).
     const CALLS_MAX: u32 = 19;
+    const LOGS: bool = true;
 
     fn describe() -> Description {
         describe::<Self>(
@@ -32,7 +33,6 @@ impl Answer for Job {
         )
         .alerts(["KubeJobFailed", "KubeJobNotCompleted"])
         .settings(SETTINGS)
-        .settings(LOG_SETTINGS)
     }
 
     fn firing(look: &Look<'_>) -> Report {

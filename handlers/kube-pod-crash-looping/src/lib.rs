@@ -9,7 +9,7 @@ mod verdicts;
 #[cfg(test)]
 mod tests;
 
-use handler_kit::kubernetes::{Container, LOG_SETTINGS, SETTINGS, Workload};
+use handler_kit::kubernetes::{Container, SETTINGS, Workload};
 use handler_kit::prelude::*;
 use handler_kit::words;
 
@@ -24,6 +24,7 @@ impl Answer for KubePodCrashLooping {
 
     /// Pod, log (four at most), events and revisions (three pages each), `ReplicaSet`, Deployment, node.
     const CALLS_MAX: u32 = 14;
+    const LOGS: bool = true;
 
     fn describe() -> Description {
         describe::<Self>(
@@ -32,7 +33,6 @@ impl Answer for KubePodCrashLooping {
         )
         .alerts(["KubePodCrashLooping"])
         .settings(SETTINGS)
-        .settings(LOG_SETTINGS)
     }
 
     fn firing(look: &Look<'_>) -> Report {

@@ -8,7 +8,7 @@ mod verdicts;
 #[cfg(test)]
 mod tests;
 
-use handler_kit::kubernetes::{LOG_SETTINGS, SETTINGS, Workload};
+use handler_kit::kubernetes::{SETTINGS, Workload};
 use handler_kit::prelude::*;
 use handler_kit::words;
 
@@ -23,6 +23,7 @@ impl Answer for PodWaiting {
 
     /// Pod, events (three pages), node, log (four at most), owners (two), revisions (three pages).
     const CALLS_MAX: u32 = 14;
+    const LOGS: bool = true;
 
     fn describe() -> Description {
         describe::<Self>(
@@ -31,7 +32,6 @@ impl Answer for PodWaiting {
         )
         .alerts(["KubePodNotReady", "KubeContainerWaiting"])
         .settings(SETTINGS)
-        .settings(LOG_SETTINGS)
     }
 
     fn firing(look: &Look<'_>) -> Report {

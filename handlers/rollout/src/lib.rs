@@ -9,7 +9,7 @@ mod verdicts;
 #[cfg(test)]
 mod tests;
 
-use handler_kit::kubernetes::{LOG_SETTINGS, SETTINGS, Workload};
+use handler_kit::kubernetes::{SETTINGS, Workload};
 use handler_kit::prelude::*;
 use handler_kit::words;
 
@@ -25,6 +25,7 @@ impl Answer for Rollout {
     /// Workload, its events, its pods and its revisions (three pages each); of one pod, events (three pages), node and log
     /// (four at most).
     const CALLS_MAX: u32 = 18;
+    const LOGS: bool = true;
 
     fn describe() -> Description {
         describe::<Self>(
@@ -44,7 +45,6 @@ impl Answer for Rollout {
             "KubePdbNotEnoughHealthyPods",
         ])
         .settings(SETTINGS)
-        .settings(LOG_SETTINGS)
     }
 
     fn firing(look: &Look<'_>) -> Report {

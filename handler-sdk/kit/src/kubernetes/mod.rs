@@ -21,7 +21,7 @@ use crate::missing::Unread;
 use crate::name::Name;
 
 pub use crate::log::Log;
-pub use crate::settings::{KUBERNETES as SETTINGS, LOG as LOG_SETTINGS};
+pub use crate::settings::KUBERNETES as SETTINGS;
 pub use change::Change;
 pub use events::{Event, Events};
 pub use object::{

@@ -30,8 +30,8 @@ const LOGS: Setting = Setting::one_of(
 /// The settings of every message.
 pub(crate) const MESSAGE: [&Setting; 2] = [&CHANNEL, &NEXT_STEPS];
 
-/// The setting of a handler that reads logs, for [`Description::settings`].
-pub const LOG: [&Setting; 1] = [&LOGS];
+/// The setting of a handler that reads logs.
+pub(crate) const LOG: [&Setting; 1] = [&LOGS];
 
 const CLUSTER: Setting = Setting::string("cluster", "the cluster of the default servers");
 
@@ -70,9 +70,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn read(cx: &Cx) -> Self {
+    /// Reads the settings; that of the log only if the handler has it.
+    pub(crate) fn read(cx: &Cx, has_logs: bool) -> Self {
         let mut complaints = Vec::new();
-        let logs = match cx.setting(&LOGS).unwrap_or_default().as_str() {
+        let logs = has_logs.then(|| cx.setting(&LOGS).unwrap_or_default());
+        let logs = match logs.as_deref().unwrap_or("off") {
             "message" => Logs::Message,
             "thread" => Logs::Thread,
             "off" | "false" => Logs::Off,
