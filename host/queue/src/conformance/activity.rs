@@ -1,4 +1,4 @@
-//! Aggregates of what the queue has done are kept in the transactions that do it.
+//! Aggregates of what the queue has done are kept as it is done. The sizes are small, so that each transaction writes what it counts.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ impl<B: Bench> Harness<B> {
 }
 
 pub(super) async fn what_is_received_is_counted_by_its_result_and_by_route<B: Bench>() {
-    let mut bench = Harness::<B>::new();
+    let mut bench = Harness::<B>::small(Caps::all(8));
     let mut twice = firing("A");
     twice.plans = vec![plan("one", &["notify"]), plan("two", &["other"])];
     bench.accept(twice).await;
@@ -80,7 +80,7 @@ pub(super) async fn what_is_received_is_counted_by_its_result_and_by_route<B: Be
 }
 
 pub(super) async fn what_has_ended_is_counted_by_reason_and_handler_with_its_time<B: Bench>() {
-    let mut bench = Harness::<B>::new();
+    let mut bench = Harness::<B>::small(Caps::all(8));
     let mut submission = firing("A");
     submission.plans = vec![plan("route", &["other", "notify"])];
     bench.accept_new(submission).await;
@@ -116,7 +116,7 @@ pub(super) async fn what_a_crash_or_a_backlog_has_ended_is_counted<B: Bench>() {
         queue_depth_max: 2,
         ..Options::default()
     };
-    let mut bench = Harness::<B>::with(options, Caps::all(1));
+    let mut bench = Harness::<B>::on(B::new(Sizes::Small), options, Caps::all(1));
     bench.accept_new(firing("A")).await;
     for _ in 0..3 {
         let leased = bench.lease().await;
@@ -134,7 +134,7 @@ pub(super) async fn what_a_crash_or_a_backlog_has_ended_is_counted<B: Bench>() {
 }
 
 pub(super) async fn a_transaction_that_fails_counts_nothing<B: Bench>() {
-    let bench = Harness::<B>::new();
+    let bench = Harness::<B>::small(Caps::all(8));
     bench.accept_new(firing("A")).await;
     bench.fail_writes(true);
     let parcel = Parcel::new(vec![firing("B")], Vec::new());
@@ -152,7 +152,7 @@ pub(super) async fn a_transaction_that_fails_counts_nothing<B: Bench>() {
 }
 
 pub(super) async fn minutes_become_hours_after_two_days_and_hours_go_after_ninety<B: Bench>() {
-    let mut bench = Harness::<B>::new();
+    let mut bench = Harness::<B>::small(Caps::all(8));
     for n in 0..3 {
         bench.accept_new(firing(&format!("A{n}"))).await;
         bench.clock.advance(Duration::from_millis(7));
@@ -187,4 +187,19 @@ pub(super) async fn minutes_become_hours_after_two_days_and_hours_go_after_ninet
     bench.clock.advance(Duration::from_secs(91 * 24 * 3_600));
     let bench = bench.restart().await;
     eventually(async || bench.all_activity(ActivityKind::Received).await.is_empty()).await;
+}
+
+pub(super) async fn what_is_gathered_is_written_soon_and_before_the_store_is_closed<B: Bench>() {
+    let bench = Harness::<B>::new();
+    for n in 0..20 {
+        bench.accept_new(firing(&format!("A{n}"))).await;
+    }
+    let all = counts(&[("accepted", 20)]);
+    eventually(async || bench.counted(ActivityKind::Received).await == all).await;
+    for n in 20..25 {
+        bench.accept_new(firing(&format!("A{n}"))).await;
+    }
+    let bench = bench.restart().await;
+    let all = counts(&[("accepted", 25)]);
+    assert_eq!(bench.counted(ActivityKind::Received).await, all);
 }

@@ -432,6 +432,7 @@ suite! {
         what_a_crash_or_a_backlog_has_ended_is_counted,
         a_transaction_that_fails_counts_nothing,
         minutes_become_hours_after_two_days_and_hours_go_after_ninety,
+        what_is_gathered_is_written_soon_and_before_the_store_is_closed,
     ]
     timers: [
         a_timer_calls_act_alone_with_what_was_found_when_it_was_set,

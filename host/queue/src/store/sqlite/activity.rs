@@ -1,8 +1,11 @@
-//! Aggregates: how much was counted in each minute, and after two days in each hour. They are written in the transaction that they
-//! count, once for each of its keys.
+//! Aggregates: how much was counted in each minute, and after two days in each hour.
+//!
+//! What transactions have counted is gathered, and written by one of them: at once if there is little to do, else once a second,
+//! since each row that is written adds pages to the write-ahead log. A kill loses what is gathered.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -29,13 +32,23 @@ const HOURS_KEPT: i64 = 90 * 24 * HOUR;
 /// How many rows one step of retention reads or removes at most, if one hour does not have more.
 const ROWS_A_STEP: u32 = 1_000;
 
-/// The rows of the current minute, which are changed in place. Changes are provisional until the transaction ends: after a rollback
-/// the rows are read again.
-#[derive(Debug, Default)]
-pub(super) struct Current {
-    /// In minutes since 1970.
-    minute: i64,
-    rows: HashMap<ActivityOf, Stored>,
+/// A minute since 1970, and what is counted in it.
+type Key = (i64, ActivityOf);
+
+/// What is counted and not written yet, and the rows that were written last, which are changed in place.
+#[derive(Debug)]
+pub(super) struct Counted {
+    /// How long counts are gathered.
+    gathered_for: Duration,
+    /// By the transaction under way.
+    staged: HashMap<Key, Amount>,
+    /// By earlier ones.
+    gathered: HashMap<Key, Amount>,
+    /// Those of the latest minute.
+    rows: HashMap<Key, Stored>,
+    /// True if the transaction under way writes all of it.
+    is_written: bool,
+    written_at: Option<Instant>,
 }
 
 /// A row as it is stored.
@@ -45,35 +58,87 @@ struct Stored {
     amount: Amount,
 }
 
-impl Current {
-    /// Forgets what has not been committed.
-    pub(super) fn clear(&mut self) {
-        self.rows.clear();
+impl Counted {
+    pub(super) fn new(gathered_for: Duration) -> Self {
+        Self {
+            gathered_for,
+            staged: HashMap::new(),
+            gathered: HashMap::new(),
+            rows: HashMap::new(),
+            is_written: false,
+            written_at: None,
+        }
     }
 
-    /// Adds what a transaction has counted.
-    pub(super) fn count(
-        &mut self,
-        conn: &Connection,
-        tally: &Tally,
-        now: Timestamp,
-    ) -> rusqlite::Result<()> {
+    /// Adds what the transaction under way has counted.
+    pub(super) fn stage(&mut self, tally: &Tally, now: Timestamp) {
         let minute = minute_of(now);
-        if minute != self.minute {
-            self.minute = minute;
-            self.rows.clear();
-        }
         for (of, amount) in &tally.0 {
-            if let Some(row) = self.rows.get_mut(of) {
+            let staged = self.staged.entry((minute, of.clone())).or_default();
+            staged.add(amount);
+        }
+    }
+
+    /// Returns when what is gathered has to be written even without a transaction.
+    pub(super) fn next_step(&self) -> Option<Instant> {
+        let written_at = self.written_at.filter(|_| !self.gathered.is_empty())?;
+        Some(written_at + self.gathered_for)
+    }
+
+    /// Returns true if it has to be written now, even without a transaction.
+    pub(super) fn is_due(&self) -> bool {
+        self.next_step().is_some_and(|at| Instant::now() >= at)
+    }
+
+    /// Writes everything within the transaction under way, if the last time is long enough ago.
+    pub(super) fn write(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        let is_ripe = |at: Instant| at.elapsed() >= self.gathered_for;
+        match self.written_at.is_none_or(is_ripe) {
+            true => self.write_all(conn),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes everything within the transaction under way.
+    pub(super) fn write_all(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        for (key, amount) in self.gathered.iter().chain(&self.staged) {
+            self.is_written = true;
+            if let Some(row) = self.rows.get_mut(key) {
                 row.amount.add(amount);
                 update(conn, row)?;
                 continue;
             }
-            let key = activity_key(of);
-            let row = add(conn, (1, activity_code(of.kind()), minute, &key), amount)?;
-            self.rows.insert(of.clone(), row);
+            let (minute, of) = key;
+            let row = add(
+                conn,
+                (1, activity_code(of.kind()), *minute, &activity_key(of)),
+                amount,
+            )?;
+            self.rows.insert(key.clone(), row);
         }
         Ok(())
+    }
+
+    /// The transaction is durable.
+    pub(super) fn commit(&mut self) {
+        if std::mem::take(&mut self.is_written) {
+            self.gathered.clear();
+            self.staged.clear();
+            self.written_at = Some(Instant::now());
+            let latest = self.rows.keys().map(|(minute, _)| *minute).max();
+            self.rows.retain(|(minute, _), _| Some(*minute) == latest);
+        } else {
+            for (key, amount) in self.staged.drain() {
+                self.gathered.entry(key).or_default().add(&amount);
+            }
+        }
+    }
+
+    /// The transaction is rolled back: rows are read again.
+    pub(super) fn roll_back(&mut self) {
+        self.staged.clear();
+        self.rows.clear();
+        self.is_written = false;
     }
 }
 

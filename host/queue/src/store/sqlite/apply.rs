@@ -113,7 +113,7 @@ impl SqliteTxn<'_> {
                 ran_as,
                 ends_at,
             } => history::end(conn, alert, ran_as, *ends_at)?,
-            Change::Count(tally) => store.activity.count(conn, tally, self.now)?,
+            Change::Count(tally) => store.activity.stage(tally, self.now),
             Change::GrantsUsed(uses) => grants::put(conn, uses)?,
             Change::RemoveTimer(id) => timers::remove(conn, &mut store.timer_usage, *id)?,
         }

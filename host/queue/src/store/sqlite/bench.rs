@@ -126,6 +126,7 @@ impl Bench for SqliteBench {
             Sizes::Small => Gathering {
                 events: 3,
                 a_step: 2,
+                counts_for: Duration::ZERO,
             },
         };
         // Without syncs: thousands of starts would each wait for the disk, and only a power cut would show the difference.

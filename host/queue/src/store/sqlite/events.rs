@@ -19,13 +19,15 @@ use crate::model::{Kept, Known, OPEN_AMONG};
 use super::codes::status_of;
 use super::gathered::{self, Gathered, Key, alias, put, stored};
 
-/// The sizes of the batches of events. Only tests use other values than the defaults.
+/// How much is gathered in memory before it is written. Only tests use other values than the defaults.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gathering {
     /// How many events are gathered before they are flushed. Each takes about 100 bytes, and there may be twice as many.
     pub(crate) events: usize,
     /// How many events are written in one transaction.
     pub(crate) a_step: usize,
+    /// How long counts are gathered for the aggregates.
+    pub(crate) counts_for: Duration,
 }
 
 impl Default for Gathering {
@@ -33,6 +35,7 @@ impl Default for Gathering {
         Self {
             events: 65_536,
             a_step: 500,
+            counts_for: Duration::from_secs(1),
         }
     }
 }

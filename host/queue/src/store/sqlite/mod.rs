@@ -66,7 +66,7 @@ pub(crate) struct SqliteStore {
     /// The last identifier that was stored.
     last_id: i64,
     events: Events,
-    activity: activity::Current,
+    activity: activity::Counted,
     kv_usage: kv::Usage,
     timer_usage: timers::Usage,
     retention: Retention,
@@ -107,7 +107,7 @@ impl SqliteStore {
             secret: opened.secret,
             last_id,
             events,
-            activity: activity::Current::default(),
+            activity: activity::Counted::new(gathering.counts_for),
             kv_usage: kv::Usage::new(),
             timer_usage: timers::Usage::new(),
             retention: Retention::new(),
@@ -131,7 +131,7 @@ impl SqliteStore {
             tracing::error!(%error, "rollback failed");
         }
         self.events.rollback();
-        self.activity.clear();
+        self.activity.roll_back();
         self.kv_usage.clear();
         self.timer_usage.clear();
     }
@@ -196,11 +196,15 @@ impl Store for SqliteStore {
 
     fn next_step(&self) -> Option<Instant> {
         let retention = Some(self.retention.next_step());
-        retention.into_iter().chain(self.events.next_step()).min()
+        let gathered = [self.events.next_step(), self.activity.next_step()];
+        retention
+            .into_iter()
+            .chain(gathered.into_iter().flatten())
+            .min()
     }
 
     fn is_transaction_due(&self) -> bool {
-        self.events.is_due()
+        self.events.is_due() || self.activity.is_due()
     }
 
     fn reader(&self) -> Arc<dyn Reader> {
@@ -217,6 +221,7 @@ impl Store for SqliteStore {
             rows::end_abandoned(&tx, *id, *abandoned)?;
         }
         self.events.write_all(&tx, self.last_id)?;
+        self.activity.write_all(&tx)?;
         tx.commit()?;
         self.checkpointer.stop();
         // Truncates the write-ahead log: one file is easier to copy than two, and opens faster.

@@ -42,8 +42,10 @@ impl<'s> SqliteTxn<'s> {
         store
             .events
             .write(&store.conn, self.new_events, store.last_id)?;
+        store.activity.write(&store.conn)?;
         store.conn.prepare_cached("COMMIT")?.execute([])?;
         store.events.commit();
+        store.activity.commit();
         store.checkpointer.written(self.written);
         Ok(())
     }
