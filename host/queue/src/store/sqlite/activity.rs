@@ -4,7 +4,6 @@
 //! since each row that is written adds pages to the write-ahead log. A kill loses what is gathered.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
