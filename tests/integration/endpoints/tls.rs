@@ -128,7 +128,8 @@ async fn a_service_account_brings_its_token_and_the_authority_to_trust() {
         format!("credential kubernetes {url}/api/v1/deliveries\nget {url}/api/v1/deliveries");
     let call = harness.probe(&script).await.http(&url);
     let told = call.credential("kubernetes").facts().await;
-    assert_eq!(told[0], "200 {\"deliveries\":[],\"next\":null}");
+    let nothing = "200 {\"deliveries\":[],\"next\":null";
+    assert!(told[0].starts_with(nothing), "{}", told[0]);
     let why = "without it nobody vouches for the certificate";
     assert!(told[1].contains("Unreachable"), "{why}: {}", told[1]);
 }
