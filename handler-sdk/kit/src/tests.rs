@@ -150,7 +150,7 @@ fn more_requests_than_stated_are_not_made_and_said_to_be_missing() {
         const NAME: &'static str = "greedy";
         const CALLS_MAX: u32 = 2;
         fn describe() -> Description {
-            describe::<Self>("1.0.0", "Asks too much.")
+            describe::<Self>("1.0.0", "Asks too much.").settings(crate::KUBERNETES_AND_PROMETHEUS)
         }
         fn firing(look: &Look<'_>) -> Report {
             for name in ["a", "b", "c"] {
