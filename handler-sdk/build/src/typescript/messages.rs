@@ -65,7 +65,7 @@ fn is_about_syntax(message: &str) -> bool {
     number.is_some_and(|rest| rest.starts_with('1') && rest.find(':') == Some(4))
 }
 
-/// Returns a line without the sequences by which a terminal is told colours.
+/// Returns a line without the sequences that set a terminal's colours.
 fn without_colours(line: &str) -> String {
     let mut parts = line.split('\u{1b}');
     let mut plain = parts.next().unwrap_or_default().to_owned();

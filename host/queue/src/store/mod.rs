@@ -6,6 +6,7 @@
 mod change;
 mod codes;
 mod labels;
+mod pages;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 mod url;

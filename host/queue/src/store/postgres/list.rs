@@ -5,26 +5,21 @@ use std::time::Instant;
 
 use tokio_postgres::types::ToSql;
 
-use alert_manager_core::alert::{DeliveryId, Timestamp};
+use alert_manager_core::alert::DeliveryId;
 
-use crate::model::clock::{from_millis, millis_up};
-use crate::model::{Bounds, Delivery, Filter, ID_COUNTER_BITS, Page, Reason, State};
+use crate::model::clock::millis_up;
+use crate::model::{Bounds, Delivery, Filter, Page, State};
 use crate::store::StoreError;
 use crate::store::codes::{priority_code, reason_code};
 use crate::store::labels::pair;
+use crate::store::pages::{LIST_MAX, ids_between, part, state};
 
 use super::listed::{DELIVERY, DELIVERY_COLUMNS, has_labels, read_delivery};
 use super::session::Session;
 use super::values::{Columns as _, Stored};
 
-/// The most deliveries of a page.
-const LIST_MAX: u32 = 1_000;
-
 /// How many deliveries are looked at before the time is looked at: the first slice, and the most. Each is twice the one before.
 const SLICE: (i64, i64) = (500, 16_000);
-
-/// By how much the clock may have been set back: a delivery that was accepted later then has an earlier time.
-const SET_BACK_MS_MAX: i64 = 60 * 60 * 1_000;
 
 type Arg<'f> = Box<dyn ToSql + Sync + 'f>;
 
@@ -118,25 +113,6 @@ pub(super) fn page(
     }
 }
 
-/// Returns a page after which the next goes on before `next`.
-fn part(deliveries: Vec<Delivery>, next: Option<DeliveryId>) -> Page {
-    Page {
-        deliveries,
-        next,
-        looked_back_to: next.map(|next| from_millis(next.as_raw() >> ID_COUNTER_BITS)),
-    }
-}
-
-/// Returns the identifiers between which the deliveries are: before the first, and from the second on.
-fn ids_between(filter: &Filter) -> (i64, i64) {
-    let at = |time_ms: i64| time_ms.max(0).saturating_mul(1 << ID_COUNTER_BITS);
-    let before = filter.before.map_or(i64::MAX, DeliveryId::as_raw);
-    let to = filter.to.map(millis_up);
-    let to = to.map_or(i64::MAX, |to| at(to.saturating_add(SET_BACK_MS_MAX)));
-    let from = filter.from.map(Timestamp::as_millisecond);
-    (before.min(to), from.map_or(i64::MIN, at))
-}
-
 /// Returns what is asked for besides the source. The first three arguments of a page are others.
 fn conditions(filter: &Filter) -> Conditions<'_> {
     let mut asked = Conditions::after(3);
@@ -180,7 +156,7 @@ struct Source {
 
 fn source(filter: &Filter) -> Source {
     // Not an argument: a partial index is used only if its condition is in the text.
-    let (sql, is_by_name) = match filter.state.or(filter.reason.map(Reason::state)) {
+    let (sql, is_by_name) = match state(filter) {
         Some(State::Queued) => ("state < 3 AND state = 0", false),
         Some(State::Running) => ("state < 3 AND state = 1", false),
         Some(State::Retrying) => ("state < 3 AND state = 2", false),

@@ -5,23 +5,19 @@ use std::time::Instant;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
-use alert_manager_core::alert::{DeliveryId, Timestamp};
+use alert_manager_core::alert::DeliveryId;
 
-use crate::model::clock::{from_millis, millis_up};
-use crate::model::{Bounds, Delivery, Filter, ID_COUNTER_BITS, Page, Reason, State};
+use crate::model::clock::millis_up;
+use crate::model::{Bounds, Delivery, Filter, Page, State};
+
+use crate::store::pages::{LIST_MAX, ids_between, part, state};
 
 use super::codes::{priority_code, reason_code, state_code};
 use super::labels::pair;
 use super::listed::{self, LISTED, has_labels};
 
-/// The most deliveries of a page.
-const LIST_MAX: u32 = 1_000;
-
 /// How many deliveries are looked at before the time is looked at: the first slice, and the most. Each is twice the one before.
 const SLICE: (u32, u32) = (500, 4_000);
-
-/// By how much the clock may have been set back: a delivery that was accepted later then has an earlier time.
-const SET_BACK_MS_MAX: i64 = 60 * 60 * 1_000;
 
 // Not parameters: `SQLite` uses a partial index only if its condition is in the text.
 const ALL: &str = "deliveries NOT INDEXED WHERE true";
@@ -98,30 +94,6 @@ pub(super) fn page(conn: &Connection, filter: &Filter, bounds: &Bounds) -> rusql
         }
         slice = (slice * 2).min(SLICE.1);
     }
-}
-
-/// Returns a page after which the next goes on before `next`.
-fn part(deliveries: Vec<Delivery>, next: Option<DeliveryId>) -> Page {
-    Page {
-        deliveries,
-        next,
-        looked_back_to: next.map(|next| from_millis(next.as_raw() >> ID_COUNTER_BITS)),
-    }
-}
-
-/// Returns the identifiers between which the deliveries are: before the first, and from the second on.
-fn ids_between(filter: &Filter) -> (i64, i64) {
-    let at = |time_ms: i64| time_ms.max(0).saturating_mul(1 << ID_COUNTER_BITS);
-    let before = filter.before.map_or(i64::MAX, DeliveryId::as_raw);
-    let to = filter.to.map(millis_up);
-    let to = to.map_or(i64::MAX, |to| at(to.saturating_add(SET_BACK_MS_MAX)));
-    let from = filter.from.map(Timestamp::as_millisecond);
-    (before.min(to), from.map_or(i64::MIN, at))
-}
-
-/// Returns the state that is asked for, if one is.
-fn state(filter: &Filter) -> Option<State> {
-    filter.state.or(filter.reason.map(Reason::state))
 }
 
 /// Returns what is asked for besides that.
