@@ -90,6 +90,7 @@ pub fn command_of(binary: &Path, dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(binary);
     command.current_dir(dir).args(args);
     for name in [
+        "CI",
         "PORT",
         "SLACK_TOKEN",
         "SLACK_TOKEN_FILE",
