@@ -18,7 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::alarms::{HeartbeatWatch, HoldAlarms, PingClient, Pings};
 use crate::config::{Config, Problems};
 use crate::http::access::{Access, Sessions};
-use crate::http::answers::{Answers, Changes};
+use crate::http::answers::{Answers, Changes, Together};
 use crate::http::origin::OriginCheck;
 use crate::http::server::{Bound, Server, Tls};
 use crate::http::webhook::{self, Webhook};
@@ -305,6 +305,7 @@ impl App {
             router: Arc::clone(&state.router),
             ready: state.ready_changes(),
             changes: Changes::new(state.queue.commits(), state.folder_changes(), phase),
+            now: Together::default(),
             server: Arc::clone(state) as _,
         };
         let access = Access {

@@ -452,6 +452,10 @@ suite! {
         a_timer_waits_no_longer_because_the_time_of_day_was_set,
         a_timer_that_cannot_be_stored_as_a_delivery_stays_due,
     ]
+    grants: [
+        uses_of_grants_outlive_a_restart_and_a_kill,
+        a_write_that_fails_keeps_uses_for_the_next,
+    ]
     history: [
         earlier_occurrences_are_found_by_the_labels_that_are_named,
         only_what_began_within_the_time_is_found,

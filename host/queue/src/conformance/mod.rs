@@ -35,6 +35,7 @@ mod faults;
 #[cfg(test)]
 mod faulty;
 mod gates;
+mod grants;
 mod harness;
 mod history;
 mod hold;

@@ -7,6 +7,7 @@ mod change;
 mod codes;
 mod labels;
 mod pages;
+mod past;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 mod url;

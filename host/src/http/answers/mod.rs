@@ -12,6 +12,7 @@ mod person;
 mod preview;
 mod routes;
 mod timeline;
+mod together;
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::alarms::Heartbeats;
-use crate::api::Reloaded;
+use crate::api::{Now, Reloaded};
 use crate::description::Description;
 use crate::findings::{Findings, Problems};
 use crate::http::error::ApiError;
@@ -36,6 +37,7 @@ pub(super) use deliveries::{bad, parse_id, parse_list_query, parse_retry_query};
 pub(super) use of_handler::Failures;
 pub(crate) use person::Person;
 pub(super) use preview::check_selected;
+pub(crate) use together::Together;
 
 /// What answers are made from.
 pub(crate) struct Answers {
@@ -52,6 +54,7 @@ pub(crate) struct Answers {
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) router: Arc<ArcSwap<Router>>,
     pub(crate) changes: Changes,
+    pub(crate) now: Together<Now>,
     pub(crate) server: Arc<dyn Server>,
 }
 
