@@ -105,7 +105,7 @@ impl PostgresReplica {
         session: Session,
         vacant: Vacant,
     ) -> Result<Option<PostgresStore>, StoreError> {
-        let term = match Term::take(&self.io, &self.database, &session, vacant) {
+        let term = match Term::take(&self.io, &self.database, &session, vacant, &self.arriving) {
             Ok(term) => term,
             Err(TermError::Held) => return Ok(None),
             Err(TermError::Store(error)) => return Err(error),
@@ -306,7 +306,7 @@ impl Replica for PostgresReplica {
     }
 }
 
-/// Waits until this server is notified, or for [`LOOK_EVERY`]; returns true if there are arrivals for it.
+/// Waits until this server is notified, or for [`LOOK_EVERY`]; returns true if it has the term and a transaction is due.
 fn look(
     io: &Arc<Io>,
     database: &Database,
@@ -326,9 +326,9 @@ fn look(
         return Ok(false);
     }
     let is_there = session.one("SELECT EXISTS (SELECT FROM arrivals)", &[])?;
-    let is_there: bool = is_there.column(0)?;
-    if is_there {
+    if is_there.column(0)? {
         arriving.set_due(true);
     }
-    Ok(is_there)
+    // Also if the term is over.
+    Ok(arriving.is_due())
 }

@@ -17,6 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::model::LastEnd;
 use crate::store::{Hold, StoreError};
 
+use super::arrivals::Arriving;
 use super::database::Database;
 use super::session::{Call, Io, Purpose, Session, args};
 use super::values::Columns as _;
@@ -85,6 +86,8 @@ struct Beating {
     /// When the last answered beat was sent, in milliseconds of the clock that does not stop while the machine sleeps.
     sent_ms: AtomicI64,
     is_over: AtomicBool,
+    /// Has a holder that has nothing to write begin a transaction, by which it learns that its term is over.
+    arriving: Arc<Arriving>,
 }
 
 /// The holder of the term, as another server sees it.
@@ -102,6 +105,7 @@ impl Term {
         database: &Database,
         session: &Session,
         vacant: Vacant,
+        arriving: &Arc<Arriving>,
     ) -> Result<Self, TermError> {
         let Vacant { epoch, last_end } = vacant;
         let server = rand::random::<i64>();
@@ -110,6 +114,7 @@ impl Term {
         let beating = Arc::new(Beating {
             sent_ms: AtomicI64::new(sent_ms),
             is_over: AtomicBool::new(false),
+            arriving: Arc::clone(arriving),
         });
         let beats = start_beats(io, database, server, &beating)?;
         Ok(Self {
@@ -421,7 +426,10 @@ fn beat(
     };
     match is_ours {
         true => beating.sent_ms.store(sent_ms, Ordering::SeqCst),
-        false => beating.is_over.store(true, Ordering::SeqCst),
+        false => {
+            beating.is_over.store(true, Ordering::SeqCst);
+            beating.arriving.set_due(true);
+        }
     }
     Ok(())
 }
