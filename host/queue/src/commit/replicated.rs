@@ -13,12 +13,12 @@ use alert_manager_core::journal::LedgerError;
 
 use crate::model::clock::Clock;
 use crate::model::{
-    AcceptError, Arrived, CancelError, Caps, Grant, GrantsUsed, LastEnd, OpenError, Options, Raised, Receipt,
-    Recovered, RestReason, RetryError, Verdict,
+    AcceptError, Arrived, CancelError, Caps, Grant, GrantsUsed, LastEnd, OpenError, Options,
+    Raised, Receipt, Recovered, RestReason, RetryError, Verdict,
 };
 use crate::store::{Committed, Hold, Replica, Resolved, StoreError};
 
-use super::committer::{BACKOFF, Committer, Ended, EndGuard};
+use super::committer::{BACKOFF, Committer, EndGuard, Ended};
 use super::inbox::{AcceptJob, Close, Taken, Urgent};
 use super::shared::Shared;
 use super::start::{self, Started};
@@ -152,10 +152,10 @@ impl<R: Replica> Replicated<R> {
             *scheduler = idle;
         }
         shared.set_hold(Hold::always());
-        shared.set_leads(false);
         shared.set_writable();
         shared.dead.store(0, Ordering::Relaxed);
         shared.open_timers.lock().clear();
+        shared.set_leads(false);
         self.next_campaign = Instant::now();
     }
 
@@ -207,7 +207,9 @@ impl<R: Replica> Replicated<R> {
             for job in retries {
                 job.finish(RestReason::Store(FOLLOWS.into()));
             }
-            urgent.into_iter().for_each(|message| self.turn_away(message));
+            urgent
+                .into_iter()
+                .for_each(|message| self.turn_away(message));
             if !accepts.is_empty() {
                 self.forward(accepts);
             }

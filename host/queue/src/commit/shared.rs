@@ -62,12 +62,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        hold: Hold,
-        clock: Clock,
-        options: Options,
-        secret: [u8; 32],
-    ) -> Self {
+    pub(super) fn new(hold: Hold, clock: Clock, options: Options, secret: [u8; 32]) -> Self {
         Self {
             inbox: Inbox::default(),
             scheduler: Mutex::new(super::start::idle(&options, Caps::all(1))),

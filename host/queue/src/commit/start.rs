@@ -82,7 +82,10 @@ pub(super) fn take_over<S: Store>(
     grants: mpsc::UnboundedSender<Grant>,
 ) -> Result<(Committer<S>, Recovered), OpenError> {
     let mut open = Unsettled::new(&shared.options, Caps::all(1), &shared.clock);
-    shared.scheduler.lock().hand_settings_to(&mut open.scheduler);
+    shared
+        .scheduler
+        .lock()
+        .hand_settings_to(&mut open.scheduler);
     let read = read(&mut store, open, &shared.clock)?;
     resume(store, read, shared, grants)
 }

@@ -11,7 +11,8 @@ use alert_manager_core::journal::KvReply;
 
 use super::bench::{LostAnswer, Stop, Stopped};
 use crate::model::{
-    Abandoned, Arrived, Contents, Delivery, Follower, Known, OpenError, Row, State, StoredTimer, TimerId,
+    Abandoned, Arrived, Contents, Delivery, Follower, Known, OpenError, Row, State, StoredTimer,
+    TimerId,
 };
 use crate::store::{
     Applied, Change, Committed, EarlierDeaths, Found, Hold, KvOp, Reader, Resolved, RetentionRun,

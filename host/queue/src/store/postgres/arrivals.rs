@@ -78,7 +78,9 @@ pub(super) fn put<'a>(server: i64, arrived: &'a [Arrived]) -> Result<Call<'a>, S
         Arrived::Alert(new) => Stored(new.json.as_str()),
         Arrived::Refused(refused) => Stored(refused.json.as_str()),
     });
-    let about = arrived.iter().map(|one| serde_json::to_string(&About::of(one)));
+    let about = arrived
+        .iter()
+        .map(|one| serde_json::to_string(&About::of(one)));
     let about = about.collect::<Result<Vec<_>, _>>()?;
     Ok(Call::new(
         "INSERT INTO arrivals (server, json, about)

@@ -50,8 +50,8 @@ use crate::model::{Abandoned, OpenError, Options, Row};
 use super::{
     Committed, Found, Hold, Reader, Resolved, RetentionRun, Store, StoreError, Txn as _, codes,
 };
-use database::Database;
 use arrivals::Arriving;
+use database::Database;
 use lane::Lane;
 use reader::PostgresReader;
 pub(crate) use replica::PostgresReplica;

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Timestamp};
 use alert_manager_core::journal::KvReply;
 
-use crate::model::{Arrived, Contents, Delivery, Follower, Known, Row, State, StoredTimer, TimerId};
+use crate::model::{
+    Arrived, Contents, Delivery, Follower, Known, Row, State, StoredTimer, TimerId,
+};
 use crate::store::{
     Applied, Change, Committed, EarlierDeaths, KvOp, StoreError, TimerChanged, TimerOp, Txn,
     Unreported, Wanted,
@@ -15,7 +17,8 @@ use super::events::Events;
 use super::session::Call;
 use super::values::Columns as _;
 use super::{
-    PostgresStore, arrivals, events, journal, kv, listed, meta, refused, rows, storms, timers, unreported,
+    PostgresStore, arrivals, events, journal, kv, listed, meta, refused, rows, storms, timers,
+    unreported,
 };
 
 /// A transaction. Its first statements have raised the number of its lane and locked the term.

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Timestamp};
 use alert_manager_core::journal::KvReply;
 
-use crate::model::{Arrived, Contents, Delivery, Follower, Known, Row, State, StoredTimer, TimerId};
+use crate::model::{
+    Arrived, Contents, Delivery, Follower, Known, Row, State, StoredTimer, TimerId,
+};
 use crate::store::{
     Applied, Change, Committed, EarlierDeaths, KvOp, StoreError, TimerChanged, TimerOp, Txn,
     Unreported, Wanted,

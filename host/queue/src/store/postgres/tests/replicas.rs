@@ -64,7 +64,8 @@ fn stored(bench: &PostgresBench, sql: &str) -> i64 {
     bench.query(sql, &[])[0].int(0).unwrap()
 }
 
-const OPEN: &str = "SELECT (SELECT count(*) FROM deliveries WHERE state < 3) + (SELECT count(*) FROM arrivals)";
+const OPEN: &str =
+    "SELECT (SELECT count(*) FROM deliveries WHERE state < 3) + (SELECT count(*) FROM arrivals)";
 
 #[tokio::test]
 async fn what_a_server_without_the_term_accepts_runs_where_the_term_is() {
@@ -129,7 +130,10 @@ async fn a_firing_and_its_resolved_at_the_same_moment_keep_the_order() {
                 queue.accept(parcel(what)).await.unwrap()
             })
         };
-        let sent = (send(fires, firing(&alert)), send(resolves, resolved(&alert)));
+        let sent = (
+            send(fires, firing(&alert)),
+            send(resolves, resolved(&alert)),
+        );
         sent.0.await.unwrap();
         sent.1.await.unwrap();
     }
