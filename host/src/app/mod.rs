@@ -229,6 +229,9 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&self.refusals).sum_up_each_window());
         tasks.spawn(Arc::clone(state).follow_folder());
+        let arriving = Arc::clone(&state.heartbeats);
+        let queue = &state.queue;
+        queue.set_on_arrival(move |alert| arriving.note(alert, Instant::now()));
         let heartbeats = HeartbeatWatch {
             heartbeats: Arc::clone(&state.heartbeats),
             queue: state.queue.clone(),

@@ -2,6 +2,7 @@
 
 mod activity;
 mod alarm;
+mod arrived;
 pub(crate) mod clock;
 mod counts;
 mod dead_letters;
@@ -49,6 +50,7 @@ pub use waiting::{GateStatus, Open, Waiting, WaitsFor};
 pub use wake::{Wake, Woken};
 
 pub(crate) use activity::Tally;
+pub(crate) use arrived::{Arrived, StoredPlan};
 pub(crate) use dead_letters::{NOT_SENT, NOTICES_A_WINDOW_MAX};
 pub(crate) use delivery::{ID_COUNTER_BITS, OtherRoutes};
 pub(crate) use event::{EventChange, Kept, Known, OPEN_AMONG, Remember, Start, alias};
