@@ -2,6 +2,7 @@
 
 mod activity;
 mod apply;
+mod audit;
 mod batch;
 #[cfg(test)]
 pub(crate) mod bench;
