@@ -146,8 +146,14 @@ async fn a_handler_has_its_versions_what_it_used_and_how_its_deliveries_ended() 
         "{used:?}"
     );
     assert!(used.iter().any(|row| row.ends_with("64 MiB")), "{used:?}");
-    assert!(page.text("main").contains("kv: 0 keys of 50000"));
+    // It keeps which message it updates once the alert resolves.
+    assert!(page.text("main").contains(" of 50000 keys, "));
+    assert!(!page.text("main").contains("kv: 0 of"));
     let dead = browser.see("/handlers/probe").await;
+    assert!(
+        dead.text("main")
+            .contains("kv: 0 of 50000 keys, 0 bytes of 16 MiB")
+    );
     let failures = dead.text("section[aria-labelledby=failures-title] tbody tr");
     assert!(failures.starts_with("1 failed"), "{failures}");
 
