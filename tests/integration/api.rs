@@ -117,6 +117,8 @@ fn check_types(template: &str, status: u16, body: &Value) {
         ("/api/v1/channels", 200) => check_type!(types::Channels, body),
         (NOW, 200) => check_type!(types::Now, body),
         (ROUTES, 200) => check_type!(types::Routes, body),
+        (ACTIVITY, 200) => check_type!(types::Activity, body),
+        (HANDLER, 200) => check_type!(types::HandlerDetail, body),
         (TIMELINE, 200) => check_type!(types::Timeline, body),
         ("/-/reload", 200) => check_type!(types::Reloaded, body),
         (_, 202) => check_type!(types::Accepted, body),
@@ -132,6 +134,8 @@ fn document() -> Api {
 const LIST: &str = "/api/v1/deliveries";
 const NOW: &str = "/api/v1/now";
 const ROUTES: &str = "/api/v1/routes";
+const ACTIVITY: &str = "/api/v1/activity";
+const HANDLER: &str = "/api/v1/handlers/{name}";
 const TIMELINE: &str = "/api/v1/timeline";
 const ONE: &str = "/api/v1/deliveries/{id}";
 const RETRY: &str = "/api/v1/deliveries/{id}/retry";
@@ -214,6 +218,7 @@ async fn what_is_done(api: &mut Api) {
         "/metrics",
         "/api/v1/handlers",
         NOW,
+        ACTIVITY,
         ROUTES,
         TIMELINE,
         LIST,
@@ -383,6 +388,20 @@ async fn what_traps(api: &mut Api) {
         server.wait_for_story(&ids(&taken)[0], is_over).await;
     }
     asker.get("/api/v1/handlers", "/api/v1/handlers").await;
+    let path = "/api/v1/handlers/probe";
+    // That it was swapped in is stored by a transaction of its own.
+    let mut versions = Value::Null;
+    while !versions.is_object() {
+        let (_, detail) = asker.get(HANDLER, path).await;
+        assert_eq!(detail["failures"][0]["reason"], "failed", "{detail}");
+        versions = detail["versions"][0].clone();
+    }
+    let unknown = "/api/v1/handlers/none";
+    assert_eq!(asker.get(HANDLER, unknown).await.0, 404);
+    let wrong = format!("{path}?over=2d");
+    assert_eq!(asker.get(HANDLER, &wrong).await.0, 400);
+    let wrong = format!("{ACTIVITY}?over=1h&under=2h");
+    assert_eq!(asker.get(ACTIVITY, &wrong).await.0, 400);
 }
 
 #[tokio::test]

@@ -4,8 +4,10 @@
 //! A client may be older than its server: it ignores unknown fields, and keeps values of an unknown kind as they are
 //! ([`Lenient`]).
 
+mod activity;
 mod channels;
 mod deliveries;
+mod handler;
 mod handlers;
 mod module;
 mod now;
@@ -19,10 +21,12 @@ mod webhook;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use activity::{Activity, Amounts, Bucket, RouteUse, Series};
 pub use channels::{ByPriority, Channel, Channels, Gate, Refused};
 pub use deliveries::{
     Cancelled, Deliveries, Delivery, Left, LeftCount, Rest, RestReason, Retried, SentAgain,
 };
+pub use handler::{Failures, HandlerDetail, KvUse, Spread, Use, Version};
 pub use handlers::{Counts, GrantUse, Grants, Handler, Handlers, Held, Limit, Paused};
 pub use module::{Import, Inspection};
 pub use now::{Heartbeat, Longest, Now, Open};

@@ -22,7 +22,7 @@ use crate::review::{self, Latest};
 use crate::router::Router;
 use crate::runtime::{ModuleInfo, PreviewSink, Registry, Runtime, Serving};
 use crate::telemetry::Metrics;
-use crate::worker::Breakers;
+use crate::worker::{Breakers, Usage};
 
 /// A handle on a running server. Cheap to clone.
 #[derive(Clone)]
@@ -85,6 +85,7 @@ pub(super) struct State {
     pub(super) registry: Arc<Registry>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) breakers: Arc<Breakers>,
+    pub(super) usage: Arc<Usage>,
     pub(super) heartbeats: Arc<Heartbeats>,
     pub(super) notifier: Arc<Notifier>,
     pub(super) findings: Arc<Latest>,
@@ -122,6 +123,7 @@ impl State {
             registry,
             metrics,
             breakers: Arc::default(),
+            usage: Arc::default(),
             heartbeats: Arc::default(),
             notifier: Arc::new(notifier),
             findings: Arc::default(),

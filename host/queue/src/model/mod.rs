@@ -3,6 +3,7 @@
 mod activity;
 mod alarm;
 mod arrived;
+mod audit;
 pub(crate) mod clock;
 mod counts;
 mod dead_letters;
@@ -30,6 +31,7 @@ mod wake;
 
 pub use activity::{Activity, ActivityKind, ActivityOf, Amount, ReceivedAs, Times, total};
 pub use alarm::{IfBlocked, Raised};
+pub use audit::{AuditFilter, Audited};
 pub use clock::Clock;
 pub use counts::{ByPriority, Counts, HandlerCounts, LastEnd, Losses, Recovered};
 pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
@@ -46,7 +48,7 @@ pub use retried::{Rest, RestReason, Retried};
 pub use settlement::{Next, Settled, Settlement};
 pub use state::State;
 pub use timer::{DueTimer, OpenTimer};
-pub use waiting::{GateStatus, Open, Waiting, WaitsFor};
+pub use waiting::{GateStatus, Open, Waiting, Waits, WaitsFor};
 pub use wake::{Wake, Woken};
 
 pub(crate) use activity::Tally;

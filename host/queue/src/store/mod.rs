@@ -12,7 +12,7 @@ pub(crate) mod postgres;
 pub(crate) mod sqlite;
 mod url;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,9 +24,7 @@ use alert_manager_core::journal::{
 };
 
 use crate::model::{
-    Abandoned, Activity, ActivityKind, Arrived, Cause, Contents, Delivery, Filter, Follower, Grant,
-    GrantsUsed, Known, LastEnd, OpenError, Owner, Page, Position, ReadError, RetryBatch, Row, Run,
-    Selection, State, StoredTimer, Storm, Story, TimerId,
+    Abandoned, Activity, ActivityKind, ActivityOf, Arrived, AuditFilter, Audited, Cause, Contents, Delivery, Filter, Follower, Grant, GrantsUsed, Known, LastEnd, OpenError, Owner, Page, Position, ReadError, RetryBatch, Row, Run, Selection, State, StoredTimer, Storm, Story, TimerId,
 };
 
 pub(crate) use change::{Applied, Change, Revive, Settle, SettleMembers};
@@ -412,13 +410,31 @@ pub(crate) trait Reader: fmt::Debug + Send + Sync {
     /// Returns a page of deliveries, newest first.
     fn list(&self, filter: &Filter) -> Result<Page, ReadError>;
 
-    /// Returns what was counted between two times, the oldest first.
+    /// Returns what was counted between two times, the oldest first; if `handler` is given, of this handler alone.
     fn activity(
+        &self,
+        of: ActivityKind,
+        handler: Option<&HandlerName>,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Activity>, ReadError>;
+
+    /// Returns how many were counted together between two times.
+    fn counted(
         &self,
         of: ActivityKind,
         from: Timestamp,
         to: Timestamp,
-    ) -> Result<Vec<Activity>, ReadError>;
+    ) -> Result<HashMap<ActivityOf, u64>, ReadError>;
+
+    /// Returns the beginning of the last minute, or hour, in which something was counted, as long as that is kept.
+    fn last_counted(&self, of: ActivityKind) -> Result<HashMap<ActivityOf, Timestamp>, ReadError>;
+
+    /// Returns entries of the audit log, newest first.
+    fn audited(&self, filter: &AuditFilter) -> Result<Vec<Audited>, ReadError>;
+
+    /// Returns how many keys a handler has in its key-value state, and the bytes of keys and values together.
+    fn kv_used(&self, handler: &HandlerName) -> Result<(u64, u64), ReadError>;
 
     /// Returns everything that is stored of a delivery.
     fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError>;

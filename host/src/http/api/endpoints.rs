@@ -8,7 +8,7 @@ use axum::extract::{Extension, Path, Query, RawQuery, State};
 use serde::Deserialize;
 
 use crate::api;
-use crate::http::answers::{self, Answers, Person};
+use crate::http::answers::{self, Answers, Over, Person};
 use crate::http::error::ApiError;
 use crate::queue::Force;
 
@@ -77,9 +77,20 @@ pub(super) async fn now(State(answers): State<Arc<Answers>>) -> Result<Json<api:
     answers.now().await.map(Json)
 }
 
+/// `GET /api/v1/activity`.
+pub(super) async fn activity(
+    State(answers): State<Arc<Answers>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<api::Activity>, ApiError> {
+    let over = Over::parse_query(query.as_deref().unwrap_or_default())?;
+    answers.activity(over).await.map(Json)
+}
+
 /// `GET /api/v1/routes`.
-pub(super) async fn routes(State(answers): State<Arc<Answers>>) -> Json<api::Routes> {
-    Json(answers.routes())
+pub(super) async fn routes(
+    State(answers): State<Arc<Answers>>,
+) -> Result<Json<api::Routes>, ApiError> {
+    answers.routes().await.map(Json)
 }
 
 /// `GET /api/v1/timeline`.
@@ -94,6 +105,16 @@ pub(super) async fn timeline(
 /// `GET /api/v1/handlers`.
 pub(super) async fn handlers(State(answers): State<Arc<Answers>>) -> Json<api::Handlers> {
     Json(answers.handlers())
+}
+
+/// `GET /api/v1/handlers/{name}`.
+pub(super) async fn handler(
+    State(answers): State<Arc<Answers>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<api::HandlerDetail>, ApiError> {
+    let over = Over::parse_query(query.as_deref().unwrap_or_default())?;
+    answers.handler(&name, over).await.map(Json)
 }
 
 /// `GET /api/v1/channels`.

@@ -85,6 +85,25 @@ pub(super) fn ago(value: &Timestamp, _: &dyn Values) -> askama::Result<Safe<Stri
     Ok(Safe(html))
 }
 
+/// Writes a time in milliseconds, if there is one.
+#[filter_fn]
+pub(super) fn millis(value: &Option<u64>, _: &dyn Values) -> askama::Result<String> {
+    let text = |ms: u64| span(Duration::from_millis(ms));
+    Ok(value.map_or_else(String::new, text))
+}
+
+/// Writes a time in microseconds.
+#[filter_fn]
+pub(super) fn micros(value: &u64, _: &dyn Values) -> askama::Result<String> {
+    Ok(span(Duration::from_micros(*value)))
+}
+
+/// Writes a number of bytes, as in `1.5 MiB`.
+#[filter_fn]
+pub(super) fn bytes(value: &u64, _: &dyn Values) -> askama::Result<String> {
+    Ok(size(*value))
+}
+
 /// Writes the time from one moment to another.
 #[filter_fn]
 pub(super) fn until(value: &Timestamp, _: &dyn Values, end: &Timestamp) -> askama::Result<String> {
@@ -235,6 +254,22 @@ pub(super) fn span(time: Duration) -> String {
     }
 }
 
+/// Returns a number of bytes in the largest unit of which there is one.
+fn size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB"];
+    let (mut whole, mut tenths, mut named) = (bytes, 0, "bytes");
+    for unit in units {
+        if whole < 1_024 {
+            break;
+        }
+        (whole, tenths, named) = (whole / 1_024, whole % 1_024 * 10 / 1_024, unit);
+    }
+    match tenths {
+        0 => format!("{whole} {named}"),
+        tenths => format!("{whole}.{tenths} {named}"),
+    }
+}
+
 fn pair(small: u64, ratio: u64, large_unit: &str, small_unit: &str) -> String {
     match small % ratio {
         0 => format!("{} {large_unit}", small / ratio),
@@ -297,6 +332,19 @@ mod tests {
         );
         let long = shown(&"é".repeat(SAYS_LENGTH_FROM + 1), SAYS_LENGTH_FROM);
         assert!(long.ends_with("é</bdi><span class=\"cut\">… (501 characters)</span>"));
+    }
+
+    #[test]
+    fn a_size_has_the_largest_unit_of_which_there_is_one() {
+        for (bytes, expected) in [
+            (0, "0 bytes"),
+            (1_023, "1023 bytes"),
+            (1_536, "1.5 KiB"),
+            (64 << 20, "64 MiB"),
+            (5 << 40, "5120 GiB"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
     }
 
     #[test]

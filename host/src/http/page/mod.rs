@@ -38,6 +38,7 @@
 
 mod actions;
 mod assets;
+mod chart;
 mod deliveries;
 mod delivery;
 mod filters;

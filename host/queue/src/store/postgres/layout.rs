@@ -211,6 +211,15 @@ CREATE TABLE grants_used (
     last_at bigint NOT NULL,
     PRIMARY KEY (handler, kind, name)
 );
+CREATE TABLE audit (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at bigint NOT NULL,
+    what text COLLATE \"C\" NOT NULL,
+    person text COLLATE \"C\" NOT NULL,
+    subject text COLLATE \"C\" NOT NULL,
+    detail text NOT NULL
+);
+CREATE INDEX audit_at ON audit (at);
 INSERT INTO meta (key, number)
     VALUES ('grants_used_since', floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint);
 ";

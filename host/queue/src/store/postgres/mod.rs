@@ -4,6 +4,7 @@
 mod activity;
 mod apply;
 mod arrivals;
+mod audit;
 mod batch;
 #[cfg(test)]
 pub(crate) mod bench;
