@@ -24,7 +24,10 @@ use alert_manager_core::journal::{
 };
 
 use crate::model::{
-    Abandoned, Activity, ActivityKind, ActivityOf, Arrived, AuditFilter, Audited, Cause, Contents, Delivery, Filter, Follower, Grant, GrantsUsed, Known, LastEnd, OpenError, Owner, Page, Position, ReadError, RetryBatch, Row, Run, Selection, State, StoredTimer, Storm, Story, TimerId,
+    Abandoned, Activity, ActivityKind, ActivityOf, Arrived, AuditFilter, Audited, Cause, Contents,
+    Delivery, Filter, Follower, Grant, GrantsUsed, Known, LastEnd, OpenError, Owner, Page,
+    Position, ReadError, RetryBatch, Row, Run, Selection, State, StoredTimer, Storm, Story,
+    TimerId,
 };
 
 pub(crate) use change::{Applied, Change, Revive, Settle, SettleMembers};
