@@ -42,6 +42,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use leases::Leases;
 pub use model::*;
 pub use queries::Force;
+pub use store::migrate::{MigrateError, MoveProgress, MovedTable, migrate_store};
 pub use store::{Database, InvalidDatabase, InvalidStoreUrl, StoreUrl};
 
 use commit::inbox::Close;

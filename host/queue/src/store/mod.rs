@@ -6,6 +6,7 @@
 mod change;
 mod codes;
 mod labels;
+pub(crate) mod migrate;
 mod pages;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
