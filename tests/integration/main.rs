@@ -30,6 +30,7 @@ mod fuzz;
 mod grants;
 mod holds;
 mod inspect;
+mod kubernetes;
 mod limits;
 mod logs;
 mod main_job;

@@ -168,19 +168,35 @@ fn a_release_goes_into_no_folder_that_has_something_else_in_it() {
 #[test]
 fn the_manifests_name_the_image_of_this_version() {
     let image = format!(
-        "image: ghcr.io/alert-manager/alert-manager:{}\n",
+        "ghcr.io/alert-manager/alert-manager:{}",
         env!("CARGO_PKG_VERSION")
     );
-    assert!(
-        read("host/deploy/kubernetes.yml").contains(&image),
-        "{image}"
-    );
+    let manifests = "host/deploy/kubernetes";
+    for (file, line) in [
+        ("base/deployment.yml", format!("image: {image}\n")),
+        ("migrate-store/job.yml", format!("image: {image}\n")),
+        (
+            "components/modules/Containerfile",
+            format!("FROM {image} AS bundled\n"),
+        ),
+    ] {
+        assert!(
+            read(&format!("{manifests}/{file}")).contains(&line),
+            "{file}: {line}"
+        );
+    }
 }
 
 /// A start that migrates a store takes long, and needs disk space for the store, its copy and the write-ahead log.
 #[test]
 fn the_manifest_gives_an_upgrade_time_and_room() {
-    let manifest = read("host/deploy/kubernetes.yml");
+    let manifest = [
+        "base/alert-manager.yml",
+        "base/deployment.yml",
+        "overlays/single/stateful-set.yml",
+    ]
+    .map(|file| read(&format!("host/deploy/kubernetes/{file}")))
+    .concat();
     let number = |text: &str, before: &str, unit: &str| -> u64 {
         let (_, after) = text.split_once(before).expect(before);
         let digits = after.split(|c: char| !c.is_ascii_digit()).next().unwrap();

@@ -44,6 +44,7 @@ use alert_manager_core::alert::Alert;
 pub use leases::Leases;
 pub use model::*;
 pub use queries::Force;
+pub use store::migrate::{MigrateError, MoveProgress, MovedTable, migrate_store};
 pub use store::{Database, InvalidDatabase, InvalidStoreUrl, StoreUrl};
 
 use commit::inbox::Close;

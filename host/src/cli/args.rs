@@ -61,6 +61,8 @@ pub(super) enum Command {
     Cancel(CancelArgs),
     /// Make a running server read its configuration and folder again, and show what changed.
     Reload(RemoteArgs),
+    /// Move a store to another one, such as a file to a database, while no server uses them.
+    MigrateStore(MigrateStoreArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
     /// Print the manual page, of all commands or of one.
@@ -390,6 +392,20 @@ pub(super) struct RetryArgs {
     pub(super) force: bool,
     #[command(flatten)]
     pub(super) server: ServerArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct MigrateStoreArgs {
+    /// The store that is moved, as in `store` of the configuration: `sqlite:FILE` or `postgres://USER@HOST/DATABASE`. It stays
+    /// as it is.
+    #[arg(value_name = "FROM")]
+    pub(super) from: String,
+    /// The store that it is moved to: a file that does not exist, an empty database, or one of a move that was cut off.
+    #[arg(value_name = "TO")]
+    pub(super) to: String,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,

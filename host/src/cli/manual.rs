@@ -61,6 +61,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "migrate-store",
+        &[
+            "alert-manager migrate-store sqlite:alert-manager.db 'postgres://am@db.example.com/alerts?password_file=password'",
+            "alert-manager migrate-store postgres://am@db.example.com/alerts sqlite:alert-manager.db --json",
+        ],
+    ),
+    (
         "routes",
         &[
             "alert-manager routes alertname=DiskFull severity=critical",

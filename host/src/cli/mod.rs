@@ -14,6 +14,7 @@ mod explain;
 mod init;
 mod inspect;
 mod manual;
+mod migrate;
 mod module_check;
 mod modules;
 mod new;
@@ -90,6 +91,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Reload(args) => remote::reload(&args),
         Command::Init(args) => init::run(&args),
         Command::Send(args) => send::run(&args),
+        Command::MigrateStore(args) => migrate::run(&args),
         Command::Completions(args) => Ok(completions(&args)),
         Command::Man(args) => man(&args),
     }

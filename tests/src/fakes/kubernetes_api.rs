@@ -29,7 +29,7 @@ pub(super) struct Server {
     pub(super) asked: Vec<Asked>,
 }
 
-/// What the `ClusterRole` of `kubernetes.yml` grants: resource and verb. All else is refused.
+/// What the `ClusterRole` of `host/deploy/kubernetes` grants: resource and verb. All else is refused.
 pub(super) const GRANTED: [(&str, &str); 23] = [
     ("pods", "get"),
     ("pods", "list"),

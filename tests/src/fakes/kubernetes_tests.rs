@@ -128,7 +128,10 @@ async fn pods_are_listed_by_label_and_by_node() {
 /// Otherwise a handler could read in the tests what it may not read in a cluster, or the other way round.
 #[test]
 fn the_fake_grants_what_the_manifest_grants() {
-    let manifest = std::fs::read_to_string(workspace().join("host/deploy/kubernetes.yml")).unwrap();
+    let manifest = std::fs::read_to_string(
+        workspace().join("host/deploy/kubernetes/components/rbac/cluster-role.yml"),
+    )
+    .unwrap();
     let listed = |rule: &str, key: &str| -> Vec<String> {
         let (_, after) = rule.split_once(&format!("{key}: [")).unwrap();
         let (list, _) = after.split_once(']').unwrap();

@@ -75,6 +75,12 @@ impl<B: Bench> Harness<B> {
         self.queue.recorded(id, step).await.unwrap().entries
     }
 
+    /// Drops the queue, which was shut down; returns the store and the clock.
+    pub(crate) fn ended(self) -> (B, Clock) {
+        drop((self.queue, self.leases));
+        (self.bench, self.clock)
+    }
+
     /// Kills the server, and starts another.
     pub(crate) fn crash(self) -> Self {
         let mut harness = self.crash_unattended();

@@ -31,6 +31,11 @@ pub enum OpenError {
         "the store {0} is in use by another alert-manager; stop that one, or set `store` to another place"
     )]
     InUse(PathBuf),
+    /// A move into it has not finished.
+    #[error(
+        "the store {0} is incomplete: `migrate-store` into it has not finished; run that again, or set `store` to another place"
+    )]
+    Unfinished(PathBuf),
     /// The file was not made by this program.
     #[error("{0} is not a store of alert-manager; set `store` to another place")]
     Foreign(PathBuf),

@@ -6,6 +6,7 @@
 mod change;
 mod codes;
 mod labels;
+pub(crate) mod migrate;
 mod pages;
 mod past;
 pub(crate) mod postgres;

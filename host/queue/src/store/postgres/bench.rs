@@ -299,21 +299,21 @@ impl PostgresBench {
         CLUSTER.as_ref().unwrap()
     }
 
-    pub(super) fn database(&self) -> &Database {
+    pub(in crate::store) fn database(&self) -> &Database {
         &self.database
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(in crate::store) fn settings(&self) -> &Settings {
         &self.settings
     }
 
     /// Runs a statement on the other connection.
-    pub(super) fn execute(&self, sql: &str, args: &[&(dyn ToSql + Sync)]) {
+    pub(in crate::store) fn execute(&self, sql: &str, args: &[&(dyn ToSql + Sync)]) {
         self.observer.lock().query(sql.to_owned(), args).unwrap();
     }
 
     /// Runs a query on the other connection.
-    pub(super) fn query(
+    pub(in crate::store) fn query(
         &self,
         sql: &str,
         args: &[&(dyn ToSql + Sync)],

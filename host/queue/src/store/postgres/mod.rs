@@ -37,6 +37,7 @@ mod tls;
 mod txn;
 mod unreported;
 mod values;
+pub(super) mod whole;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -100,6 +101,25 @@ impl PostgresStore {
         let store = replica.wait_for_term();
         let store = store.map_err(|error| failed(database, &error))?;
         store.ok_or_else(|| OpenError::InUse(path(database)))
+        let (io, session) = connect(database)?;
+        if whole::is_unfinished(&session).map_err(|error| failed(database, &error))? {
+            return Err(OpenError::Unfinished(path(database)));
+        }
+        let term = take_term(&io, database, &session, &settings)?;
+        let bounds = options.bounds.clone();
+        let reader = PostgresReader::new(Arc::clone(&io), database.clone(), bounds);
+        Ok(Self {
+            io,
+            database: database.clone(),
+            settings,
+            clock,
+            options: options.clone(),
+            term,
+            session: Some(session),
+            lane_n: 0,
+            retention: Retention::new(),
+            reader: Arc::new(reader),
+        })
     }
 
     /// Returns the connection of a transaction that is open.
@@ -135,6 +155,37 @@ impl PostgresStore {
             false => from_millis(database_ms),
         }
     }
+}
+
+/// Connects to a database, checks that it can hold a store, and makes or migrates the tables.
+fn connect(database: &Database) -> Result<(Arc<Io>, Session), OpenError> {
+    let failed = |error: StoreError| failed(database, &error);
+    let io = Io::start().map_err(failed)?;
+    let session = Session::connect(&io, database, Purpose::Write).map_err(failed)?;
+    check_server(&session).map_err(failed)?;
+    layout::prepare(&session).map_err(|error| match error {
+        LayoutError::Newer(found) => OpenError::Newer {
+            path: path(database),
+            found,
+            known: layout::LAYOUT,
+        },
+        LayoutError::Store(error) => failed(error),
+    })?;
+    check_pooling(&io, database, &session).map_err(failed)?;
+    Ok((io, session))
+}
+
+fn take_term(
+    io: &Arc<Io>,
+    database: &Database,
+    session: &Session,
+    settings: &Settings,
+) -> Result<Term, OpenError> {
+    let term = Term::take(io, database, session, settings.patience);
+    term.map_err(|error| match error {
+        TermError::Held => OpenError::InUse(path(database)),
+        TermError::Store(error) => failed(database, &error),
+    })
 }
 
 /// Returns where a store is, as errors name it.

@@ -47,7 +47,7 @@ impl SqliteBench {
         }
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub(in crate::store) fn path(&self) -> PathBuf {
         self.dir.path().join("store.db")
     }
 

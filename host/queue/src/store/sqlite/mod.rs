@@ -31,6 +31,7 @@ mod tests;
 mod timers;
 mod txn;
 mod unreported;
+pub(super) mod whole;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -91,6 +92,9 @@ impl SqliteStore {
         let files = Files::of(path);
         let opened = schema::open(path)?;
         let failed = |e: rusqlite::Error| errors::failed(path, &e);
+        if whole::is_unfinished(&opened.conn).map_err(failed)? {
+            return Err(OpenError::Unfinished(path.into()));
+        }
         let last_id = recovery::last_id(&opened.conn).map_err(failed)?;
         let events = Events::load(&opened.conn, gathering).map_err(failed)?;
         let checkpointer = Checkpointer::start(path)?;
