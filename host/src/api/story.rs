@@ -436,12 +436,18 @@ pub struct JournalEntry {
     pub result: String,
     /// When it was answered.
     pub at: Timestamp,
+    /// The beginning of the body of an HTTP answer, with secrets masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
 }
 
 impl From<(u32, Entry)> for JournalEntry {
     fn from((step, entry): (u32, Entry)) -> Self {
+        let is_http = entry.kind == CallKind::Http;
+        let answer = is_http.then(|| runtime::recorded_body(&entry.reply));
         Self {
             step,
+            answer: answer.flatten(),
             kind: entry.kind.into(),
             effect: entry.effect,
             ambiguous: entry.in_doubt,

@@ -10,6 +10,7 @@ mod now;
 mod of_handler;
 mod person;
 mod preview;
+mod related;
 mod routes;
 mod timeline;
 
