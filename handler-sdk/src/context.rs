@@ -126,9 +126,8 @@ impl Cx {
             .transpose()
     }
 
-    /// Returns the URL of this delivery's story, the recorded trace of a delivery, in the server's API. It is built from the
-    /// setting `story_base`, which the server sets if it has an `external_url`, and the delivery's id. The URL returns JSON
-    /// and requires the API's authorization, so it is for programs: a message for people names the delivery instead.
+    /// Returns the URL of the page with this delivery's story, the recorded trace of a delivery. It is built from the setting
+    /// `story_base`, which the server sets if it has an `external_url`, and the delivery's id. Who may use the API may see it.
     pub fn story_url(&self) -> Option<String> {
         let base = self.config("story_base").filter(|base| !base.is_empty())?;
         let base = base.trim_end_matches('/');

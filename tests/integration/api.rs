@@ -15,7 +15,7 @@ use tests::server::{Server, Setup, ids};
 /// Fields that need a crash, a failing disk or a story of half a megabyte: other tests cover them.
 ///
 /// A name that ends with a dot stands for all below it.
-const RARE: [&str; 32] = [
+const RARE: [&str; 33] = [
     "Attempt.after_crash",
     "Attempt.left_out",
     "Block.fields",
@@ -31,6 +31,7 @@ const RARE: [&str; 32] = [
     "Delivery.timer",
     "Delivery.timer.",
     "Doubt.",
+    "JournalEntry.answer",
     "NamedCall.",
     "Retried.rest.",
     "Story.coalesced_into",
@@ -110,6 +111,7 @@ fn check_types(template: &str, status: u16, body: &Value) {
     match (template, status) {
         (LIST, 200) => check_type!(types::Deliveries, body),
         (ONE, 200) => check_type!(types::Story, body),
+        (RELATED, 200) => check_type!(types::Related, body),
         (RETRY, 200) => check_type!(types::SentAgain, body),
         (CANCEL, 200) => check_type!(types::Cancelled, body),
         (RETRY_ALL, 200) => check_type!(types::Retried, body),
@@ -138,6 +140,7 @@ const ACTIVITY: &str = "/api/v1/activity";
 const HANDLER: &str = "/api/v1/handlers/{name}";
 const TIMELINE: &str = "/api/v1/timeline";
 const ONE: &str = "/api/v1/deliveries/{id}";
+const RELATED: &str = "/api/v1/deliveries/{id}/related";
 const RETRY: &str = "/api/v1/deliveries/{id}/retry";
 const CANCEL: &str = "/api/v1/deliveries/{id}/cancel";
 const RETRY_ALL: &str = "/api/v1/deliveries/retry";
@@ -173,6 +176,18 @@ async fn what_is_done(api: &mut Api) {
         asker.command(RETRY, &done).await;
     }
     asker.post("/webhook", &group).await;
+    for alert in [
+        alerts::firing("KubePodCrashLooping", &[]),
+        alerts::resolved("KubePodCrashLooping", &[]),
+    ] {
+        let (_, taken) = asker.post("/webhook", &alert).await;
+        let id = ids(&taken).remove(0);
+        server.wait_settled(&id).await;
+        let (_, related) = asker.get(RELATED, &format!("{LIST}/{id}/related")).await;
+        assert_eq!(related["routes"][0]["outcome"], "taken", "{related}");
+        let earlier = related["earlier"].as_array().unwrap().len();
+        assert_eq!(earlier, usize::from(alert["status"] == "resolved"));
+    }
     for body in [
         alerts::readme(),
         json!([alerts::resolved("A", &[]), { "labels": 1 }]),

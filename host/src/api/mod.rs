@@ -12,6 +12,7 @@ mod handlers;
 mod module;
 mod now;
 mod preview;
+mod related;
 mod routes;
 mod story;
 mod timeline;
@@ -31,6 +32,7 @@ pub use handlers::{Counts, GrantUse, Grants, Handler, Handlers, Held, Limit, Pau
 pub use module::{Import, Inspection};
 pub use now::{Heartbeat, Longest, Now, Open};
 pub use preview::{Action, Made, Preview, Previewed};
+pub use related::{Earlier, Related};
 pub use routes::{Explained, MatcherVerdict, Outcome, Route, Routes, Verdict};
 pub use story::{
     Attempt, AttemptOutcome, Call, JournalEntry, LogLine, Source, Step, StepOutcome, StepTry,

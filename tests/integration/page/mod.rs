@@ -2,6 +2,7 @@
 
 mod access;
 mod activity;
+mod delivery;
 mod hostile;
 mod live;
 mod views;

@@ -13,6 +13,7 @@ mod now;
 mod of_handler;
 mod person;
 mod preview;
+mod related;
 mod routes;
 mod timeline;
 mod together;

@@ -29,6 +29,15 @@ pub(super) async fn story(
     answers.story(answers::parse_id(&id)?).await.map(Json)
 }
 
+/// `GET /api/v1/deliveries/{id}/related`.
+pub(super) async fn related(
+    State(answers): State<Arc<Answers>>,
+    Path(id): Path<String>,
+) -> Result<Json<api::Related>, ApiError> {
+    let story = answers.story(answers::parse_id(&id)?).await?;
+    answers.related(&story).await.map(Json)
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryQuery {

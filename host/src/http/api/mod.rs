@@ -21,6 +21,7 @@ pub(super) fn endpoints(answers: Arc<Answers>, access: &Arc<Access>) -> Endpoint
         .route("/api/v1/deliveries", get(endpoints::deliveries))
         .route("/api/v1/deliveries/retry", post(endpoints::retry_all))
         .route("/api/v1/deliveries/{id}", get(endpoints::story))
+        .route("/api/v1/deliveries/{id}/related", get(endpoints::related))
         .route("/api/v1/deliveries/{id}/retry", post(endpoints::retry))
         .route("/api/v1/deliveries/{id}/cancel", post(endpoints::cancel))
         .route("/api/v1/handlers", get(endpoints::handlers))

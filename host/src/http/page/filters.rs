@@ -212,20 +212,8 @@ impl HtmlSafe for Shown {}
 impl Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<bdi>")?;
-        for c in self.text.chars().take(self.chars_max) {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                '\n' | '\t' => f.write_char(c)?,
-                c if is_unprintable(c) => {
-                    write!(f, "<span class=\"invisible\">U+{:04X}</span>", u32::from(c))?;
-                }
-                c => f.write_char(c)?,
-            }
-        }
+        let end = self.text.char_indices().nth(self.chars_max);
+        escape_into(f, &self.text[..end.map_or(self.text.len(), |(end, _)| end)])?;
         f.write_str("</bdi>")?;
         // Bytes are an upper bound of characters, and known.
         if self.text.len() > self.chars_max {
@@ -238,6 +226,25 @@ impl Display for Shown {
         }
         Ok(())
     }
+}
+
+/// Writes text as HTML: escaped, with what is invisible shown.
+pub(super) fn escape_into(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for c in text.chars() {
+        match c {
+            '&' => f.write_str("&amp;")?,
+            '<' => f.write_str("&lt;")?,
+            '>' => f.write_str("&gt;")?,
+            '"' => f.write_str("&quot;")?,
+            '\'' => f.write_str("&#39;")?,
+            '\n' | '\t' => f.write_char(c)?,
+            c if is_unprintable(c) => {
+                write!(f, "<span class=\"invisible\">U+{:04X}</span>", u32::from(c))?;
+            }
+            c => f.write_char(c)?,
+        }
+    }
+    Ok(())
 }
 
 /// Returns a time with the two units that say most, as in `1.2 s` or `2 h 5 min`.

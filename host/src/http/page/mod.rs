@@ -49,7 +49,9 @@ mod now;
 mod query;
 mod routes;
 mod sign_in;
+mod slack;
 mod timeline;
+mod waterfall;
 
 use std::sync::Arc;
 

@@ -59,7 +59,7 @@ use reader::PostgresReader;
 pub(crate) use replica::PostgresReplica;
 use retention::Retention;
 use session::{Call, Io, Purpose, Session, args};
-use term::{Patience, Term};
+use term::{Observer, Patience, Term, TermError};
 use txn::PostgresTxn;
 use values::Columns as _;
 
@@ -101,25 +101,6 @@ impl PostgresStore {
         let store = replica.wait_for_term();
         let store = store.map_err(|error| failed(database, &error))?;
         store.ok_or_else(|| OpenError::InUse(path(database)))
-        let (io, session) = connect(database)?;
-        if whole::is_unfinished(&session).map_err(|error| failed(database, &error))? {
-            return Err(OpenError::Unfinished(path(database)));
-        }
-        let term = take_term(&io, database, &session, &settings)?;
-        let bounds = options.bounds.clone();
-        let reader = PostgresReader::new(Arc::clone(&io), database.clone(), bounds);
-        Ok(Self {
-            io,
-            database: database.clone(),
-            settings,
-            clock,
-            options: options.clone(),
-            term,
-            session: Some(session),
-            lane_n: 0,
-            retention: Retention::new(),
-            reader: Arc::new(reader),
-        })
     }
 
     /// Returns the connection of a transaction that is open.
@@ -175,16 +156,21 @@ fn connect(database: &Database) -> Result<(Arc<Io>, Session), OpenError> {
     Ok((io, session))
 }
 
+/// Takes the term, unless a server that lives has it.
 fn take_term(
     io: &Arc<Io>,
     database: &Database,
     session: &Session,
     settings: &Settings,
 ) -> Result<Term, OpenError> {
-    let term = Term::take(io, database, session, settings.patience);
+    let failed = |error: StoreError| failed(database, &error);
+    let seen = Observer::default().wait(session, settings.patience);
+    let vacant = seen.map_err(failed)?;
+    let vacant = vacant.ok_or_else(|| OpenError::InUse(path(database)))?;
+    let term = Term::take(io, database, session, vacant, &Arc::default());
     term.map_err(|error| match error {
         TermError::Held => OpenError::InUse(path(database)),
-        TermError::Store(error) => failed(database, &error),
+        TermError::Store(error) => failed(error),
     })
 }
 

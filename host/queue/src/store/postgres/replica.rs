@@ -58,19 +58,10 @@ impl PostgresReplica {
         options: &Options,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let failed = |error: StoreError| failed(database, &error);
-        let io = Io::start().map_err(failed)?;
-        let session = Session::connect(&io, database, Purpose::Write).map_err(failed)?;
-        check_server(&session).map_err(failed)?;
-        layout::prepare(&session).map_err(|error| match error {
-            LayoutError::Newer(found) => OpenError::Newer {
-                path: path(database),
-                found,
-                known: layout::LAYOUT,
-            },
-            LayoutError::Store(error) => failed(error),
-        })?;
-        check_pooling(&io, database, &session).map_err(failed)?;
+        let (io, session) = connect(database)?;
+        if whole::is_unfinished(&session).map_err(|error| failed(database, &error))? {
+            return Err(OpenError::Unfinished(path(database)));
+        }
         let bounds = options.bounds.clone();
         let reader = PostgresReader::new(Arc::clone(&io), database.clone(), bounds);
         Ok(Self {
