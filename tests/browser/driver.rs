@@ -26,7 +26,7 @@ pub(crate) struct Driver {
 }
 
 /// How a browser looks at pages.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
     pub(crate) width_px: u32,
     pub(crate) scheme: Scheme,
@@ -39,6 +39,18 @@ pub(crate) enum Scheme {
     Light,
     Dark,
 }
+
+/// How much of a page a picture has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it, at most so much that a person looks at it.
+    Page,
+    /// What the screen shows at first.
+    Screen,
+}
+
+/// The tallest picture.
+const PICTURE_PX_MAX: f64 = 6_000.0;
 
 /// Whether pages may run a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -348,13 +360,16 @@ impl Browser {
         is_open
     }
 
-    /// Takes a picture of the whole page and leaves it in `target/pictures`.
-    pub(crate) async fn picture(&self, name: &str) -> PathBuf {
-        let size: (f64, f64) = self
-            .run("return [innerWidth, Math.max(innerHeight, Math.ceil(document.documentElement.scrollHeight))]")
+    /// Takes a picture and leaves it in `target/pictures`.
+    pub(crate) async fn picture(&self, name: &str, extent: Extent) -> PathBuf {
+        let (width, screen, page): (f64, f64, f64) = self
+            .run("return [innerWidth, innerHeight, Math.ceil(document.documentElement.scrollHeight)]")
             .await;
-        let clip =
-            json!({ "x": 0, "y": 0, "width": size.0, "height": size.1.min(6_000.0), "scale": 1 });
+        let height = match extent {
+            Extent::Page => page.max(screen).min(PICTURE_PX_MAX),
+            Extent::Screen => screen,
+        };
+        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
         let wanted = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         let picture = self.devtools("Page.captureScreenshot", wanted).await;
         let bytes = decoded(picture["data"].as_str().expect("a picture"));

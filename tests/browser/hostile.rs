@@ -5,7 +5,7 @@ use tests::fakes::Slack;
 use tests::server::Setup;
 
 use crate::World;
-use crate::driver::Look;
+use crate::driver::{Extent, Look};
 
 const MARKUP: &str = "</td></table><script>alert(1)</script><img src=x onerror=alert(1)>\" autofocus onfocus=\"alert(1)' style='x";
 const REVERSED: &str = "gpj.\u{202e}exe\u{2066}\u{0}\u{1b}[2J";
@@ -85,10 +85,12 @@ pub(crate) async fn text_from_outside_stays_text_and_in_its_place(world: &World)
         browser
             .open(&format!("{}/deliveries/{id}", server.url))
             .await;
-        browser.picture(&format!("hostile-{}", look.width_px)).await;
+        browser
+            .picture(&format!("hostile-{}", look.width_px), Extent::Page)
+            .await;
         browser.open(&format!("{}/deliveries", server.url)).await;
         browser
-            .picture(&format!("hostile-list-{}", look.width_px))
+            .picture(&format!("hostile-list-{}", look.width_px), Extent::Page)
             .await;
     }
     browser.close().await;

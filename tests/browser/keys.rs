@@ -6,7 +6,7 @@ use tests::server::{Server, Setup};
 use thirtyfour::Key;
 
 use crate::World;
-use crate::driver::{Browser, Look};
+use crate::driver::{Browser, Extent, Look};
 
 async fn server() -> Server {
     let server = Setup::new()
@@ -43,7 +43,7 @@ pub(crate) async fn the_keys_filter_move_open_select_and_retry(world: &World) {
         help.contains("retries") && help.contains("next row"),
         "{help}"
     );
-    browser.picture("keys").await;
+    browser.picture("keys", Extent::Page).await;
     browser.press(Key::Escape).await;
     browser
         .wait("document.querySelector('dialog[open]') === null")

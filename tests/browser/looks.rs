@@ -1,7 +1,5 @@
 //! What every view looks like, and that everybody can use it.
 
-use std::path::Path;
-
 use serde_json::Value;
 use tests::modules::workspace;
 use tests::node;
@@ -9,7 +7,7 @@ use tests::server::{Server, Setup};
 
 use crate::World;
 use crate::day::Day;
-use crate::driver::{Browser, Look, Scheme};
+use crate::driver::{Browser, Extent, Look, Scheme};
 
 /// The rules of WCAG 2.2 at the levels A and AA, as axe names them.
 const WCAG: &str = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']";
@@ -79,7 +77,12 @@ fn views(day: &Day, locked: &Server) -> Vec<View> {
             "Routes",
         ),
         view("timeline", "/timeline", "Timeline", "Timeline"),
-        view("mistake", "/deliveries?state=nonsense", "Bad Request", ""),
+        view(
+            "mistake",
+            "/deliveries?state=nonsense",
+            "Deliveries",
+            "Deliveries",
+        ),
         view("not-found", "/deliveries/0000000000000", "Not Found", ""),
         View {
             name: "sign-in",
@@ -128,6 +131,8 @@ pub(crate) async fn every_view_is_whole_in_light_and_dark_on_a_desk_and_on_a_pho
     let (day, locked) = (world.day().await, locked().await);
     let browser = world.browser(Look::DESK).await;
     let mut wrong = Vec::new();
+    // Two machines draw letters differently, so that pictures are written on request, and never compared.
+    let is_update = std::env::var_os("UPDATE_PICTURES").is_some();
     for look in [
         Look::DESK,
         Look::DESK_AT_NIGHT,
@@ -139,8 +144,11 @@ pub(crate) async fn every_view_is_whole_in_light_and_dark_on_a_desk_and_on_a_pho
             browser.open(&view.url).await;
             wrong.extend(faults(&browser, &view).await);
             let name = format!("{}-{}-{}", view.name, look.scheme.as_str(), look.width_px);
-            let picture = browser.picture(&name).await;
-            show(&view, look, &picture);
+            browser.picture(&name, Extent::Page).await;
+            if is_update && let Some(file) = shown_as(&view, look) {
+                let picture = browser.picture("shown", Extent::Screen).await;
+                std::fs::copy(picture, workspace().join("docs").join(file)).unwrap();
+            }
         }
         let ground: String = browser
             .run("return getComputedStyle(document.body).backgroundColor")
@@ -157,16 +165,11 @@ pub(crate) async fn every_view_is_whole_in_light_and_dark_on_a_desk_and_on_a_pho
     }
 }
 
-/// Puts a picture into `docs/` if it is asked for. Two machines draw letters differently, so that pictures are not compared.
-fn show(view: &View, look: Look, picture: &Path) {
-    if std::env::var_os("UPDATE_PICTURES").is_none() {
-        return;
-    }
-    for (name, shown, file) in SHOWN {
-        if view.name == name && shown.width_px == look.width_px && shown.scheme == look.scheme {
-            std::fs::copy(picture, workspace().join("docs").join(file)).unwrap();
-        }
-    }
+/// Returns the file below `docs/` that shows a view in this look, if one does.
+fn shown_as(view: &View, look: Look) -> Option<&'static str> {
+    let mut shown = SHOWN.iter();
+    let (_, _, file) = shown.find(|(name, shown, _)| *name == view.name && *shown == look)?;
+    Some(file)
 }
 
 /// Returns how bright a colour is, of 255, from `rgb(R, G, B)`.
@@ -270,6 +273,6 @@ pub(crate) async fn a_printed_view_has_nothing_to_click(world: &World) {
         (0, 255),
         "black on white"
     );
-    browser.picture("print").await;
+    browser.picture("print", Extent::Page).await;
     browser.close().await;
 }
