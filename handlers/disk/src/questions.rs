@@ -200,5 +200,4 @@ pub(crate) fn end(look: &Look<'_>) -> End {
         (began, now),
         UNREPORTED,
     )
-    .without_labels(&["instance", "device", "mountpoint", "fstype"])
 }

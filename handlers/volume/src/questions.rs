@@ -187,7 +187,6 @@ pub(crate) fn end_of_claim(look: &Look<'_>) -> End {
         (began, now),
         UNREPORTED,
     )
-    .without_labels(&["persistentvolumeclaim", "node", "instance"])
 }
 
 /// Reads the phase of a volume: 1 request.
