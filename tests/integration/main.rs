@@ -12,6 +12,7 @@ mod building;
 mod channels;
 mod check;
 mod clock;
+mod cluster_alerts;
 mod command_line;
 mod compiler;
 mod conformance;
