@@ -5,6 +5,7 @@
 //! ([`Lenient`]).
 
 mod channels;
+mod coverage;
 mod deliveries;
 mod handlers;
 mod module;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use channels::{ByPriority, Channel, Channels, Gate, Refused};
+pub use coverage::{AlertCoverage, Answered, Coverage, RouteCoverage, TakenRoute};
 pub use deliveries::{
     Cancelled, Deliveries, Delivery, Left, LeftCount, Rest, RestReason, Retried, SentAgain,
 };
