@@ -6,7 +6,7 @@ use std::process::Command;
 
 use alert_manager::alert::HandlerName;
 use alert_manager::config::{Config, Overrides};
-use tests::modules::bundled;
+use tests::modules::{ENRICHERS, bundled};
 use tests::process::run;
 use tests::server::folder;
 
@@ -39,11 +39,9 @@ fn the_packages_configuration_serves_without_a_secret_and_on_this_machine_alone(
     let config = package_configuration();
     assert!(config.slack.preview);
     assert!(config.listen.ip().is_loopback());
-    // Those that only enrich post nothing, so they are granted no channel.
-    let enrichers = ["changes", "llm-summary", "recurrence"];
     for name in bundled() {
         let settings = config.handlers.of(&HandlerName::new(&name));
-        let posts = !enrichers.contains(&name.as_str());
+        let posts = !ENRICHERS.contains(&name.as_str());
         assert_eq!(settings.grants.slack.contains("alerts"), posts, "{name}");
     }
 }
