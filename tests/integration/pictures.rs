@@ -201,13 +201,16 @@ fn every_message_that_a_handler_posts_can_be_drawn() {
     let mut seen = BTreeSet::new();
     for folder in [
         "certificates/snapshots",
+        "changes/snapshots",
         "disk/snapshots",
         "hpa/snapshots",
         "job/snapshots",
         "kube-pod-crash-looping/src/tests/snapshots",
+        "llm-summary/snapshots",
         "node/snapshots",
         "pod-waiting/snapshots",
         "probe/snapshots",
+        "recurrence/snapshots",
         "rollout/snapshots",
         "saturation/snapshots",
         "slack-notify/src/snapshots",

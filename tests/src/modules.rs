@@ -74,6 +74,9 @@ pub fn bundled() -> Vec<String> {
     rust.map(|project| project.name.clone()).collect()
 }
 
+/// The bundled handlers in Rust that only enrich: they post nothing, so they are granted no channel.
+pub const ENRICHERS: [&str; 3] = ["changes", "llm-summary", "recurrence"];
+
 /// Returns the folder of the tools that build Python and TypeScript, which all tests share. They are fetched once.
 #[must_use]
 pub fn tools() -> PathBuf {

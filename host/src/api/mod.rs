@@ -6,6 +6,7 @@
 
 mod activity;
 mod channels;
+mod coverage;
 mod deliveries;
 mod handler;
 mod handlers;
@@ -24,6 +25,7 @@ use serde_json::Value;
 
 pub use activity::{Activity, Amounts, Bucket, RouteUse, Series};
 pub use channels::{ByPriority, Channel, Channels, Gate, Refused};
+pub use coverage::{AlertCoverage, Answered, Coverage, RouteCoverage, TakenRoute};
 pub use deliveries::{
     Cancelled, Deliveries, Delivery, Left, LeftCount, Rest, RestReason, Retried, SentAgain,
 };

@@ -1,5 +1,6 @@
 //! Files and variables in, one checked [`Config`] out: the only module that reads either.
 
+mod alert_rules;
 mod changes;
 mod compare;
 mod current;
@@ -39,6 +40,7 @@ use crate::worker;
 use sections::{API_URL_DEFAULT, HANDLERS_DIR_DEFAULT, LISTEN_DEFAULT};
 
 pub use crate::findings::{Problem, Problems};
+pub(crate) use alert_rules::{RULES_MAX, alert_rules, labelling};
 pub use changes::Changes;
 pub(crate) use current::Current;
 pub(crate) use http_rules::http_rules;
