@@ -11,7 +11,7 @@ use super::frame::{Frame, Tab, Visit, show};
 use crate::api::{self, Source};
 use crate::http::answers::{self, Answers};
 use crate::http::error::ApiError;
-use crate::queue::State as DeliveryState;
+use crate::queue::{State as DeliveryState, StepStatus};
 
 #[derive(Template)]
 #[template(path = "delivery.html")]
@@ -33,4 +33,9 @@ pub(super) async fn view(
         frame: visit.frame(title, Tab::Deliveries),
         story,
     })
+}
+
+/// Returns whether a step was done without a call: its module has no such hook.
+fn is_without_hook(step: &api::Step) -> bool {
+    step.tries == 0 && step.attempts_used == 0 && step.status.is(StepStatus::Done)
 }
