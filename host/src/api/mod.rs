@@ -23,6 +23,8 @@ mod webhook;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::alert::HandlerName;
+
 pub use activity::{Activity, Amounts, Bucket, RouteUse, Series};
 pub use channels::{ByPriority, Channel, Channels, Gate, Refused};
 pub use coverage::{AlertCoverage, Answered, Coverage, RouteCoverage, TakenRoute};
@@ -62,6 +64,10 @@ pub struct Reloaded {
     /// The keys that take effect only after a restart.
     #[serde(default)]
     pub needs_restart: Vec<String>,
+    /// The handlers that keep the settings that they had, since the new ones do not fit their modules. Everything else of the
+    /// new configuration is in use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keep_settings: Vec<HandlerName>,
     /// Problems of the new configuration, as `check` prints them.
     #[serde(default)]
     pub problems: Vec<String>,

@@ -179,13 +179,15 @@ impl State {
         // The response is sent once all loaded modules are routed.
         self.rebuild();
         self.metrics.reloaded(Ok(()));
-        report::reloaded(&changes);
+        let keep_settings = self.config.handlers.load().that_keep_settings();
+        report::reloaded(&changes, &keep_settings);
         let findings = self.findings.findings();
         let lines = |found: &[Finding]| found.iter().map(ToString::to_string).collect();
         Ok(Reloaded {
             reloaded: true,
             changed: changes.changed,
             needs_restart: changes.needs_restart,
+            keep_settings,
             problems: lines(&findings.problems),
             warnings: lines(&findings.warnings),
         })
@@ -252,7 +254,9 @@ impl State {
             &descriptions,
         );
         self.router.store(Arc::new(router.with_own(ways.routes())));
-        self.notifier.set_ways(ways, has_scanned);
+        // Without a module and a configuration, the server says that no handler is loaded.
+        let is_empty = modules.is_empty() && config.file.is_none();
+        self.notifier.set_ways(ways, has_scanned && !is_empty);
         self.queue.set_caps(options::caps(&config, &descriptions));
         self.queue.set_storm(config.queue.storm);
         self.queue

@@ -48,7 +48,6 @@ pub use key::{Key, Written, shown_amount};
 pub use load::Examined;
 pub(crate) use placeholder::placeholder;
 pub use reference::{Described, described};
-pub(crate) use sections::parse_http_url;
 pub use spots::Spots;
 pub(crate) use suggest::closest;
 

@@ -13,7 +13,7 @@ use super::waterfall::{self, What};
 use crate::api::{self, Outcome, Source};
 use crate::http::answers::{self, Answers};
 use crate::http::error::ApiError;
-use crate::queue::State as DeliveryState;
+use crate::queue::{State as DeliveryState, StepStatus};
 
 #[derive(Template)]
 #[template(path = "delivery.html")]
@@ -55,4 +55,9 @@ pub(super) async fn view(
         story,
         related,
     })
+}
+
+/// Returns whether a step was done without a call: its module has no such hook.
+fn is_without_hook(step: &api::Step) -> bool {
+    step.tries == 0 && step.attempts_used == 0 && step.status.is(StepStatus::Done)
 }
