@@ -46,7 +46,9 @@ impl Answers {
             .kv_used(name.clone())
             .await
             .map_err(|e| store(&e))?;
-        let dead = self.of(&name, Some(State::Dead), FAILURES_MAX).await?;
+        let dead = self
+            .deliveries_of(&name, Some(State::Dead), FAILURES_MAX)
+            .await?;
         Ok(HandlerDetail {
             files,
             versions: self.versions(&name).await?,
@@ -54,12 +56,12 @@ impl Answers {
             kv: KvUse { keys, bytes },
             activity: self.activity_of(&name, over).await?,
             failures: grouped(dead),
-            newest: self.of(&name, None, NEWEST_MAX).await?,
+            newest: self.deliveries_of(&name, None, NEWEST_MAX).await?,
         })
     }
 
     /// Returns the newest deliveries with a handler in their pipeline.
-    async fn of(
+    async fn deliveries_of(
         &self,
         handler: &HandlerName,
         state: Option<State>,

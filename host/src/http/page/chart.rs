@@ -180,7 +180,7 @@ fn chart(
     }
 }
 
-/// Returns how high an amount is if `top` is as high as the chart. What is not nothing can be seen.
+/// Returns how high an amount is if `top` is as high as the chart. An amount above zero is at least one unit high.
 fn height(amount: u64, top: u64) -> u64 {
     if amount == 0 || top == 0 {
         return 0;
@@ -192,7 +192,7 @@ fn height(amount: u64, top: u64) -> u64 {
 /// Returns how high a time is on the scale of its logarithm.
 fn log_height(ms: u64, top: u64) -> u64 {
     let bits = |ms: u64| u64::from(u64::BITS - ms.leading_zeros());
-    // One more, so that the shortest time can be seen.
+    // One more, so that a time of 0 ms is visible.
     height(bits(ms) + 1, bits(top) + 1)
 }
 
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_to_be_nothing() {
+    fn an_empty_chart_says_so() {
         let chart = ended(&series(&[(0, 0, None)]));
         assert!(chart.is_empty() && chart.rows().is_empty());
         assert!(chart.summary().contains("nothing"));
