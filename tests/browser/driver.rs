@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::PATIENCE;
 use tests::modules::workspace;
-use thirtyfour::LoggingPrefsLogLevel;
-use thirtyfour::prelude::*;
+
+use crate::webdriver::{Element, Session};
 
 /// The names of Chromium, of Debian and of others.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -134,10 +134,7 @@ impl Driver {
 
     /// Opens a browser with a new profile.
     pub(crate) async fn browser(&self, look: Look) -> Browser {
-        let mut wanted = DesiredCapabilities::chrome();
-        let program = self.browser.to_str().expect("a path in UTF-8");
-        wanted.set_binary(program).unwrap();
-        for argument in [
+        let arguments = [
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
@@ -149,18 +146,20 @@ impl Driver {
             "--disable-sync",
             "--hide-scrollbars",
             "--lang=en-GB",
-        ] {
-            wanted.add_arg(argument).unwrap();
-        }
-        let level = LoggingPrefsLogLevel::All;
-        wanted.set_browser_log_level(level).unwrap();
+        ];
+        let mut options = json!({ "binary": self.browser, "args": arguments });
         if look.script == Script::Off {
-            let blocked = json!({ "profile.managed_default_content_settings.javascript": 2 });
-            wanted.add_experimental_option("prefs", blocked).unwrap();
+            options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
         }
+        let wanted = json!({
+            "browserName": "chrome",
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": { "browser": "ALL" },
+            "timeouts": { "script": PATIENCE.as_millis() },
+        });
         let url = format!("http://127.0.0.1:{}", self.port);
-        let driver = WebDriver::new(url, wanted).await.expect("a browser starts");
-        driver.set_script_timeout(PATIENCE).await.unwrap();
+        let driver = Session::start(&url, wanted).await;
+        let driver = driver.expect("a browser starts");
         let browser = Browser { driver };
         browser.look(look).await;
         browser
@@ -201,7 +200,7 @@ fn found(programs: &[&str]) -> Result<PathBuf, String> {
 
 /// A browser with one tab.
 pub(crate) struct Browser {
-    driver: WebDriver,
+    driver: Session,
 }
 
 impl Browser {
@@ -219,30 +218,41 @@ impl Browser {
 
     /// Calls Chromium's own protocol, for what WebDriver has no word for.
     pub(crate) async fn devtools(&self, method: &str, parameters: Value) -> Value {
-        let answer = self.driver.cdp().send_raw(method, parameters).await;
+        let answer = self
+            .driver
+            .post(
+                "/goog/cdp/execute",
+                json!({ "cmd": method, "params": parameters }),
+            )
+            .await;
         answer.unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
     /// Goes to a page and waits until it is loaded.
     pub(crate) async fn open(&self, url: &str) {
-        let opened = self.driver.goto(url).await;
+        let opened = self.driver.post("/url", json!({ "url": url })).await;
         opened.unwrap_or_else(|error| panic!("{url}: {error}"));
     }
 
     /// Runs a script outside the page's policy and returns what it returns.
     pub(crate) async fn run<T: DeserializeOwned>(&self, script: &str) -> T {
-        let result = self.driver.execute(script, Vec::new()).await;
+        let result = self
+            .driver
+            .post("/execute/sync", json!({ "script": script, "args": [] }))
+            .await;
         let result = result.unwrap_or_else(|error| panic!("{script}: {error}"));
-        let value = result.json().clone();
-        serde_json::from_value(value).unwrap_or_else(|error| panic!("{script}: {error}"))
+        serde_json::from_value(result).unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
     /// Runs a script that calls `done` with its result.
     pub(crate) async fn run_until_done(&self, script: &str) -> Value {
         let script = format!("const done = arguments[arguments.length - 1]; {script}");
-        let result = self.driver.execute_async(script.as_str(), Vec::new()).await;
+        let result = self
+            .driver
+            .post("/execute/async", json!({ "script": script, "args": [] }))
+            .await;
         let result = result.unwrap_or_else(|error| panic!("{error}"));
-        result.json().clone()
+        result
     }
 
     /// Waits until an expression is true, which a change of the document makes it.
@@ -255,7 +265,10 @@ impl Browser {
             watcher.observe(document, {{ subtree: true, childList: true, characterData: true, attributes: true }});
             look();"
         );
-        let waited = self.driver.execute_async(script, Vec::new()).await;
+        let waited = self
+            .driver
+            .post("/execute/async", json!({ "script": script, "args": [] }))
+            .await;
         if let Err(error) = waited {
             let text: String = self.run("return document.body.innerText").await;
             panic!("never: {expression} ({error}): {text}");
@@ -264,22 +277,28 @@ impl Browser {
 
     /// Returns where the tab is.
     pub(crate) async fn address(&self) -> String {
-        self.driver.current_url().await.unwrap().to_string()
+        self.driver
+            .get("/url")
+            .await
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Returns the elements of a selector.
-    pub(crate) async fn all(&self, selector: &str) -> Vec<WebElement> {
-        self.driver.find_all(By::Css(selector)).await.unwrap()
+    pub(crate) async fn all(&self, selector: &str) -> Vec<Element> {
+        self.driver.find_all(selector).await.unwrap()
     }
 
     /// Returns the first element of a selector.
-    pub(crate) async fn one(&self, selector: &str) -> WebElement {
-        let found = self.driver.find(By::Css(selector)).await;
-        match found {
-            Ok(element) => element,
-            Err(error) => {
+    pub(crate) async fn one(&self, selector: &str) -> Element {
+        let found = self.driver.find_all(selector).await;
+        match found.map(|found| found.into_iter().next()) {
+            Ok(Some(element)) => element,
+            error => {
                 let shown: String = self.run("return document.body.innerText").await;
-                panic!("{selector}: {error}: {shown}")
+                panic!("{selector}: {error:?}: {shown}")
             }
         }
     }
@@ -303,19 +322,19 @@ impl Browser {
     }
 
     /// As [`Self::follow`], with a key.
-    pub(crate) async fn press_and_follow(&self, keys: impl Into<TypingData>) {
+    pub(crate) async fn press_and_follow(&self, keys: &str) {
         let before = self.one("html").await;
         self.press(keys).await;
         self.leave(before).await;
     }
 
-    async fn leave(&self, before: WebElement) {
+    async fn leave(&self, before: Element) {
         let left = async {
             // An element of a page that was left is stale.
             while before.tag_name().await.is_ok() {
                 tokio::task::yield_now().await;
             }
-            while self.driver.find(By::Css("main, body > *")).await.is_err() {
+            while self.all("main, body > *").await.is_empty() {
                 tokio::task::yield_now().await;
             }
         };
@@ -327,35 +346,46 @@ impl Browser {
     pub(crate) async fn fill(&self, selector: &str, text: &str) {
         let field = self.one(selector).await;
         field.clear().await.unwrap();
-        field.send_keys(text).await.unwrap();
+        field.type_text(text).await.unwrap();
     }
 
     /// Presses keys, wherever the focus is.
-    pub(crate) async fn press(&self, keys: impl Into<TypingData>) {
-        let chain = self.driver.action_chain();
-        chain.send_keys(keys).perform().await.unwrap();
+    pub(crate) async fn press(&self, keys: &str) {
+        let presses = keys
+            .chars()
+            .flat_map(|key| ["keyDown", "keyUp"].map(|what| json!({ "type": what, "value": key })));
+        let presses: Vec<_> = presses.collect();
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": presses });
+        let pressed = json!({ "actions": [keyboard] });
+        self.driver.post("/actions", pressed).await.unwrap();
     }
 
-    pub(crate) async fn cookies(&self) -> Vec<thirtyfour::Cookie> {
-        self.driver.get_all_cookies().await.unwrap()
+    pub(crate) async fn cookies(&self) -> Vec<Value> {
+        let cookies = self.driver.get("/cookie").await.unwrap();
+        cookies.as_array().unwrap().clone()
     }
 
     /// Returns what the console has said since this was last asked: mistakes of the page, and what its policy has blocked.
     pub(crate) async fn complaints(&self) -> Vec<String> {
-        let entries = self.driver.browser_log().await.unwrap();
-        let entries = entries.into_iter().filter(|entry| {
+        let of_browser = json!({ "type": "browser" });
+        let entries = self.driver.post("/se/log", of_browser).await.unwrap();
+        let entries = entries.as_array().unwrap().iter();
+        let messages = entries.filter_map(|entry| {
+            let message = entry["message"].as_str().unwrap_or_default();
             // That a page has an error's status is no mistake of the page.
-            let is_status = entry.message.contains("Failed to load resource");
-            entry.level != "INFO" && entry.level != "DEBUG" && !is_status
+            let is_status = message.contains("Failed to load resource");
+            let is_grave = entry["level"] != "INFO" && entry["level"] != "DEBUG";
+            (is_grave && !is_status).then(|| message.to_owned())
         });
-        entries.map(|entry| entry.message).collect()
+        messages.collect()
     }
 
     /// Returns whether a dialog of the page is open, and closes it.
     pub(crate) async fn has_dialog(&self) -> bool {
-        let is_open = self.driver.get_alert_text().await.is_ok();
+        let is_open = self.driver.get("/alert/text").await.is_ok();
         if is_open {
-            self.driver.dismiss_alert().await.unwrap();
+            let closed = self.driver.post("/alert/dismiss", json!({})).await;
+            closed.unwrap();
         }
         is_open
     }

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use tests::alerts;
 use tests::server::{Server, Setup};
-use thirtyfour::Key;
 
 use crate::World;
 use crate::driver::{Browser, Extent, Look};
+use crate::webdriver::{ENTER, ESCAPE, TAB};
 
 async fn server() -> Server {
     let server = Setup::new()
@@ -44,7 +44,7 @@ pub(crate) async fn the_keys_filter_move_open_select_and_retry(world: &World) {
         "{help}"
     );
     browser.picture("keys", Extent::Page).await;
-    browser.press(Key::Escape).await;
+    browser.press(ESCAPE).await;
     browser
         .wait("document.querySelector('dialog[open]') === null")
         .await;
@@ -69,7 +69,7 @@ pub(crate) async fn the_keys_filter_move_open_select_and_retry(world: &World) {
 
     browser.open(&format!("{}/deliveries", server.url)).await;
     browser.press("j").await;
-    browser.press_and_follow(Key::Enter).await;
+    browser.press_and_follow(ENTER).await;
     let shown = browser.text("main").await;
     assert!(
         shown.contains("Third") && !shown.contains("Second"),
@@ -82,7 +82,7 @@ pub(crate) async fn the_keys_filter_move_open_select_and_retry(world: &World) {
     browser.press("alertname=\"Second\"").await;
     let typed: String = browser.run("return document.activeElement.value").await;
     assert_eq!(typed, "alertname=\"Second\"");
-    browser.press_and_follow(Key::Enter).await;
+    browser.press_and_follow(ENTER).await;
     let address = browser.address().await;
     assert!(
         address.contains("match=alertname%3D%22Second%22"),
@@ -126,12 +126,12 @@ pub(crate) async fn the_tab_key_reaches_everything_in_order_and_shows_where_it_i
     let browser = world.browser(Look::DESK).await;
     for path in ["/", "/deliveries", "/routes", "/timeline", "/handlers"] {
         browser.open(&format!("{}{path}", server.url)).await;
-        browser.press(Key::Tab).await;
+        browser.press(TAB).await;
         let first: Stop = browser.run(STOP).await;
         assert!(first.html.contains("Skip to content"), "{path}: {first:?}");
         let mut stops = vec![first];
         loop {
-            browser.press(Key::Tab).await;
+            browser.press(TAB).await;
             let stop: Stop = browser.run(STOP).await;
             // Past the last, the focus leaves the page or begins again.
             if stop.place <= 0 || stop.place == stops[0].place {
@@ -161,9 +161,9 @@ pub(crate) async fn the_tab_key_reaches_everything_in_order_and_shows_where_it_i
         );
     }
     browser.open(&server.url).await;
-    browser.press(Key::Tab).await;
-    browser.press(Key::Enter).await;
-    browser.press(Key::Tab).await;
+    browser.press(TAB).await;
+    browser.press(ENTER).await;
+    browser.press(TAB).await;
     let is_within: bool = browser
         .run("return document.activeElement.closest('main') !== null")
         .await;

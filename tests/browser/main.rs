@@ -13,6 +13,7 @@ mod keys;
 mod live;
 mod looks;
 mod plain;
+mod webdriver;
 
 use std::pin::Pin;
 use std::process::ExitCode;
