@@ -210,6 +210,10 @@ async fn a_server_is_asked_for_its_rules_and_its_labels() {
         Some("Basic bWU6aHVzaA==")
     );
     // A server that does not show its configuration is believed to change nothing, and that is said.
+    prometheus.faults().clear();
+    prometheus
+        .faults()
+        .until_cleared(&format!("/prefix{RULES}"), answer(some_rules()));
     prometheus
         .faults()
         .until_cleared(&format!("/prefix{STATUS}"), Fault::status(403));
@@ -287,6 +291,7 @@ async fn a_server_that_does_not_answer_as_prometheus_is_said_to() {
             "did not answer in time: raise --timeout",
         ),
     ] {
+        prometheus.faults().clear();
         prometheus.faults().until_cleared(RULES, fault);
         let asked = ask(dir.path(), &[&["--prometheus", &url], more].concat());
         assert_eq!(asked.code, Some(1), "{why}");

@@ -10,7 +10,7 @@ const LINE_CHARS_MAX: usize = 200;
 /// What takes the place of a URL: nobody follows a link that a model wrote.
 const LINK: &str = "[link]";
 
-/// Returns the lines of an answer of an OpenAI-compatible endpoint; `None` if it has none.
+/// Returns the lines of an answer of an endpoint with chat completions; `None` if it has none.
 pub(crate) fn lines(answer: &Value) -> Option<Vec<String>> {
     let content = answer["choices"][0]["message"]["content"].as_str()?;
     let lines = content

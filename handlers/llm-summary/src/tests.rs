@@ -18,7 +18,6 @@ fn alert() -> Alert {
         .with_label("pod", "app-1")
         .with_label("severity", "warning")
         .with_annotation("summary", "Pod is crash looping.")
-        .with_annotation("description", "password=hunter2secret1 was in the log")
         .with_start(NOW)
         .with_receipt(NOW)
 }
@@ -69,7 +68,8 @@ fn fails(host: &Host, why: &str) {
 #[test]
 fn the_model_gets_what_is_known_and_no_secret() {
     let host = host(says("The table orders is missing."));
-    assert_eq!(lines(&host), ["The table orders is missing."]);
+    let secret = alert().with_annotation("description", "password=hunter2secret1 was in the log");
+    host.enrich::<LlmSummary>(&secret, &found()).unwrap();
     let requests = host.requests();
     let body: Value = serde_json::from_str(&requests[0].body).unwrap();
     let question = body["messages"][1]["content"].as_str().unwrap();

@@ -149,6 +149,41 @@ enum Rank {
     Answered,
 }
 
+/// What an alert may have got from the routes so far.
+struct Walk {
+    /// If it goes on to the next route; empty if it surely does not.
+    going: BTreeSet<Rank>,
+    /// If an earlier route took it for good.
+    ended: BTreeSet<Rank>,
+}
+
+impl Walk {
+    fn new() -> Self {
+        Self {
+            going: BTreeSet::from([Rank::Unrouted]),
+            ended: BTreeSet::new(),
+        }
+    }
+
+    /// Takes a route that gives this rank, surely or maybe.
+    fn take(&mut self, rank: Rank, is_sure: bool, after_match: AfterMatch) {
+        let after: BTreeSet<Rank> = self.going.iter().map(|before| rank.max(*before)).collect();
+        if is_sure {
+            self.going.clear();
+        }
+        match after_match {
+            AfterMatch::Stop => self.ended.extend(after),
+            AfterMatch::Continue => self.going.extend(after),
+        }
+    }
+
+    /// Returns what it may have got in the end.
+    fn end(mut self) -> BTreeSet<Rank> {
+        self.ended.extend(self.going);
+        self.ended
+    }
+}
+
 fn alert(
     rule: &AlertRule,
     series: &Series,
@@ -157,16 +192,11 @@ fn alert(
     described: &BTreeMap<&str, &Description>,
     seen: &mut routes::Seen,
 ) -> AlertCoverage {
-    // What the alert may have got by now if it goes on to the next route, and what it has if it does not.
-    let mut going = BTreeSet::from([Rank::Unrouted]);
-    let mut ended = BTreeSet::new();
+    let mut walk = Walk::new();
     let mut taken = Vec::new();
     for (place, route) in router.routes().iter().enumerate() {
-        let proofs: Vec<(&Matcher, Proof)> = route
-            .matchers
-            .iter()
-            .map(|matcher| (matcher, series.get(matcher.name()).proves(matcher)))
-            .collect();
+        let proof = |matcher| (matcher, series.get(Matcher::name(matcher)).proves(matcher));
+        let proofs: Vec<(&Matcher, Proof)> = route.matchers.iter().map(proof).collect();
         if proofs
             .iter()
             .any(|(_, proof)| matches!(proof, Proof::Never(_)))
@@ -174,36 +204,25 @@ fn alert(
             seen.refused(place, rule, &proofs);
             continue;
         }
-        if going.is_empty() {
+        if walk.going.is_empty() {
             seen.not_reached(place);
             continue;
         }
         seen.taken(place);
-        let open: Vec<String> = proofs
+        let open = proofs.iter().filter(|(_, proof)| *proof == Proof::Maybe);
+        let open: Vec<String> = open.map(|(matcher, _)| matcher.to_string()).collect();
+        let handlers = route
+            .handlers
             .iter()
-            .filter(|(_, proof)| *proof == Proof::Maybe)
-            .map(|(matcher, _)| matcher.to_string())
-            .collect();
-        let rank = match route.handlers.iter().any(|name| {
-            answers(
-                rule,
-                described.get(name.as_str()).copied(),
-                route.matchers.is_empty(),
-            )
-        }) {
+            .map(|name| described.get(name.as_str()).copied());
+        let rank = match handlers
+            .into_iter()
+            .any(|handler| answers(rule, handler, route.matchers.is_empty()))
+        {
             true => Rank::Answered,
             false => Rank::Fallback,
         };
-        let after: BTreeSet<Rank> = going.iter().map(|before| rank.max(*before)).collect();
-        match (open.is_empty(), route.after_match) {
-            (true, AfterMatch::Stop) => {
-                ended.extend(after);
-                going.clear();
-            }
-            (true, AfterMatch::Continue) => going = after,
-            (false, AfterMatch::Stop) => ended.extend(after),
-            (false, AfterMatch::Continue) => going.extend(after),
-        }
+        walk.take(rank, open.is_empty(), route.after_match);
         taken.push(TakenRoute {
             route: router.number(place),
             name: route.name.to_string(),
@@ -211,24 +230,26 @@ fn alert(
             depends_on: open,
         });
     }
-    ended.extend(going);
-    let worst = ended.first().copied().unwrap_or(Rank::Unrouted);
+    let ranks = walk.end();
     AlertCoverage {
         alertname: rule.name.clone(),
         group: rule.group.clone(),
         place: rule.place.clone(),
         severity: rule.labels.get("severity").cloned(),
-        answer: match (worst, ended.len()) {
-            (_, 2..) => Answered::Depends,
-            (Rank::Answered, _) => Answered::Answered,
-            (Rank::Fallback, _) => Answered::Fallback,
-            (Rank::Unrouted, _) => Answered::Unrouted,
-        }
-        .into(),
-        may_be_unrouted: worst == Rank::Unrouted,
-        may_be_fallback: ended.contains(&Rank::Fallback),
+        answer: answered(&ranks).into(),
+        may_be_unrouted: ranks.contains(&Rank::Unrouted),
+        may_be_fallback: ranks.contains(&Rank::Fallback),
         routes: taken,
         unread,
+    }
+}
+
+fn answered(ranks: &BTreeSet<Rank>) -> Answered {
+    match (ranks.len(), ranks.first()) {
+        (2.., _) => Answered::Depends,
+        (_, Some(Rank::Answered)) => Answered::Answered,
+        (_, Some(Rank::Fallback)) => Answered::Fallback,
+        (_, Some(Rank::Unrouted) | None) => Answered::Unrouted,
     }
 }
 

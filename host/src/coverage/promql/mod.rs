@@ -1,18 +1,20 @@
-//! What an expression of PromQL proves about the labels of its series. It is no evaluator and no validator: an expression that
+//! What an expression of Prometheus proves about the labels of its series. It is no evaluator and no validator: an expression that
 //! it does not read is one about whose labels nothing is said.
 //!
 //! The rules are those of Prometheus 3: its documentation of operators and functions, and for what a binary operation keeps,
 //! the engine's `resultMetric`.
 
 mod functions;
+mod operations;
 #[cfg(test)]
 mod tests;
 mod words;
 
 use std::collections::BTreeSet;
 
-use super::labels::{Series, Test, What};
+use super::labels::{Series, Test};
 use crate::router::MatchOp;
+use operations::{Matching, Side, operation};
 use words::{Word, words};
 
 /// Deeper than any expression; a bound for the recursion.
@@ -83,20 +85,6 @@ fn binding(word: &Word) -> Option<u8> {
 
 /// The binding of a sign before a part: looser than a power.
 const OF_SIGN: u8 = 6;
-
-/// Which labels two sides have to have in common, and what is taken from the other side.
-#[derive(Debug)]
-struct Matching {
-    is_on: bool,
-    labels: BTreeSet<String>,
-    many: Option<(Side, BTreeSet<String>)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Left,
-    Right,
-}
 
 struct Reader {
     words: Vec<Word>,
@@ -399,61 +387,4 @@ fn shown(word: &Word) -> String {
         Word::Text(_) => "a text".to_owned(),
         Word::Sign(sign) => (*sign).to_owned(),
     }
-}
-
-/// Returns what is known of the result of an operation.
-fn operation(
-    operator: Option<&Word>,
-    left: Value,
-    right: Value,
-    matching: Option<&Matching>,
-) -> Value {
-    let (left, right) = match (left, right) {
-        (Value::Vector { series: left, .. }, Value::Vector { series: right, .. }) => (left, right),
-        (Value::Vector { series, .. }, _) | (_, Value::Vector { series, .. }) => {
-            return Value::vector(series);
-        }
-        (left, _) => return left,
-    };
-    let word = match operator {
-        Some(Word::Name(name)) => name.to_ascii_lowercase(),
-        _ => String::new(),
-    };
-    Value::vector(match word.as_str() {
-        "or" => left.or(&right),
-        "unless" => left,
-        "and" => left.met(&right, |label| is_matched(label, matching)),
-        _ => joined(left, right, matching),
-    })
-}
-
-/// Returns whether two series have the same value of a label if they belong together.
-fn is_matched(label: &str, matching: Option<&Matching>) -> bool {
-    match matching {
-        Some(matching) => matching.is_on == matching.labels.contains(label),
-        None => true,
-    }
-}
-
-/// Returns the series of an arithmetic operation or a comparison between two vectors.
-fn joined(left: Series, right: Series, matching: Option<&Matching>) -> Series {
-    let is_on = matching.is_some_and(|matching| matching.is_on);
-    let Some((side, included)) = matching.and_then(|matching| matching.many.as_ref()) else {
-        let both = left.met(&right, |label| is_matched(label, matching));
-        return match matching {
-            Some(matching) if is_on => both.only(&matching.labels, "on"),
-            Some(matching) => both.without(&matching.labels, "ignoring"),
-            None => both,
-        };
-    };
-    let (many, one) = match side {
-        Side::Left => (left, right),
-        Side::Right => (right, left),
-    };
-    let mut result = many.met(&one, |label| is_matched(label, matching));
-    for label in included {
-        let what: What = one.get(label);
-        result.set(label, what);
-    }
-    result
 }

@@ -1,7 +1,8 @@
 //! What expressions prove, most of them of the shapes that the mixins have.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::coverage::labels::Proof;
+use crate::coverage::labels::{Proof, What};
 use crate::router::Matcher;
 
 /// Returns what an expression proves about each of these labels: a value, `-` if it is missing, `?` if it is not known.
