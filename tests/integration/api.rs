@@ -15,7 +15,7 @@ use tests::server::{Server, Setup, ids};
 /// Fields that need a crash, a failing disk or a story of half a megabyte: other tests cover them.
 ///
 /// A name that ends with a dot stands for all below it.
-const RARE: [&str; 32] = [
+const RARE: [&str; 33] = [
     "Attempt.after_crash",
     "Attempt.left_out",
     "Block.fields",
@@ -32,6 +32,7 @@ const RARE: [&str; 32] = [
     "Delivery.timer.",
     "Doubt.",
     "NamedCall.",
+    "Reloaded.keep_settings",
     "Retried.rest.",
     "Story.coalesced_into",
     "Story.members",

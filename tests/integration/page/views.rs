@@ -365,5 +365,8 @@ async fn a_hook_that_a_module_does_not_have_is_not_called() {
         .see(&format!("/deliveries/{id}"))
         .await;
     let steps = page.text("#steps");
-    assert!(steps.contains("not called") && steps.contains("1 of "), "{steps}");
+    assert!(
+        steps.contains("not called") && steps.contains("1 of "),
+        "{steps}"
+    );
 }
