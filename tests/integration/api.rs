@@ -15,7 +15,7 @@ use tests::server::{Server, Setup, ids};
 /// Fields that need a crash, a failing disk or a story of half a megabyte: other tests cover them.
 ///
 /// A name that ends with a dot stands for all below it.
-const RARE: [&str; 34] = [
+const RARE: [&str; 35] = [
     "Attempt.after_crash",
     "Attempt.left_out",
     "Block.fields",
@@ -34,6 +34,7 @@ const RARE: [&str; 34] = [
     "Doubt.",
     "JournalEntry.answer",
     "NamedCall.",
+    "Reloaded.keep_settings",
     "Retried.rest.",
     "Story.coalesced_into",
     "Story.members",
