@@ -83,6 +83,36 @@ impl Cx {
         given.or_else(|| setting.default_value().map(str::to_owned))
     }
 
+    /// Returns the operator's value of a setting, or its default, parsed as a number, a bool or another type. The default stands
+    /// in the declaration alone.
+    ///
+    /// ```
+    /// # use handler_sdk::prelude::*;
+    /// const LINES: Setting = Setting::integer("lines", "how many lines are shown").default("12");
+    ///
+    /// # fn act(cx: &Cx) -> Result<(), Failure> {
+    /// let lines: usize = cx.setting_parsed(&LINES)?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns a permanent failure that names the setting, the value and what is wrong with it; also if it is not set and has no
+    /// default. For one that may be absent, [`config_parsed`](Self::config_parsed) takes its name.
+    pub fn setting_parsed<T>(&self, setting: &Setting) -> Result<T, Failure>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        let key = setting.name();
+        let Some(value) = self.setting(setting) else {
+            return Err(Failure::permanent(format!(
+                "the setting `{key}` is not set and has no default; set it in the handler's `config`"
+            )));
+        };
+        let parsed = value.trim().parse();
+        parsed.map_err(|error| bad_setting(key, &value, &error))
+    }
+
     /// Returns the operator's value of a setting, or `default` if there is none.
     pub fn config_or(&self, key: &str, default: &str) -> String {
         self.config(key).unwrap_or_else(|| default.to_owned())
@@ -126,9 +156,8 @@ impl Cx {
             .transpose()
     }
 
-    /// Returns the URL of this delivery's story, the recorded trace of a delivery, in the server's API. It is built from the
-    /// setting `story_base`, which the server sets if it has an `external_url`, and the delivery's id. The URL returns JSON
-    /// and requires the API's authorization, so it is for programs: a message for people names the delivery instead.
+    /// Returns the URL of the page with this delivery's story, the recorded trace of a delivery. It is built from the setting
+    /// `story_base`, which the server sets if it has an `external_url`, and the delivery's id. Who may use the API may see it.
     pub fn story_url(&self) -> Option<String> {
         let base = self.config("story_base").filter(|base| !base.is_empty())?;
         let base = base.trim_end_matches('/');
@@ -169,9 +198,9 @@ impl Call {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use crate::Failure;
     use crate::log::Level;
     use crate::mock::Host;
+    use crate::{Cx, Failure, Setting};
 
     #[test]
     fn settings_are_read_by_type() {
@@ -186,6 +215,22 @@ mod tests {
             ["a"]
         );
         assert_eq!(cx.config_or("none", "alerts"), "alerts");
+    }
+
+    #[test]
+    fn a_setting_is_parsed_with_the_default_of_its_declaration() {
+        const LINES: Setting = Setting::integer("lines", "how many").default("12");
+        const SHARE: Setting = Setting::number("share", "how much");
+        let told = |cx: &Cx| cx.setting_parsed::<f64>(&SHARE).unwrap_err().to_string();
+        let cx = Host::new().cx();
+        assert_eq!(cx.setting_parsed::<usize>(&LINES).unwrap(), 12);
+        assert!(told(&cx).contains("`share` is not set"), "{}", told(&cx));
+        let cx = Host::new()
+            .config("lines", " 7 ")
+            .config("share", "much")
+            .cx();
+        assert_eq!(cx.setting_parsed::<usize>(&LINES).unwrap(), 7);
+        assert!(told(&cx).contains("`share` is `much`"), "{}", told(&cx));
     }
 
     #[test]

@@ -50,7 +50,6 @@ impl Facts {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    #[cfg(target_family = "wasm")]
     pub(crate) fn into_labels(self) -> types::Labels {
         self.0
     }

@@ -53,6 +53,8 @@ mod reply;
 mod sent;
 mod snapshot;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use alert::alert_from_json;
 pub use found::Storm;

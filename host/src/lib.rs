@@ -5,6 +5,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
+mod coverage;
 mod findings;
 pub mod http;
 pub mod review;

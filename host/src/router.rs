@@ -125,6 +125,7 @@ pub struct Router {
     routes: Vec<Route>,
     /// The number of each route in lists: those of the configuration come first.
     numbers: Vec<usize>,
+    configured: usize,
     /// How the deliveries of each route run in a storm.
     in_storm: Vec<InStorm>,
     settings: Settings,
@@ -159,7 +160,7 @@ impl Router {
             .unwrap_or(configured.len());
         let mut numbers: Vec<usize> = (0..configured.len()).collect();
         let later = configured.len()..configured.len() + described.len();
-        numbers.splice(place..place, later);
+        numbers.splice(place..place, later.clone());
         let mut routes = configured;
         routes.splice(place..place, described);
         let in_storm = routes.iter();
@@ -168,6 +169,7 @@ impl Router {
             in_storm: in_storm.collect(),
             routes,
             numbers,
+            configured: later.start,
             settings: Settings::default(),
             own: BTreeMap::new(),
         }
@@ -211,6 +213,12 @@ impl Router {
     #[must_use]
     pub fn number(&self, index: usize) -> usize {
         self.numbers.get(index).copied().unwrap_or(index)
+    }
+
+    /// Returns how many routes the configuration has: their numbers are below.
+    #[must_use]
+    pub fn configured(&self) -> usize {
+        self.configured
     }
 
     /// Returns the indexes of the routes that an alert with `labels` takes, in order.

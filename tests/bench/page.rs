@@ -1,4 +1,4 @@
-//! How long lists take over millions of deliveries, and what they cost while alerts come in.
+//! How long lists and views take over millions of deliveries and full aggregates, and what they cost while alerts come in.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -120,31 +120,109 @@ async fn times(when: &str, server: &Server, figures: &mut Figures) -> anyhow::Re
             .extend_pairs(query)
             .finish();
         let path = format!("/api/v1/deliveries?{query}");
-        let mut taken = Vec::with_capacity(ASKED);
-        for _ in 0..ASKED {
-            let began = Instant::now();
-            let answer = client.get(&path).await?;
-            taken.push(began.elapsed());
-            deliveries(&answer)?;
-        }
-        taken.sort();
-        for (name, share, target) in [
-            ("p50", 0.5, Target::None),
-            ("p99", 0.99, Target::AtMost(TARGET_MS)),
-        ] {
-            let time = ms(quantile(&taken, share));
-            figures.add(&format!("{when}: {what}, {name}"), time, "ms", target);
-        }
+        let is_list = |answer: &str| deliveries(answer).map(drop);
+        time(
+            &format!("{when}: {what}"),
+            &mut client,
+            &path,
+            is_list,
+            figures,
+        )
+        .await?;
+    }
+    let handlers = client.get("/api/v1/handlers").await?;
+    let handlers = json_of(&handlers)?;
+    let handler = handlers["handlers"][0]["name"].as_str().unwrap_or_default();
+    for path in [
+        "/".to_owned(),
+        "/?over=7d".to_owned(),
+        "/?over=90d".to_owned(),
+        "/deliveries".to_owned(),
+        "/handlers".to_owned(),
+        format!("/handlers/{handler}"),
+        format!("/handlers/{handler}?over=90d"),
+        "/routes".to_owned(),
+        "/timeline?from=1h".to_owned(),
+    ] {
+        let is_view = |answer: &str| {
+            anyhow::ensure!(answer.contains("</html>"), "no page: {answer}");
+            Ok(())
+        };
+        let what = format!("{when}: view {path}");
+        let bytes = time(&what, &mut client, &path, is_view, figures).await?;
+        #[allow(clippy::cast_precision_loss, reason = "a figure to read")]
+        let kib = bytes as f64 / 1_024.0;
+        figures.add(&format!("{what}, size"), kib, "KiB", Target::None);
     }
     Ok(())
 }
 
+/// Times what a path answers; returns how large the last answer was.
+async fn time(
+    what: &str,
+    client: &mut Client,
+    path: &str,
+    check: impl Fn(&str) -> anyhow::Result<()>,
+    figures: &mut Figures,
+) -> anyhow::Result<usize> {
+    let (mut taken, mut bytes) = (Vec::with_capacity(ASKED), 0);
+    for _ in 0..ASKED {
+        let began = Instant::now();
+        let answer = client.get(path).await?;
+        taken.push(began.elapsed());
+        check(&answer)?;
+        bytes = answer.len();
+    }
+    taken.sort();
+    for (name, share, target) in [
+        ("p50", 0.5, Target::None),
+        ("p99", 0.99, Target::AtMost(TARGET_MS)),
+    ] {
+        let time = ms(quantile(&taken, share));
+        figures.add(&format!("{what}, {name}"), time, "ms", target);
+    }
+    Ok(bytes)
+}
+
 /// Parses a list.
 fn deliveries(answer: &str) -> anyhow::Result<Value> {
-    let body = answer.find('{').map_or("", |at| &answer[at..]);
-    let list: Value = serde_json::from_str(body)?;
+    let list = json_of(answer)?;
     anyhow::ensure!(list["deliveries"].is_array(), "no list: {answer}");
     Ok(list)
+}
+
+/// Returns the JSON of an answer.
+fn json_of(answer: &str) -> anyhow::Result<Value> {
+    let body = answer.find('{').map_or("", |at| &answer[at..]);
+    Ok(serde_json::from_str(body)?)
+}
+
+/// Fills the aggregates as a busy server has them: 50 routes and 50 handlers in every minute of two days, and in every hour of 90.
+fn fill_activity(store: &rusqlite::Connection) -> anyhow::Result<()> {
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let minute = now_ms / 60_000;
+    let hour = minute - minute % 60 - 2 * 24 * 60;
+    store.execute_batch(
+        "CREATE TEMP TABLE fifty AS WITH RECURSIVE n(value) AS (
+             SELECT 0 UNION ALL SELECT value + 1 FROM n WHERE value < 49) SELECT value FROM n;
+         CREATE TEMP TABLE keys AS
+             SELECT column1 AS kind, column2 AS key FROM (VALUES (0, 'accepted'), (0, 'duplicate'), (0, 'stale'),
+                 (0, 'rejected'), (2, 'handled'), (2, 'failed'), (2, 'coalesced'))
+             UNION ALL SELECT 1, 'route ' || value FROM fifty
+             UNION ALL SELECT 3, 'handler-' || value || ' handled' FROM fifty
+             UNION ALL SELECT 3, 'handler-' || value || ' failed' FROM fifty;",
+    )?;
+    for (length, newest, count) in [(1, minute - 1, 2_878), (60, hour, 88 * 24)] {
+        store.execute(
+            "WITH RECURSIVE n(i) AS (SELECT ?3 UNION ALL SELECT i - 1 FROM n WHERE i > 0)
+             INSERT OR IGNORE INTO activity (length, kind, start, key, count, sum_ms, histogram)
+             SELECT ?1, kind, ?2 - i * ?1, key, 7, 700, x'0000000000000000000000010000000200000003'
+             FROM n, keys",
+            (length, newest, count),
+        )?;
+    }
+    store.execute_batch("DROP TABLE keys; DROP TABLE fifty")?;
+    Ok(())
 }
 
 /// Copies the one delivery of a store many times, over a week, to other alertnames, fingerprints and routes: one in a hundred is
@@ -190,6 +268,7 @@ fn fill(rig: &Rig, count: u64) -> anyhow::Result<()> {
     copy(&store, "deliveries", count, &of_deliveries)?;
     let of_alerts = BTreeMap::from([("id", of_deliveries["id"].clone())]);
     copy(&store, "alerts", count, &of_alerts)?;
+    fill_activity(&store)?;
     for (_, sql) in &indices {
         store.execute_batch(sql)?;
     }

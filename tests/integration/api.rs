@@ -15,7 +15,7 @@ use tests::server::{Server, Setup, ids};
 /// Fields that need a crash, a failing disk or a story of half a megabyte: other tests cover them.
 ///
 /// A name that ends with a dot stands for all below it.
-const RARE: [&str; 32] = [
+const RARE: [&str; 33] = [
     "Attempt.after_crash",
     "Attempt.left_out",
     "Block.fields",
@@ -31,6 +31,7 @@ const RARE: [&str; 32] = [
     "Delivery.timer",
     "Delivery.timer.",
     "Doubt.",
+    "JournalEntry.answer",
     "NamedCall.",
     "Retried.rest.",
     "Story.coalesced_into",
@@ -110,6 +111,7 @@ fn check_types(template: &str, status: u16, body: &Value) {
     match (template, status) {
         (LIST, 200) => check_type!(types::Deliveries, body),
         (ONE, 200) => check_type!(types::Story, body),
+        (RELATED, 200) => check_type!(types::Related, body),
         (RETRY, 200) => check_type!(types::SentAgain, body),
         (CANCEL, 200) => check_type!(types::Cancelled, body),
         (RETRY_ALL, 200) => check_type!(types::Retried, body),
@@ -117,6 +119,8 @@ fn check_types(template: &str, status: u16, body: &Value) {
         ("/api/v1/channels", 200) => check_type!(types::Channels, body),
         (NOW, 200) => check_type!(types::Now, body),
         (ROUTES, 200) => check_type!(types::Routes, body),
+        (ACTIVITY, 200) => check_type!(types::Activity, body),
+        (HANDLER, 200) => check_type!(types::HandlerDetail, body),
         (TIMELINE, 200) => check_type!(types::Timeline, body),
         ("/-/reload", 200) => check_type!(types::Reloaded, body),
         (_, 202) => check_type!(types::Accepted, body),
@@ -132,8 +136,11 @@ fn document() -> Api {
 const LIST: &str = "/api/v1/deliveries";
 const NOW: &str = "/api/v1/now";
 const ROUTES: &str = "/api/v1/routes";
+const ACTIVITY: &str = "/api/v1/activity";
+const HANDLER: &str = "/api/v1/handlers/{name}";
 const TIMELINE: &str = "/api/v1/timeline";
 const ONE: &str = "/api/v1/deliveries/{id}";
+const RELATED: &str = "/api/v1/deliveries/{id}/related";
 const RETRY: &str = "/api/v1/deliveries/{id}/retry";
 const CANCEL: &str = "/api/v1/deliveries/{id}/cancel";
 const RETRY_ALL: &str = "/api/v1/deliveries/retry";
@@ -169,6 +176,18 @@ async fn what_is_done(api: &mut Api) {
         asker.command(RETRY, &done).await;
     }
     asker.post("/webhook", &group).await;
+    for alert in [
+        alerts::firing("KubePodCrashLooping", &[]),
+        alerts::resolved("KubePodCrashLooping", &[]),
+    ] {
+        let (_, taken) = asker.post("/webhook", &alert).await;
+        let id = ids(&taken).remove(0);
+        server.wait_settled(&id).await;
+        let (_, related) = asker.get(RELATED, &format!("{LIST}/{id}/related")).await;
+        assert_eq!(related["routes"][0]["outcome"], "taken", "{related}");
+        let earlier = related["earlier"].as_array().unwrap().len();
+        assert_eq!(earlier, usize::from(alert["status"] == "resolved"));
+    }
     for body in [
         alerts::readme(),
         json!([alerts::resolved("A", &[]), { "labels": 1 }]),
@@ -214,6 +233,7 @@ async fn what_is_done(api: &mut Api) {
         "/metrics",
         "/api/v1/handlers",
         NOW,
+        ACTIVITY,
         ROUTES,
         TIMELINE,
         LIST,
@@ -383,6 +403,20 @@ async fn what_traps(api: &mut Api) {
         server.wait_for_story(&ids(&taken)[0], is_over).await;
     }
     asker.get("/api/v1/handlers", "/api/v1/handlers").await;
+    let path = "/api/v1/handlers/probe";
+    // That it was swapped in is stored by a transaction of its own.
+    let mut versions = Value::Null;
+    while !versions.is_object() {
+        let (_, detail) = asker.get(HANDLER, path).await;
+        assert_eq!(detail["failures"][0]["reason"], "failed", "{detail}");
+        versions = detail["versions"][0].clone();
+    }
+    let unknown = "/api/v1/handlers/none";
+    assert_eq!(asker.get(HANDLER, unknown).await.0, 404);
+    let wrong = format!("{path}?over=2d");
+    assert_eq!(asker.get(HANDLER, &wrong).await.0, 400);
+    let wrong = format!("{ACTIVITY}?over=1h&under=2h");
+    assert_eq!(asker.get(ACTIVITY, &wrong).await.0, 400);
 }
 
 #[tokio::test]

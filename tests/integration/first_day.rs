@@ -24,6 +24,15 @@ fn parsed(told: &Finished) -> Value {
 }
 
 #[test]
+fn a_first_start_with_an_empty_folder_warns_of_that_alone() {
+    let dir = folder(&[]);
+    let server = Process::start(command(dir.path(), &["serve"]));
+    let lines = server.first_lines().iter();
+    let warnings: Vec<_> = lines.filter(|line| line.contains("level=warn")).collect();
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[test]
 fn send_posts_an_alert_waits_for_it_and_shows_its_story() {
     let dir = folder(&["kube-pod-crash-looping", "slack-notify"]);
     let server = Process::start(command(dir.path(), &["serve"]));

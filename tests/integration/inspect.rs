@@ -105,7 +105,7 @@ fn it_is_readable_without_colours_when_it_is_no_terminal() {
         "slack-notify 0.1.0\n",
         "  alerts    * (any that no other handler names)\n",
         "  slack   posts and updates messages in Slack channels that are granted\n",
-        "  channel         string  alerts",
+        "  channel         channel  alerts",
         "handlers:\n  # slack-notify 0.1.0: ",
     ] {
         assert!(told.stdout.contains(part), "{part}\n{}", told.stdout);

@@ -101,6 +101,12 @@ async fn a_reload_with_a_wrong_setting_leaves_the_handler_its_old_ones() {
             .contains("alert-manager.yml:13:39: handlers.slack-notify.config.emoji is \"perhaps\""),
         "{reloaded:?}"
     );
+    let kept: Vec<_> = reloaded
+        .keep_settings
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(kept, ["slack-notify"]);
     let handler = file(&server, "slack-notify.wasm").await;
     assert!(handler.serving && handler.keeps_settings, "{handler:?}");
     assert!(handler.problems[0].contains("perhaps"), "{handler:?}");
@@ -111,6 +117,7 @@ async fn a_reload_with_a_wrong_setting_leaves_the_handler_its_old_ones() {
     );
     let reloaded = reload(&server, "channel: alerts, emoji: off").await;
     assert_eq!(reloaded.problems, [""; 0]);
+    assert!(reloaded.keep_settings.is_empty(), "{reloaded:?}");
     assert!(!file(&server, "slack-notify.wasm").await.keeps_settings);
     assert_eq!(channel_of(&server, &slack, "C").await, "#alerts");
 }

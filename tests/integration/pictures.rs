@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use handler_sdk::mock::assert_snapshot;
+use serde_json::{Value, json};
 use tests::draw::{Scenario, page};
 
 /// File, title, what happened before.
@@ -125,6 +126,21 @@ const SCENARIOS: [(&str, &str, &str); 23] = [
     ),
 ];
 
+/// Of each handler for the alerts of kube-prometheus: its name, a case of its tests, and what the message says of it.
+const ANSWERS: [(&str, &str, &str); 11] = [
+    ("pod-waiting", "image", "A pod waits for its image"),
+    ("rollout", "crash-loop", "A Deployment lacks a pod"),
+    ("job", "exit", "A Job failed"),
+    ("hpa", "over-maximum", "An autoscaler is at its maximum"),
+    ("node", "silent", "A node is not ready"),
+    ("disk", "fills-up", "A node's filesystem fills up"),
+    ("volume", "fills-up", "A volume fills up"),
+    ("saturation", "memory", "A node's memory is nearly used up"),
+    ("target-down", "refused-crash-loop", "Targets are down"),
+    ("probe", "http-status", "A probe fails"),
+    ("certificates", "challenge", "A certificate is not renewed"),
+];
+
 const INTRODUCTION: &str = "What the bundled handlers post, drawn as Slack draws it: on the left the message in its channel \
      with its thread, on the right the notification of a phone. Times are in UTC; Slack shows the reader's. The page is \
      made from the handlers' snapshots: <code>UPDATE_SNAPSHOTS=1 cargo test --workspace --test integration pictures</code>.";
@@ -133,20 +149,44 @@ fn handlers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../handlers")
 }
 
+fn messages(file: &str) -> Value {
+    let path = handlers().join(format!("{file}.json"));
+    let text = std::fs::read_to_string(&path).expect("the snapshot can be read");
+    serde_json::from_str(&text).expect("it is JSON")
+}
+
+/// Returns the message as it was first posted, before updates and replies.
+fn as_posted(messages: &Value) -> Value {
+    json!({ "posts": [messages["posts"][0]] })
+}
+
 #[test]
 fn the_picture_of_every_scenario_is_as_the_handlers_post_it() {
+    let answers = ANSWERS.iter().flat_map(|(handler, case, title)| {
+        let whole = messages(&format!("{handler}/snapshots/{case}"));
+        let fires = Scenario {
+            id: handler,
+            title,
+            about: handler,
+            messages: as_posted(&whole),
+        };
+        let ended = Scenario {
+            id: "",
+            title: "… and how it ended",
+            about: "The message is changed in place, and a reply in its thread says so.",
+            messages: whole,
+        };
+        [fires, ended]
+    });
     let scenarios: Vec<_> = SCENARIOS
         .iter()
-        .map(|(file, title, about)| {
-            let path = handlers().join(format!("{file}.json"));
-            let text = std::fs::read_to_string(&path).expect("the snapshot can be read");
-            let messages = serde_json::from_str(&text).expect("it is JSON");
-            Scenario {
-                title,
-                about,
-                messages,
-            }
+        .map(|(file, title, about)| Scenario {
+            id: "",
+            title,
+            about,
+            messages: messages(file),
         })
+        .chain(answers)
         .collect();
     let page = page("Messages", INTRODUCTION, &scenarios).expect("each can be drawn");
     assert_snapshot(
@@ -161,13 +201,16 @@ fn every_message_that_a_handler_posts_can_be_drawn() {
     let mut seen = BTreeSet::new();
     for folder in [
         "certificates/snapshots",
+        "changes/snapshots",
         "disk/snapshots",
         "hpa/snapshots",
         "job/snapshots",
         "kube-pod-crash-looping/src/tests/snapshots",
+        "llm-summary/snapshots",
         "node/snapshots",
         "pod-waiting/snapshots",
         "probe/snapshots",
+        "recurrence/snapshots",
         "rollout/snapshots",
         "saturation/snapshots",
         "slack-notify/src/snapshots",
@@ -181,6 +224,7 @@ fn every_message_that_a_handler_posts_can_be_drawn() {
             }
             let text = std::fs::read_to_string(&path).expect("the snapshot can be read");
             let scenario = Scenario {
+                id: "",
                 title: "One",
                 about: "",
                 messages: serde_json::from_str(&text).expect("it is JSON"),

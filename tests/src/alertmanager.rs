@@ -159,7 +159,10 @@ pub(crate) async fn until_ready(addr: SocketAddr, log: impl Fn() -> String) -> a
 }
 
 /// Returns an address that was free a moment ago: neither program can choose a free port and report it.
-pub(crate) fn free_address() -> std::io::Result<SocketAddr> {
+///
+/// # Errors
+/// If loopback has no free port.
+pub fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind(("127.0.0.1", 0))?.local_addr()
 }
 

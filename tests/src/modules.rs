@@ -13,30 +13,53 @@ pub fn workspace() -> &'static Path {
         .expect("this package is in a workspace")
 }
 
-/// Returns the component of a bundled handler or of a guest below `tests/handlers` and `tests/guests`, written in Rust.
+/// Returns the component of a guest below `tests/guests` and `tests/handlers`, else of a bundled handler, written in Rust.
 ///
 /// # Panics
 /// If it does not build; the compiler's messages are in the panic.
 #[must_use]
 pub fn path(name: &str) -> PathBuf {
+    let built = built();
+    let guest = built.join(format!("guests/{name}.wasm"));
+    match guest.is_file() {
+        true => guest,
+        false => built.join(format!("{name}.wasm")),
+    }
+}
+
+/// Returns the component of a bundled handler, be there a guest of its name or not.
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn handler(name: &str) -> PathBuf {
+    built().join(format!("{name}.wasm"))
+}
+
+/// Builds the components once a process, and returns the folder of the handlers, which has one of the guests.
+fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let dir = BUILT.get_or_init(|| {
+    BUILT.get_or_init(|| {
         let out = workspace().join("target/test-modules");
-        for folder in ["handlers", "tests/handlers", "tests/guests"] {
+        let guests = out.join("guests");
+        for (folder, out) in [
+            ("handlers", &out),
+            ("tests/handlers", &guests),
+            ("tests/guests", &guests),
+        ] {
             let found = discover(&workspace().join(folder)).expect("the folder of projects");
             let projects = found.projects.into_iter();
             let rust: Vec<_> = projects
                 .filter(|project| project.language() == Language::Rust)
                 .collect();
-            for built in build_all(&rust, &Options::new(&out)) {
+            for built in build_all(&rust, &Options::new(out)) {
                 if let Err(error) = built {
                     panic!("a handler does not build:\n{error}");
                 }
             }
         }
         out
-    });
-    dir.join(format!("{name}.wasm"))
+    })
 }
 
 /// Returns the names of the handlers that a release has: those below `handlers` that are written in Rust.
@@ -50,6 +73,9 @@ pub fn bundled() -> Vec<String> {
     let rust = rust.filter(|project| project.language() == Language::Rust);
     rust.map(|project| project.name.clone()).collect()
 }
+
+/// The bundled handlers in Rust that only enrich: they post nothing, so they are granted no channel.
+pub const ENRICHERS: [&str; 3] = ["changes", "llm-summary", "recurrence"];
 
 /// Returns the folder of the tools that build Python and TypeScript, which all tests share. They are fetched once.
 #[must_use]

@@ -165,18 +165,27 @@ impl Process {
         Self::try_start_logging(command, "logfmt")
     }
 
+    /// Starts a server again where one has listened, `127.0.0.1:PORT`, and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it is not ready in time; what it printed is in the panic.
+    #[must_use]
+    pub fn start_at(command: Command, address: &str) -> Self {
+        Self::start_logging_at(command, "logfmt", address)
+            .unwrap_or_else(|said| panic!("the server is not ready: {said}"))
+    }
+
     /// As [`Self::try_start`], with log lines in this format.
     ///
     /// # Errors
     /// What it said instead, if it ended or was not ready in time.
-    pub fn try_start_logging(mut command: Command, format: &str) -> Result<Self, String> {
+    pub fn try_start_logging(command: Command, format: &str) -> Result<Self, String> {
+        Self::start_logging_at(command, format, "127.0.0.1:0")
+    }
+
+    fn start_logging_at(mut command: Command, format: &str, address: &str) -> Result<Self, String> {
         let mut child = command
-            .args([
-                "--web.listen-address",
-                "127.0.0.1:0",
-                "--log.format",
-                format,
-            ])
+            .args(["--web.listen-address", address, "--log.format", format])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

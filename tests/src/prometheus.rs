@@ -1,18 +1,17 @@
-//! Runs the real `prometheus` and `prometheus-alertmanager` around a metric that the test switches on and off.
+//! Runs the real `prometheus` and `prometheus-alertmanager` around metrics that a test scripts.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use axum::Router;
-use axum::extract::State;
-use axum::routing::get;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::alertmanager::{self, Alertmanager};
-use crate::fakes::serve::Listening;
+use crate::fakes::Exporter;
 use crate::fakes::watched::Watched;
+
+pub use crate::alertmanager::free_address;
 
 /// What there is to run.
 #[derive(Debug)]
@@ -56,6 +55,66 @@ pub fn find() -> Found {
     }
 }
 
+/// What a Prometheus scrapes, alerts about, and has seen before it starts.
+#[derive(Debug)]
+pub struct Watching<'a> {
+    /// Where it listens; see [`free_address`].
+    pub address: SocketAddr,
+    /// The configuration's `external_labels` and `scrape_configs`, in YAML.
+    pub scraping: &'a str,
+    /// The file of rules.
+    pub rules: &'a str,
+    /// Samples from before the start, in `OpenMetrics`; empty for none.
+    pub history: &'a str,
+}
+
+/// A Prometheus that scrapes and evaluates once a second, and the Alertmanager that it notifies. Dropping it kills both.
+#[derive(Debug)]
+pub struct Programs {
+    pub alertmanager: Alertmanager,
+    folder: TempDir,
+    _prometheus: Child,
+}
+
+impl Programs {
+    /// Starts both and waits until they are ready; alerts go to `webhook_url`, resolved ones too.
+    ///
+    /// # Errors
+    /// If one cannot be started or does not become ready in a minute; its log is in the error.
+    pub async fn start(
+        binaries: &Binaries,
+        webhook_url: &str,
+        watching: &Watching<'_>,
+    ) -> anyhow::Result<Self> {
+        let alertmanager = Alertmanager::start(&binaries.alertmanager, webhook_url)?;
+        let folder = TempDir::with_prefix("prometheus-")?;
+        fs::write(
+            folder.path().join("prometheus.yml"),
+            config(alertmanager.addr, watching.scraping),
+        )?;
+        fs::write(folder.path().join("rules.yml"), watching.rules)?;
+        if !watching.history.is_empty() {
+            write_history(&binaries.prometheus, folder.path(), watching.history).await?;
+        }
+        let programs = Self {
+            _prometheus: start_prometheus(&binaries.prometheus, folder.path(), watching.address)?,
+            alertmanager,
+            folder,
+        };
+        programs.alertmanager.until_ready().await?;
+        alertmanager::until_ready(watching.address, || programs.logs()).await?;
+        Ok(programs)
+    }
+
+    /// Returns the end of both programs' logs, for a failure's message.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let prometheus = alertmanager::log_tail(&self.folder.path().join("prometheus.log"));
+        let alertmanager = self.alertmanager.log();
+        format!("--- Prometheus\n{prometheus}\n--- Alertmanager\n{alertmanager}")
+    }
+}
+
 /// The metric for the crash loop of the pod in the README's alert.
 const SERIES: &str = "kube_pod_container_status_waiting_reason{namespace=\"customer\",\
     pod=\"customer-rs-transformer-9b75b488c-cpfd7\",container=\"rs-transformer\",reason=\"CrashLoopBackOff\"}";
@@ -64,13 +123,9 @@ const SERIES: &str = "kube_pod_container_status_waiting_reason{namespace=\"custo
 /// Dropping it kills both.
 #[derive(Debug)]
 pub struct Stack {
-    pub alertmanager: Alertmanager,
-    /// Prometheus' own address.
-    pub prometheus: SocketAddr,
+    programs: Programs,
     waiting: Watched<bool>,
-    folder: TempDir,
-    _metrics: Listening,
-    _prometheus: Child,
+    _metrics: Exporter,
 }
 
 impl Stack {
@@ -78,25 +133,37 @@ impl Stack {
     /// Nothing fires until [`Stack::crash_looping`].
     ///
     /// # Errors
-    /// If a program can't be started or does not become ready in a minute; its log is in the error.
+    /// If one cannot be started or does not become ready in a minute; its log is in the error.
     pub async fn start(binaries: &Binaries, webhook_url: &str) -> anyhow::Result<Self> {
         let waiting = Watched::new(false);
-        let metrics = Listening::start(0, metrics_router(waiting.clone())).await?;
-        let alertmanager = Alertmanager::start(&binaries.alertmanager, webhook_url)?;
-        let folder = TempDir::with_prefix("prometheus-")?;
-        write_configs(folder.path(), metrics.addr, alertmanager.addr)?;
-        let prometheus = alertmanager::free_address()?;
-        let stack = Self {
-            _prometheus: start_prometheus(&binaries.prometheus, folder.path(), prometheus)?,
-            alertmanager,
-            prometheus,
-            waiting,
-            folder,
-            _metrics: metrics,
+        let is_waiting = waiting.clone();
+        let metrics = Exporter::start(move |_| {
+            let value = u8::from(is_waiting.read(|w| *w));
+            Ok(format!(
+                "# TYPE kube_pod_container_status_waiting_reason gauge\n{SERIES} {value}\n"
+            ))
+        })
+        .await?;
+        let scraping = format!(
+            r#"  external_labels: {{ cluster: cluster-main, region: us-west-1 }}
+scrape_configs:
+  - job_name: kube-state-metrics
+    honor_labels: true
+    static_configs: [{{ targets: ["{}"] }}]
+"#,
+            metrics.addr()
+        );
+        let watching = Watching {
+            address: free_address()?,
+            scraping: &scraping,
+            rules: CRASH_LOOPING,
+            history: "",
         };
-        stack.alertmanager.until_ready().await?;
-        alertmanager::until_ready(prometheus, || stack.logs()).await?;
-        Ok(stack)
+        Ok(Self {
+            programs: Programs::start(binaries, webhook_url, &watching).await?,
+            waiting,
+            _metrics: metrics,
+        })
     }
 
     /// Puts the pod into its crash loop (the alert fires within some seconds), or out of it.
@@ -105,46 +172,14 @@ impl Stack {
     }
 
     /// Returns the end of both programs' logs, for a failure's message.
+    #[must_use]
     pub fn logs(&self) -> String {
-        let prometheus = alertmanager::log_tail(&self.folder.path().join("prometheus.log"));
-        let alertmanager = self.alertmanager.log();
-        format!("--- Prometheus\n{prometheus}\n--- Alertmanager\n{alertmanager}")
+        self.programs.logs()
     }
 }
 
-fn metrics_router(waiting: Watched<bool>) -> Router {
-    let metrics = async |State(waiting): State<Watched<bool>>| {
-        let value = u8::from(waiting.read(|w| *w));
-        format!("# TYPE kube_pod_container_status_waiting_reason gauge\n{SERIES} {value}\n")
-    };
-    Router::new()
-        .route("/metrics", get(metrics))
-        .with_state(waiting)
-}
-
-fn write_configs(
-    folder: &Path,
-    metrics: SocketAddr,
-    alertmanager: SocketAddr,
-) -> std::io::Result<()> {
-    let prometheus = format!(
-        r#"global:
-  scrape_interval: 1s
-  scrape_timeout: 1s
-  evaluation_interval: 1s
-  external_labels: {{ cluster: cluster-main, region: us-west-1 }}
-rule_files: [rules.yml]
-alerting:
-  alertmanagers:
-    - static_configs: [{{ targets: ["{alertmanager}"] }}]
-scrape_configs:
-  - job_name: kube-state-metrics
-    honor_labels: true
-    static_configs: [{{ targets: ["{metrics}"] }}]
-"#
-    );
-    // The rule of kube-prometheus, without its 5m window and its `for: 15m`.
-    let rules = r#"groups:
+/// The rule of kube-prometheus, without its 5m window and its `for: 15m`.
+const CRASH_LOOPING: &str = r#"groups:
   - name: kubernetes-apps
     rules:
       - alert: KubePodCrashLooping
@@ -155,8 +190,38 @@ scrape_configs:
           runbook_url: https://runbooks.prometheus-operator.dev/runbooks/kubernetes/kubepodcrashlooping
           summary: Pod is crash looping.
 "#;
-    fs::write(folder.join("prometheus.yml"), prometheus)?;
-    fs::write(folder.join("rules.yml"), rules)
+
+fn config(alertmanager: SocketAddr, scraping: &str) -> String {
+    format!(
+        r#"rule_files: [rules.yml]
+alerting:
+  alertmanagers:
+    - static_configs: [{{ targets: ["{alertmanager}"] }}]
+global:
+  scrape_interval: 1s
+  scrape_timeout: 1s
+  evaluation_interval: 1s
+{scraping}"#
+    )
+}
+
+/// Makes blocks of samples, as one that ran before would have left them. promtool is installed beside Prometheus.
+async fn write_history(binary: &Path, folder: &Path, history: &str) -> anyhow::Result<()> {
+    let samples = folder.join("history.om");
+    fs::write(&samples, history)?;
+    let made = Command::new(binary.with_file_name("promtool"))
+        .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"])
+        .arg(&samples)
+        .arg(folder.join("tsdb"))
+        .output()
+        .await?;
+    anyhow::ensure!(
+        made.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&made.stdout),
+        String::from_utf8_lossy(&made.stderr)
+    );
+    Ok(())
 }
 
 fn start_prometheus(binary: &Path, folder: &Path, addr: SocketAddr) -> anyhow::Result<Child> {

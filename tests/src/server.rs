@@ -66,6 +66,14 @@ impl Setup {
         self
     }
 
+    /// Puts a bundled handler into the folder before the start, even if a guest has its name.
+    #[must_use]
+    pub fn handler(mut self, name: &str) -> Self {
+        self.modules
+            .push((format!("{name}.wasm"), modules::handler(name)));
+        self
+    }
+
     /// Starts the server in a new folder.
     pub async fn start(self) -> Server {
         let dir = tempfile::tempdir().expect("a temporary folder");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::error::{shell_word, shown};
 use crate::project::RustProject;
 use crate::publish::publish;
+use crate::text::text_of;
 use crate::{Artifact, BuildError, Colour, Event, Options, Project, RUST_TARGET, run};
 
 /// A project with what its manifest says of it.
@@ -137,10 +138,46 @@ fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), 
     if output.succeeded {
         return Ok(());
     }
+    let mut said = output.stderr;
+    if let Some(hint) = about_prelude(&said, projects) {
+        said = format!("{}\n{hint}\n", said.trim_end());
+    }
     Err(BuildError::Compile {
         project: names.join(", "),
-        output: output.stderr,
+        output: said,
     })
+}
+
+/// Names of the SDK's prelude that every handler uses.
+const OF_THE_PRELUDE: [&str; 6] = [
+    "Handler",
+    "Description",
+    "Cx",
+    "Facts",
+    "Failure",
+    "Enrichment",
+];
+
+/// Returns the line to add if the compiler does not find the names of the SDK. It lists a `use` for each of them.
+fn about_prelude(said: &str, projects: &[&Project]) -> Option<String> {
+    let is_missing = |name: &&&str| {
+        ["trait", "type", "struct, variant or union type"]
+            .iter()
+            .any(|kind| said.contains(&format!("cannot find {kind} `{name}` in this scope")))
+    };
+    if OF_THE_PRELUDE.iter().filter(is_missing).count() < 2 {
+        return None;
+    }
+    let main = projects
+        .iter()
+        .map(|project| project.dir.join("src/lib.rs"));
+    let without = main
+        .filter(|path| path.is_file())
+        .find(|path| !text_of(path).is_some_and(|code| code.contains("handler_sdk::prelude")))?;
+    let file = shown(&without);
+    Some(format!(
+        "These names are the SDK's: write `use handler_sdk::prelude::*;` at the top of {file}"
+    ))
 }
 
 /// Returns options whose progress has no lines about an old lockfile: that it is updated is an event of its own.

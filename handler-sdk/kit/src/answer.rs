@@ -16,6 +16,8 @@ use crate::settings::{self, Settings};
 const VERDICT: &str = "verdict";
 const CHANGE: &str = "change";
 const PLACE: &str = "place";
+/// The labels that the report left out, with blanks between.
+const HIDDEN: &str = "hidden";
 
 /// A handler that answers an alert with one Slack message: [`firing`](Self::firing) says what is wrong,
 /// [`resolved`](Self::resolved) how it ended. [`answers!`](crate::answers) exports it.
@@ -97,6 +99,7 @@ impl<A: Answer> Handler for Answering<A> {
                 .keep_note(VERDICT, source.verdict_line().to_string())
                 .keep_note(CHANGE, source.change_line().to_string())
                 .keep_note(PLACE, source.place().unwrap_or_default())
+                .keep_note(HIDDEN, source.hidden_labels())
                 .further("Log and further findings")
                 .tell(&source.firing())
         })
@@ -114,7 +117,8 @@ impl<A: Answer> Handler for Answering<A> {
             let end = found.unwrap_or_else(|| End::unknown("How it ended was not found out."));
             let lasted = human(alert.duration(&cx.now()));
             let place = incident.note(PLACE).filter(|place| !place.is_empty());
-            let card: Card = source.resolved(&end, &lasted, was, place);
+            let hidden = incident.note(HIDDEN).unwrap_or_default();
+            let card: Card = source.resolved(&end, &lasted, was, (place, hidden));
             let reply = source.end_line(&end, &lasted);
             let facts = incident.reply(reply).tell(&card)?;
             Ok(facts.with("end", &end.kind))

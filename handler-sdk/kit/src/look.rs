@@ -88,7 +88,10 @@ impl Server {
 impl<'a> Look<'a> {
     /// Returns a look that makes at most `calls_max` requests, of a handler that has the setting `logs` or not.
     pub(crate) fn new(cx: &'a Cx, alert: &'a Alert, (calls_max, has_logs): (u32, bool)) -> Self {
-        let settings = Settings::read(cx, has_logs);
+        Self::with(cx, alert, calls_max, Settings::read(cx, has_logs))
+    }
+
+    fn with(cx: &'a Cx, alert: &'a Alert, calls_max: u32, settings: Settings) -> Self {
         for complaint in &settings.complaints {
             cx.log().warn(complaint, &[]);
         }
@@ -121,7 +124,7 @@ impl<'a> Look<'a> {
         (handler, calls_max): (&str, u32),
         find: impl FnOnce(&Self) -> Result<Enrichment, Failure>,
     ) -> Result<Enrichment, Failure> {
-        let look = Self::new(cx, alert, (calls_max, false));
+        let look = Self::with(cx, alert, calls_max, Settings::none());
         let found = find(&look)?;
         let missing = crate::missing::in_words(&look.into_missing()?);
         Ok(match missing.is_empty() {

@@ -40,7 +40,8 @@ pub const PROMETHEUS: &str = "https://prometheus.example";
 /// - `prometheus`: the answer's `data` or, of a query, its `result`, by endpoint and, after `?`, a part of the query.
 /// - `resolved`: what has changed by the time when the alert resolves; the alert is resolved then.
 ///
-/// The servers are those of the alert's cluster, whatever it is called.
+/// The servers are those of the alert's cluster, whatever it is called; `null` in `config` takes one away:
+/// `"cluster.NAME.url": null`.
 #[derive(Debug)]
 pub struct Case<A> {
     /// The alert.
@@ -71,18 +72,19 @@ impl<A: Answer> Case<A> {
     #[track_caller]
     pub fn of(json: &Value) -> Self {
         let alert = alert_from_json(&json["alert"].to_string());
-        let host = match alert.subject().label("cluster") {
-            Some(cluster) => Host::new()
-                .config(&format!("cluster.{cluster}.url"), KUBERNETES)
-                .config(&format!("cluster.{cluster}.prometheus"), PROMETHEUS),
-            None => Host::new()
-                .config("kubernetes.url", KUBERNETES)
-                .config("prometheus.url", PROMETHEUS),
+        let [kubernetes, prometheus] = match alert.subject().label("cluster") {
+            Some(cluster) => ["url", "prometheus"].map(|of| format!("cluster.{cluster}.{of}")),
+            None => ["kubernetes.url", "prometheus.url"].map(str::to_owned),
         };
+        let servers = [(kubernetes, KUBERNETES), (prometheus, PROMETHEUS)];
+        let is_there = |(key, _): &(String, &str)| json["config"].get(key) != Some(&Value::Null);
+        let host = servers
+            .into_iter()
+            .filter(is_there)
+            .fold(Host::new(), |host, (key, url)| host.config(&key, url));
         let config = json["config"].as_object().into_iter().flatten();
-        let host = config.fold(host, |host, (key, value)| {
-            host.config(key, value.as_str().unwrap_or_default())
-        });
+        let config = config.filter_map(|(key, value)| Some((key, value.as_str()?)));
+        let host = config.fold(host, |host, (key, value)| host.config(key, value));
         Self {
             host: scripted(nothing_there(host), json),
             alert,

@@ -188,7 +188,6 @@ pub struct End {
     pub(crate) short: String,
     pub(crate) caveat: String,
     pub(crate) sentence: Line,
-    pub(crate) hidden_labels: Vec<String>,
     pub(crate) facts: Vec<(String, String)>,
 }
 
@@ -229,13 +228,6 @@ impl End {
     #[must_use]
     pub fn and(mut self, more: impl Into<Line>) -> Self {
         self.sentence = self.sentence.text(" ").then(more);
-        self
-    }
-
-    /// Leaves labels of the alert out, because they say nothing about the end.
-    #[must_use]
-    pub fn without_labels(mut self, names: &[&str]) -> Self {
-        self.hidden_labels = names.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 

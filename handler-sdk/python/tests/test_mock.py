@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -270,3 +271,26 @@ def test_a_snapshot_that_differs_says_how_to_update_it(tmp_path: Path, monkeypat
     assert_snapshot(tmp_path / "a.txt", "text")
     monkeypatch.delenv("UPDATE_SNAPSHOTS")
     assert_snapshot(tmp_path / "a.txt", "text")
+
+
+def test_facts_of_act_are_checked_and_those_with_the_hosts_names_are_dropped() -> None:
+    class Acts(Handler):
+        facts: ClassVar[dict[str, str]] = {}
+
+        def describe(self) -> Description:
+            return Description("acts", "0.1.0", "Acts.")
+
+        def act(self, cx: Context, alert: Alert, found: Enrichment) -> Facts:
+            return self.facts
+
+    alert = Alert.new("A")
+    Acts.facts = {"timer.key": "again", "own": "1"}
+    assert Host().act(Acts, alert) == {"own": "1"}
+    for facts, why in (
+        ({"": "1"}, "a fact without a valid name"),
+        ({"long": "x" * 8_193}, "fact_bytes: the fact 'long', at most 8192"),
+        ({f"f{n}": "" for n in range(257)}, "facts: 257 facts, at most 256"),
+    ):
+        Acts.facts = facts
+        with pytest.raises(Mistake, match=f"`act` returned {why}"):
+            Host().act(Acts, alert)

@@ -101,6 +101,16 @@ pub(super) fn timer(delay_seconds: u32, facts: &[(String, String)]) -> Result<()
     self::facts(facts)
 }
 
+/// Returns facts without those that have the host's names.
+pub(super) fn without_hosts(mut facts: Vec<(String, String)>) -> Vec<(String, String)> {
+    facts.retain(|(name, _)| !is_hosts(name));
+    facts
+}
+
+fn is_hosts(name: &str) -> bool {
+    HOSTS_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// Checks the facts of a handler; returns what is wrong with them.
 pub(super) fn facts(facts: &[(String, String)]) -> Result<(), String> {
     if facts.len() > FACTS_MAX {
@@ -110,7 +120,7 @@ pub(super) fn facts(facts: &[(String, String)]) -> Result<(), String> {
         if name.is_empty() || name.contains(char::is_control) {
             return Err(format!("a fact without a valid name: {name:?}"));
         }
-        if HOSTS_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        if is_hosts(name) {
             return Err(format!("a fact {name:?}: such names are the host's"));
         }
         if name.len() > FACT_NAME_BYTES_MAX {

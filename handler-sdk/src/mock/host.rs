@@ -222,15 +222,25 @@ impl Host {
         added
     }
 
-    /// Runs only `act`, or `resolved` if the alert has resolved.
+    /// Runs only `act`, or `resolved` if the alert has resolved. As on the real host, facts with the host's names are dropped.
     ///
     /// # Errors
     /// The handler's failure.
+    ///
+    /// # Panics
+    /// Panics at facts that the host refuses.
     pub fn act<H: Handler>(&self, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
         let found = self.with_given(found);
         self.begin::<H>(Step::Act, alert, &found);
         self.state().met_hold = None;
         let result = run_act::<H>(&self.cx_of(Step::Act), alert, &found);
+        let result = result.map(|facts| checks::without_hosts(facts.into_labels()));
+        if let Ok(facts) = &result
+            && let Err(why) = checks::facts(facts)
+        {
+            panic!("the host refuses what `act` returned: {why}");
+        }
+        let result = result.map(Facts::from_iter);
         match self.state().met_hold.take() {
             Some(why) if result.is_err() => Err(Failure::unavailable(why)),
             _ => result,

@@ -308,13 +308,14 @@ function exactly(given: Date | string | undefined): WireTimestamp | undefined {
 
 /** Returns Alertmanager's fingerprint: FNV-1a over the sorted label pairs (`prometheus/common`, `model/signature.go`). */
 function fingerprintOf(labels: WireLabels): string {
+  return digest(labels.flat().flatMap((part) => [encodeUtf8(part), [0xff]]));
+}
+
+/** Returns the FNV-1a digest of bytes, in hexadecimal. */
+export function digest(parts: Iterable<Iterable<number>>): string {
   let hash = 0xcbf29ce484222325n;
-  const add = (byte: number): void => {
-    hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn;
-  };
-  for (const part of labels.flat()) {
-    encodeUtf8(part).forEach(add);
-    add(0xff);
+  for (const part of parts) {
+    for (const byte of part) hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn;
   }
   return hash.toString(16).padStart(16, "0");
 }

@@ -79,8 +79,8 @@ export interface Context<Needs extends Need = DeclaredNeeds> {
   /** Returns the operator's value of a setting, or its default; `name` replaces the `*` in the setting's name. */
   settingFor<T>(setting: Setting<T>, name: string): T;
   /**
-   * The URL of this delivery's story, the recorded trace of a delivery, in the server's API. It is built from the setting
-   * `story_base`, which the server sets if it has an `external_url`. It returns JSON and requires the API's authorization.
+   * The URL of the page with this delivery's story, the recorded trace of a delivery. It is built from the setting
+   * `story_base`, which the server sets if it has an `external_url`. Who may use the API may see it.
    */
   readonly storyUrl: string | undefined;
   /**

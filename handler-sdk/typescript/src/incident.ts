@@ -5,32 +5,25 @@
  * and replies in its thread: a reminder says how long the alert has fired by now, the end how long it fired. Deliveries of a
  * storm update the message without a reply, until all its alerts have resolved. If Slack reports that the message is gone, a new
  * one is posted. What is needed for this is kept in kv for a week after the last delivery, so a restart changes nothing.
+ *
+ * If the route sets `slack.thread_by` to `group`, the alerts of one Alertmanager group share a message that counts them, and each
+ * alert is a reply in its thread, updated in place. Critical alerts have a shared message of their own if that of their group is
+ * not critical, because Slack notifies nobody of a reply. A storm is not part of a group.
  */
 
 import type { Alert } from "./alert.ts";
-import type { Call } from "./context.ts";
 import type { Facts, Found } from "./enrichment.ts";
-import { CallError, Failure } from "./failure.ts";
-import type { Kv } from "./kv.ts";
-import type { Log } from "./log.ts";
+import { capitalized, Group, type Place } from "./group.ts";
+import { Keeper, type IncidentContext } from "./keeper.ts";
 import type { Text } from "./mrkdwn.ts";
-import type { Message, MessageRef, Slack } from "./slack.ts";
-import type { Storm } from "./storm.ts";
-import { DAY, human, MINUTE, SECOND } from "./time.ts";
+import { SlackError, type Message, type MessageRef } from "./slack.ts";
+import { allResolved, type Storm } from "./storm.ts";
+import { human, MINUTE, SECOND } from "./time.ts";
 
-/** What an incident needs of the context: the needs `slack` and `kv`. */
-export interface IncidentContext {
-  readonly call: Call;
-  readonly slack: Slack;
-  readonly kv: Kv;
-  readonly log: Log;
-  now(): Date;
-}
+export type { IncidentContext } from "./keeper.ts";
 
 /** A reminder that comes sooner after the last message updates it without a reply: another route has posted it. */
 const REPLY_AFTER = 5 * MINUTE;
-/** How long an incident's message is kept after the last delivery: the longest time that an update of it is useful. */
-const KEPT_SECONDS = (7 * DAY) / SECOND;
 
 /** What is kept of an incident's message. */
 interface Kept {
@@ -42,6 +35,8 @@ interface Kept {
   told_at: number;
   /** How many alerts of a storm it counts. */
   storm?: { count: number; resolved: number };
+  /** The group's message in whose thread it is. */
+  group?: Place;
   /** The handler's notes. */
   notes: Record<string, string>;
 }
@@ -50,9 +45,11 @@ interface Kept {
 export class Incident {
   readonly #cx: IncidentContext;
   readonly #alert: Alert;
+  readonly #found: Found;
   readonly #storm: Storm | undefined;
   readonly #channel: string;
   readonly #key: string;
+  readonly #keeper: Keeper;
   readonly #kept: Kept | undefined;
   readonly #notes: Record<string, string>;
   #reply: Text | undefined;
@@ -60,10 +57,12 @@ export class Incident {
   private constructor(cx: IncidentContext, alert: Alert, found: Found, channel: string) {
     this.#cx = cx;
     this.#alert = alert;
+    this.#found = found;
     this.#storm = found.storm;
     this.#channel = channel;
     this.#key = `message/${channel}/${found.incidentKey(alert)}`;
-    this.#kept = this.#guarded("the incident's earlier message is not known", () => cx.kv.getJson<Kept>(this.#key));
+    this.#keeper = new Keeper(cx);
+    this.#kept = this.#keeper.read<Kept>(this.#key, "the incident's earlier message is not known");
     this.#notes = { ...this.#kept?.notes };
   }
 
@@ -109,13 +108,51 @@ export class Incident {
   tell(message: Omit<Message, "channel" | "thread" | "key">): Facts {
     const whole: Message = { ...message, channel: this.#channel };
     const kept = this.#kept;
-    if (kept === undefined) return this.#posted(this.#cx.slack.post({ ...whole, key: "message" }));
+    if (kept === undefined) return this.#tellFirst(whole);
     // A retry whose record does not have the post.
     if (kept.delivery === this.#cx.call.deliveryId && this.#alert.isFiring) return this.#facts(kept.at, "posted");
     if (this.#isOutdated(kept)) return this.#facts(kept.at, "outdated");
-    const shown = this.#cx.slack.updateOrPost(kept.at, whole);
-    if (shown.how === "posted") return this.#posted(shown.at);
-    this.#keep(shown.at);
+    return this.#tellAgain(whole, kept);
+  }
+
+  #tellFirst(message: Message): Facts {
+    const group = this.#alert.isFiring ? this.#group() : undefined;
+    if (group === undefined) return this.#post(message);
+    const { place, own } = group.join();
+    if (place !== undefined) return this.#tellInGroup(message, group, place);
+    // The message that was meant for the group becomes the alert's own: another alert's is used.
+    return this.#posted(this.#cx.slack.update(own, { ...message, key: "update" }));
+  }
+
+  /** Posts the alert's message in the thread of its group's message. */
+  #tellInGroup(message: Message, group: Group, place: Place): Facts {
+    let at: MessageRef;
+    try {
+      at = this.#cx.slack.post({ ...message, thread: place.at, key: "message" });
+    } catch (error) {
+      if (!(error instanceof SlackError) || (error.kind !== "not-found" && error.kind !== "invalid")) throw error;
+      // The group's message was deleted, or the channel has no threads.
+      group.forget(place);
+      return this.#post(message);
+    }
+    group.countFiring(place);
+    this.#keep(at, place);
+    group.refresh(place);
+    return this.#facts(at, "posted");
+  }
+
+  /** Updates the message of an earlier delivery. */
+  #tellAgain(message: Message, kept: Kept): Facts {
+    const place = kept.group;
+    const shown = this.#cx.slack.updateOrPost(kept.at, place === undefined ? message : { ...message, thread: place.at });
+    if (this.#isKept || place !== undefined) this.#keep(shown.at, place);
+    if (place !== undefined) {
+      const group = this.#group();
+      if (this.#alert.isResolved) group?.countResolved(place);
+      group?.refresh(place);
+      return this.#facts(shown.at, "updated");
+    }
+    if (shown.how === "posted") return this.#facts(shown.at, "posted");
     const facts = this.#facts(shown.at, "updated");
     const text = this.#replyTo(kept);
     if (text === undefined) return facts;
@@ -123,9 +160,22 @@ export class Incident {
     return { ...facts, "slack.thread": reply.refused === undefined ? "posted" : "failed" };
   }
 
+  #post(message: Message): Facts {
+    return this.#posted(this.#cx.slack.post({ ...message, key: "message" }));
+  }
+
   #posted(at: MessageRef): Facts {
-    this.#keep(at);
+    if (this.#isKept) this.#keep(at, undefined);
     return this.#facts(at, "posted");
+  }
+
+  #group(): Group | undefined {
+    return Group.of(this.#cx, this.#alert, this.#found, this.#channel);
+  }
+
+  /** Whether a later delivery may need the message. */
+  get #isKept(): boolean {
+    return this.#alert.isFiring || this.#storm !== undefined;
   }
 
   #replyTo(kept: Kept): Text | undefined {
@@ -136,9 +186,7 @@ export class Incident {
       if (!storm.isOver || this.#alert.isFiring) return undefined;
       const since = storm.since ?? this.#alert.startsAt;
       const stormLasted = human((this.#alert.endsAt ?? now).getTime() - since.getTime());
-      return storm.count === 1
-        ? `It has resolved after ${stormLasted}.`
-        : `All ${storm.count} have resolved after ${stormLasted}.`;
+      return capitalized(`${allResolved(storm.count)} after ${stormLasted}.`);
     }
     if (this.#alert.isResolved) return this.#reply ?? `Resolved after ${lasted}.`;
     return now.getTime() - kept.told_at * SECOND < REPLY_AFTER ? undefined : `Still firing after ${lasted}.`;
@@ -153,29 +201,16 @@ export class Incident {
   }
 
   /** Keeps what later deliveries need. The message is posted already, so a failure is only logged. */
-  #keep(at: MessageRef): void {
-    if (!this.#alert.isFiring && this.#storm === undefined) return;
+  #keep(at: MessageRef, group: Place | undefined): void {
     const kept: Kept = {
       at,
       delivery: this.#cx.call.deliveryId,
       told_at: Math.floor(this.#cx.now().getTime() / SECOND),
       ...(this.#storm === undefined ? {} : { storm: { count: this.#storm.count, resolved: this.#storm.resolved } }),
+      ...(group === undefined ? {} : { group }),
       notes: this.#notes,
     };
-    this.#guarded("the message could not be remembered; its end will be a new message", () =>
-      this.#cx.kv.setJson(this.#key, kept, { ttlSeconds: KEPT_SECONDS }),
-    );
-  }
-
-  /** Makes a call of the store; a failure is logged, because no message is held back for it. */
-  #guarded<T>(problem: string, call: () => T): T | undefined {
-    try {
-      return call();
-    } catch (error) {
-      if (!(error instanceof CallError) && !(error instanceof Failure)) throw error;
-      this.#cx.log.warn(problem, { why: error.message });
-      return undefined;
-    }
+    this.#keeper.write(this.#key, kept, "the message could not be remembered; its end will be a new message");
   }
 
   #facts(at: MessageRef, how: string): Facts {

@@ -80,3 +80,8 @@ export function stormOf(found: Enrichment): Storm | undefined {
     },
   };
 }
+
+/** Returns that all of so many alerts have resolved, in words. */
+export function allResolved(count: number): string {
+  return count === 1 ? "it has resolved" : `all ${count} have resolved`;
+}

@@ -29,7 +29,9 @@ function handler(act: NonNullable<Handler["act"]>): Handler {
 
 /** Runs a handler that makes one call, and returns the failure. */
 function failureOf(host: Host, act: NonNullable<Handler["act"]>): Failure {
-  return host.run(handler(act), ALERT).failure;
+  const { failure } = host.run(handler(act), ALERT);
+  assert.ok(failure);
+  return failure;
 }
 
 const URL = "https://api.example.com/v1/pods";
@@ -278,7 +280,7 @@ test("a retry is answered from the record up to the last effect", () => {
     return { at, later: cx.http.get(URL).text(), now: String(cx.now().getTime()) };
   });
   const host = new Host().httpGet(URL, 200, "one").now(new Date(1_000));
-  assert.equal(host.run(flaky, ALERT).failure.message, "once");
+  assert.equal(host.run(flaky, ALERT).failure?.message, "once");
   fails = false;
   host.httpGet(URL, 200, "two").now(new Date(2_000)).attempt(2);
   const { facts } = host.run(flaky, ALERT);

@@ -30,6 +30,7 @@ function run(act: (cx: Any) => unknown, host = new Host()): Run {
 /** Asserts the message of a permanent failure, and that it names a place in this file. */
 function refused(act: (cx: Any) => unknown, message: string, host?: Host): void {
   const failure = run(act, host).failure;
+  assert.ok(failure);
   assert.ok(failure.isPermanent());
   const place = / \(test\/mistakes\.test\.ts:\d+:\d+\)$/;
   assert.match(failure.message, place);
@@ -67,6 +68,15 @@ test("enrich returns a fact with a name of the host's", () => {
     enrich: () => ({ facts: { "timer.key": "again" } }),
   });
   assert.throws(() => new Host().enrich(handler, ALERT), /enrich returned a fact "timer\.key": such names are the host's/);
+});
+
+test("facts of act are checked, and those with the host's names are dropped", () => {
+  const acts = (facts: Record<string, string>): Run => run(() => facts);
+  assert.deepEqual(acts({ "timer.key": "again", own: "1" }).facts, { own: "1" });
+  assert.throws(() => acts({ "": "1" }), /act returned a fact without a valid name/);
+  assert.throws(() => acts({ long: "x".repeat(8_193) }), /act returned fact_bytes: the fact "long", at most 8192/);
+  const many = Object.fromEntries(Array.from({ length: 257 }, (_, index) => [`f${index}`, ""]));
+  assert.throws(() => acts(many), /act returned facts: 257 facts, at most 256/);
 });
 
 test("act is async", () => {

@@ -153,7 +153,13 @@ pub(crate) fn firing(look: &Look<'_>) -> Report {
             "Filesystem",
             format!("{} at {}", asked.device, asked.mountpoint),
         )
-        .field_if("Free 6h ago", facts.space.as_ref().and_then(before))
+        .field_if(
+            "Free 6h ago",
+            facts
+                .space
+                .as_ref()
+                .and_then(|space| space.amount_before(SIX_HOURS)),
+        )
         .without_label("fstype")
         .without_label(if node.is_some() { "instance" } else { "" })
         .without_label("device")
@@ -176,12 +182,6 @@ fn line(sample: &Sample) -> Line {
     ))
 }
 
-/// Returns what was free at the beginning of the six hours, if they are known whole.
-fn before(space: &Space) -> Option<String> {
-    let (free, seconds) = space.before;
-    (seconds >= SIX_HOURS - 600).then(|| space.amount(free))
-}
-
 /// Compares the filesystem with what it was when the alert began: 2 requests.
 pub(crate) fn end(look: &Look<'_>) -> End {
     let Some(asked) = Asked::of(look) else {
@@ -200,5 +200,4 @@ pub(crate) fn end(look: &Look<'_>) -> End {
         (began, now),
         UNREPORTED,
     )
-    .without_labels(&["instance", "device", "mountpoint", "fstype"])
 }

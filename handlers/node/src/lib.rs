@@ -10,6 +10,9 @@ mod verdicts;
 
 use handler_kit::prelude::*;
 
+/// Labels that say which series the rule looked at, not what is wrong: `condition="Ready", status="true"` fires if it is not.
+const HIDDEN: [&str; 6] = ["condition", "status", "key", "effect", "value", "instance"];
+
 /// Answers the alerts about nodes and their kubelets.
 #[derive(Debug)]
 pub struct Node;
@@ -35,10 +38,11 @@ impl Answer for Node {
     }
 
     fn firing(look: &Look<'_>) -> Report {
-        match look.alert().name.as_str() {
+        let report = match look.alert().name.as_str() {
             "KubeletDown" => kubelets::firing(look),
             _ => questions::firing(look),
-        }
+        };
+        HIDDEN.into_iter().fold(report, Report::without_label)
     }
 
     fn resolved(look: &Look<'_>) -> End {

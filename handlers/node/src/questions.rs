@@ -7,11 +7,6 @@ use handler_kit::prometheus::Query;
 use crate::verdicts::{self, About, Facts, Others};
 use crate::{ends, pods};
 
-/// Labels that say which series the rule looked at, not what is wrong: `condition="Ready", status="true"` fires if it is not.
-const HIDDEN: [&str; 6] = ["condition", "status", "key", "effect", "value", "instance"];
-/// At the end, the header has the node.
-const AT_THE_END: [&str; 6] = ["node", "condition", "status", "key", "effect", "instance"];
-
 /// Reads a node, its events and its pods, and asks which other nodes are not ready: 4 requests, and one more for each further
 /// hundred pods; one more for a node that flaps.
 pub(crate) fn firing(look: &Look<'_>) -> Report {
@@ -43,7 +38,7 @@ pub(crate) fn firing(look: &Look<'_>) -> Report {
         About::Pressure(_) | About::Eviction(_) => pods::evicted(&pods),
         _ => Vec::new(),
     };
-    let report = Report::new()
+    Report::new()
         .verdict(verdicts::of(&facts))
         .changed_line(verdicts::changed(&facts, look.alert().starts_at.seconds))
         .field("State", verdicts::state(&node))
@@ -57,10 +52,7 @@ pub(crate) fn firing(look: &Look<'_>) -> Report {
             &pods::title(&pods, &groups, about == About::TooManyPods),
             groups.iter().map(pods::line),
         )
-        .fact("node", &name);
-    HIDDEN
-        .iter()
-        .fold(report, |report, label| report.without_label(label))
+        .fact("node", &name)
         .events(events, None)
 }
 
@@ -103,10 +95,10 @@ pub(crate) fn end(look: &Look<'_>) -> End {
             let pods = look
                 .kubernetes()
                 .list::<Pod>(None, &Select::field("spec.nodeName", &name));
-            ends::end_of_pods(&node, &pods).without_labels(&AT_THE_END)
+            ends::end_of_pods(&node, &pods)
         }
-        Read::Found(node) => ends::end(&about, &node).without_labels(&AT_THE_END),
-        Read::Gone => ends::end_gone().without_labels(&AT_THE_END),
+        Read::Found(node) => ends::end(&about, &node),
+        Read::Gone => ends::end_gone(),
         Read::Unknown => End::unknown("What became of the node was not found out."),
     }
 }

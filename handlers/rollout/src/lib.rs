@@ -95,6 +95,9 @@ fn report(look: &Look<'_>, found: Found) -> Report {
         )
         .field_if("Made by", workload.made_by.as_deref())
         .owner(object.owner())
+        // They say which series the rule looked at.
+        .without_label("condition")
+        .without_label("status")
         .fact("workload", workload.as_fact())
         .fact_if("workload.ready", ready)
         .changed(look, found.change.as_ref())

@@ -135,5 +135,5 @@ pub(crate) fn end(look: &Look<'_>) -> End {
         .iter()
         .map(|(_, level)| *level)
         .reduce(f64::max);
-    verdicts::end(resource, level(&levels, look.now()), most).without_labels(&["instance"])
+    verdicts::end(resource, level(&levels, look.now()), most)
 }

@@ -92,7 +92,12 @@ pub(crate) fn of_claim(look: &Look<'_>) -> Report {
         .verdict(verdicts::of_claim(&facts))
         .changed_line(changed)
         .field_if("Size", of_claim("/status/capacity/storage"))
-        .field_if("Free 6h ago", space.as_ref().and_then(before))
+        .field_if(
+            "Free 6h ago",
+            space
+                .as_ref()
+                .and_then(|space| space.amount_before(SIX_HOURS)),
+        )
         .field("Used by", names(&users))
         .field_if("Storage class", class.as_ref().map(|class| class.name()))
         .field_if("Volume", of_claim("/spec/volumeName"))
@@ -111,12 +116,6 @@ fn space(look: &Look<'_>, place: &Place) -> Option<Space> {
         .range("free space", &bound(free, place), SIX_HOURS)?;
     let total = look.prometheus().number("size", &bound(total, place))?;
     Space::of(unit, series.first()?, Some(total), look.now())
-}
-
-/// Returns what was free at the beginning of the six hours, if they are known whole.
-fn before(space: &Space) -> Option<String> {
-    let (free, seconds) = space.before;
-    (seconds >= SIX_HOURS - 600).then(|| space.amount(free))
 }
 
 fn uses(pod: &Pod, claim: &Place) -> bool {
@@ -187,7 +186,6 @@ pub(crate) fn end_of_claim(look: &Look<'_>) -> End {
         (began, now),
         UNREPORTED,
     )
-    .without_labels(&["persistentvolumeclaim", "node", "instance"])
 }
 
 /// Reads the phase of a volume: 1 request.

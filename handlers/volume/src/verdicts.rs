@@ -188,8 +188,7 @@ pub(crate) fn end_gone(what: &str) -> End {
 /// Returns how the alert about a volume ended.
 pub(crate) fn end_of_volume(volume: &PersistentVolume) -> End {
     let phase = volume.text("/status/phase").unwrap_or("in no phase");
-    let end =
-        End::new("phase", &format!("{phase} now")).without_labels(&["persistentvolume", "phase"]);
+    let end = End::new("phase", &format!("{phase} now"));
     match (phase, claim_of(volume)) {
         ("Bound", Some(claim)) => end.says("Bound:", format!(" it belongs to the claim {claim}.")),
         ("Available", _) => end.says("Available:", " a claim can use it."),

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use url::Url;
 
 use crate::alert::HandlerName;
+use crate::units::parse_duration;
 
 /// The setting by which handlers learn where stories are: `BASE/ID` is one. The server sets it.
 pub const STORY_BASE: &str = "story_base";
@@ -94,11 +96,49 @@ impl Setting {
         }
     }
 
+    /// Returns what a value has to be, if this one is not of the setting's type: `a whole number`. Types that are not known are
+    /// not verified.
+    #[must_use]
+    pub fn not_of_its_type(&self, value: &str) -> Option<&'static str> {
+        let value = value.trim();
+        let json = || serde_json::from_str::<Value>(value).ok();
+        let (is_fine, should_be) = match self.kind.as_str() {
+            "integer" => (value.parse::<i64>().is_ok(), "a whole number"),
+            "number" => (value.parse::<f64>().is_ok_and(f64::is_finite), "a number"),
+            "boolean" => (matches!(value, "true" | "false"), "true or false"),
+            "duration" => (
+                parse_duration(value).is_some(),
+                "a duration such as 30s, 5m or 1h30m",
+            ),
+            "url" => (
+                parse_http_url(value).is_some(),
+                "a URL such as https://alerts.example.com",
+            ),
+            "list" => (json().is_some_and(|json| json.is_array()), "a list"),
+            "map" => (json().is_some_and(|json| json.is_object()), "a mapping"),
+            _ => return None,
+        };
+        (!is_fine).then_some(should_be)
+    }
+
+    /// Returns whether a value is one of the allowed ones.
+    #[must_use]
+    pub fn allows(&self, value: &str) -> bool {
+        self.values.is_empty() || self.values.iter().any(|one| one == value.trim())
+    }
+
     /// Returns whether its name contains a `*`.
     #[must_use]
     pub fn is_pattern(&self) -> bool {
         self.name.contains('*')
     }
+}
+
+/// Reads an http or https URL.
+#[must_use]
+pub fn parse_http_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
 }
 
 /// Returns whether `text` is `pattern`, in which each `*` stands for any text.

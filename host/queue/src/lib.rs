@@ -39,6 +39,8 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use alert_manager_core::alert::Alert;
+
 pub use leases::Leases;
 pub use model::*;
 pub use queries::Force;
@@ -46,10 +48,10 @@ pub use store::migrate::{MigrateError, MoveProgress, MovedTable, migrate_store};
 pub use store::{Database, InvalidDatabase, InvalidStoreUrl, StoreUrl};
 
 use commit::inbox::Close;
-use commit::{Committer, Shared, Started};
-use store::postgres::{PostgresStore, Settings};
+use commit::{Committer, OnArrival, Shared, Started};
+use store::postgres::{PostgresReplica, Settings};
 use store::sqlite::{Gathering, SqliteStore};
-use store::{Reader, Store};
+use store::{Reader, Replica as _, Store};
 
 /// A handle on the queue. Cheap to clone; dropping the last one closes the store.
 #[derive(Clone, Debug)]
@@ -93,21 +95,36 @@ impl Queue {
             }
             StoreUrl::Postgres(database) => {
                 let settings = Settings::default();
-                let store = PostgresStore::open(database, settings, &options, clock.clone())?;
-                Self::over(commit::start(store, options, caps, clock)?)
+                let replica = PostgresReplica::open(database, settings, &options, clock.clone())?;
+                Self::on(replica, options, caps, clock)
             }
         }
     }
 
+    /// Joins the servers on a store, and takes the term unless another one has it.
+    fn on(
+        mut replica: PostgresReplica,
+        options: Options,
+        caps: Caps,
+        clock: Clock,
+    ) -> Result<(Self, Leases), OpenError> {
+        let held = replica.wait_for_term();
+        let held = held.map_err(|error| replica.refused(error))?;
+        let started = commit::join(replica, held, options, caps, clock)?;
+        let (replicated, queue, leases) = Self::of(started);
+        *queue.inner.thread.lock() = Some(replicated.spawn()?);
+        Ok((queue, leases))
+    }
+
     /// Starts the thread that writes to a store.
-    fn over<S: Store>(started: Started<S>) -> Result<(Self, Leases), OpenError> {
+    fn over<S: Store>(started: Started<Committer<S>>) -> Result<(Self, Leases), OpenError> {
         let (committer, queue, leases) = Self::of(started);
         *queue.inner.thread.lock() = Some(committer.spawn()?);
         Ok((queue, leases))
     }
 
     /// Returns the committer of a store, and the handles on it.
-    fn of<S: Store>(started: Started<S>) -> (Committer<S>, Self, Leases) {
+    fn of<C>(started: Started<C>) -> (C, Self, Leases) {
         let Started {
             shared,
             reader,
@@ -158,6 +175,17 @@ impl Queue {
     #[must_use]
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.inner.shared.commits.subscribe()
+    }
+
+    /// Returns a watch that says whether this server decides and runs: no other one has its store, or it has the term.
+    #[must_use]
+    pub fn leads(&self) -> watch::Receiver<bool> {
+        self.inner.shared.leads.subscribe()
+    }
+
+    /// Has a function look at each alert that another server has accepted for this one. It must not block.
+    pub fn set_on_arrival(&self, look: impl Fn(&Alert) + Send + Sync + 'static) {
+        *self.inner.shared.on_arrival.lock() = Some(OnArrival(Arc::new(look)));
     }
 
     /// Returns why the last write to the store failed; nothing if it succeeded.

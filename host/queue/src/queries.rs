@@ -1,33 +1,52 @@
 //! What people request of the queue: lists, retries and cancellations.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
-use alert_manager_core::alert::{DeliveryId, Timestamp};
+use alert_manager_core::alert::{DeliveryId, HandlerName, Timestamp};
 use alert_manager_core::gate::{GateName, GateRate, Parked};
 use alert_manager_core::journal::Dependency;
 
 use super::commit::RetryJob;
 use super::commit::inbox::Urgent;
 use super::model::{
-    Activity, ActivityKind, ByPriority, CancelError, Counts, Filter, Follower, GateStatus,
-    GrantUsed, Open, Page, ReadError, Retried, RetryBatch, RetryError, Selected, Selection, Story,
-    Waiting,
+    Activity, ActivityKind, ActivityOf, AuditFilter, Audited, ByPriority, CancelError, Counts,
+    Filter, Follower, GateStatus, GrantUsed, Open, Page, ReadError, Retried, RetryBatch,
+    RetryError, Selected, Selection, Story, Waiting,
 };
 use super::rules::overtaken::{Later, LaterByKey};
 use super::{Inner, Queue};
+
+/// How many of the deliveries that wait are looked for at once.
+const WAITING_MAX: usize = 5_000;
 
 impl Queue {
     /// Returns deliveries, newest first.
     ///
     /// # Errors
     /// If the store does not answer.
-    pub async fn list(&self, filter: Filter) -> Result<Page, ReadError> {
-        self.inner
+    pub async fn list(&self, mut filter: Filter) -> Result<Page, ReadError> {
+        let waiting = filter.waits.map(|waits| {
+            let shared = &self.inner.shared;
+            let now = shared.clock.ticks();
+            let scheduler = shared.scheduler.lock();
+            scheduler.waiting_for_kind(waits, filter.before, WAITING_MAX, now)
+        });
+        filter.ids = waiting.or(filter.ids);
+        // Those that wait are known in part; the next page goes on after them.
+        let rest = filter.ids.as_ref().filter(|ids| ids.len() == WAITING_MAX);
+        let rest = rest.and_then(|ids| ids.last().copied());
+        let page = self
+            .inner
             .read(move |inner| inner.reader.list(&filter))
-            .await
+            .await?;
+        Ok(Page {
+            next: page.next.or(rest),
+            ..page
+        })
     }
 
     /// Returns what was counted between two times, the oldest first: of minutes that have begun since `from` and before `to`, or
@@ -42,7 +61,72 @@ impl Queue {
         to: Timestamp,
     ) -> Result<Vec<Activity>, ReadError> {
         self.inner
-            .read(move |inner| inner.reader.activity(of, from, to))
+            .read(move |inner| inner.reader.activity(of, None, from, to))
+            .await
+    }
+
+    /// Returns what was counted of one handler between two times, as [`Self::activity`] does.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn activity_of(
+        &self,
+        handler: HandlerName,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Activity>, ReadError> {
+        let of = ActivityKind::Handler;
+        self.inner
+            .read(move |inner| inner.reader.activity(of, Some(&handler), from, to))
+            .await
+    }
+
+    /// Returns how many were counted together between two times, as [`Self::activity`] does.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn counted(
+        &self,
+        of: ActivityKind,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<HashMap<ActivityOf, u64>, ReadError> {
+        self.inner
+            .read(move |inner| inner.reader.counted(of, from, to))
+            .await
+    }
+
+    /// Returns the beginning of the last minute, or hour if it is more than two days ago, in which something was counted. What is
+    /// older than 90 days is not kept.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn last_counted(
+        &self,
+        of: ActivityKind,
+    ) -> Result<HashMap<ActivityOf, Timestamp>, ReadError> {
+        self.inner
+            .read(move |inner| inner.reader.last_counted(of))
+            .await
+    }
+
+    /// Returns entries of the audit log, newest first. It has at most 100,000, of the last 90 days.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn audited(&self, filter: AuditFilter) -> Result<Vec<Audited>, ReadError> {
+        self.inner
+            .read(move |inner| inner.reader.audited(&filter))
+            .await
+    }
+
+    /// Returns how many keys a handler has in its key-value state, and the bytes of keys and values together.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn kv_used(&self, handler: HandlerName) -> Result<(u64, u64), ReadError> {
+        self.inner
+            .read(move |inner| inner.reader.kv_used(&handler))
             .await
     }
 
@@ -207,6 +291,14 @@ impl Queue {
         if !uses.is_empty() {
             self.inner.shared.inbox.push(Urgent::GrantsUsed(uses));
         }
+    }
+
+    /// Adds an entry to the audit log, with the next transaction that can be stored.
+    pub fn audit(&self, audited: Audited) {
+        self.inner
+            .shared
+            .inbox
+            .push(Urgent::Audit(Box::new(audited)));
     }
 }
 

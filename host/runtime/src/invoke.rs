@@ -310,7 +310,11 @@ fn note_diverged(host: &HostContext) {
             request: entry.request.clone(),
             result: format!("{}; this attempt did not ask for it again", entry.result),
             answered: Answered::Diverged,
+            offset_us: None,
             duration_us: 0,
+            bytes_out: 0,
+            bytes_in: 0,
+            sent: None,
             preview: None,
             allow: None,
         };

@@ -23,6 +23,7 @@ mod wasmtime_words;
 use text::hex;
 
 pub use calls::held_back::HeldBack;
+pub use calls::http::recorded_body;
 pub use grant_uses::{GrantKind, GrantUse, GrantUses};
 pub use hooks::returned::checked_enrichment;
 pub use limits::bounds::Bounds;

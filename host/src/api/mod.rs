@@ -4,12 +4,16 @@
 //! A client may be older than its server: it ignores unknown fields, and keeps values of an unknown kind as they are
 //! ([`Lenient`]).
 
+mod activity;
 mod channels;
+mod coverage;
 mod deliveries;
+mod handler;
 mod handlers;
 mod module;
 mod now;
 mod preview;
+mod related;
 mod routes;
 mod story;
 mod timeline;
@@ -19,14 +23,20 @@ mod webhook;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::alert::HandlerName;
+
+pub use activity::{Activity, Amounts, Bucket, RouteUse, Series};
 pub use channels::{ByPriority, Channel, Channels, Gate, Refused};
+pub use coverage::{AlertCoverage, Answered, Coverage, RouteCoverage, TakenRoute};
 pub use deliveries::{
     Cancelled, Deliveries, Delivery, Left, LeftCount, Rest, RestReason, Retried, SentAgain,
 };
+pub use handler::{Failures, HandlerDetail, KvUse, Spread, Use, Version};
 pub use handlers::{Counts, GrantUse, Grants, Handler, Handlers, Held, Limit, Paused};
 pub use module::{Import, Inspection};
 pub use now::{Heartbeat, Longest, Now, Open};
 pub use preview::{Action, Made, Preview, Previewed};
+pub use related::{Earlier, Related};
 pub use routes::{Explained, MatcherVerdict, Outcome, Route, Routes, Verdict};
 pub use story::{
     Attempt, AttemptOutcome, Call, JournalEntry, LogLine, Source, Step, StepOutcome, StepTry,
@@ -54,6 +64,10 @@ pub struct Reloaded {
     /// The keys that take effect only after a restart.
     #[serde(default)]
     pub needs_restart: Vec<String>,
+    /// The handlers that keep the settings that they had, since the new ones do not fit their modules. Everything else of the
+    /// new configuration is in use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keep_settings: Vec<HandlerName>,
     /// Problems of the new configuration, as `check` prints them.
     #[serde(default)]
     pub problems: Vec<String>,

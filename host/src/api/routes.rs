@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RouteUse;
 use crate::alert::{HandlerName, Labels, Priority, Ranked, RankedBy};
 use crate::router::{self, AfterMatch, RouteOutcome, RouteVerdict, Router};
 use crate::units::format_duration;
@@ -11,6 +12,9 @@ use crate::units::format_duration;
 pub struct Routes {
     /// The routes, in the order in which they are tried.
     pub routes: Vec<Route>,
+    /// The alerts that no route matched.
+    #[serde(default)]
+    pub unrouted: RouteUse,
 }
 
 /// A route.
@@ -31,6 +35,9 @@ pub struct Route {
     pub priority: Option<Priority>,
     /// How long after its last run a repeated event runs again.
     pub repeat_after: String,
+    /// What it has received.
+    #[serde(default)]
+    pub received: RouteUse,
 }
 
 /// Which routes an alert takes, and why.
@@ -85,8 +92,8 @@ pub struct MatcherVerdict {
 }
 
 impl Routes {
-    /// Returns the routes of a router.
-    pub(crate) fn of(router: &Router) -> Self {
+    /// Returns the routes of a router, with what a route of this name has received.
+    pub(crate) fn of(router: &Router, received: impl Fn(&str) -> RouteUse) -> Self {
         let routes = router.routes().iter().enumerate();
         let route = |(place, route): (usize, &router::Route)| Route {
             number: router.number(place),
@@ -96,9 +103,11 @@ impl Routes {
             continues: route.after_match == AfterMatch::Continue,
             priority: route.priority,
             repeat_after: format_duration(route.repeat_after),
+            received: received(&route.name),
         };
         Self {
             routes: routes.map(route).collect(),
+            unrouted: received(""),
         }
     }
 }

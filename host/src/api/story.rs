@@ -353,8 +353,20 @@ pub struct Call {
     pub result: String,
     /// How it was answered.
     pub answered: Lenient<Answered>,
+    /// When it began, in microseconds since its step began; absent if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_us: Option<u64>,
     /// Its duration, in microseconds.
     pub duration_us: u64,
+    /// The bytes that it took out of the sandbox.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes_out: u64,
+    /// The bytes that its reply brought into the sandbox.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes_in: u64,
+    /// The Slack message as it was sent, if Slack has it or may have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Value>,
     /// The Slack message, if it was shown instead of posted, or the URL and body of a request that was not sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Value>,
@@ -370,7 +382,11 @@ impl From<runtime::Call> for Call {
             request: call.request,
             result: call.result,
             answered: call.answered.into(),
+            offset_us: call.offset_us,
             duration_us: call.duration_us,
+            bytes_out: call.bytes_out,
+            bytes_in: call.bytes_in,
+            sent: call.sent,
             preview: call.preview,
             allow: call.allow,
         }
@@ -382,6 +398,9 @@ impl From<runtime::Call> for Call {
 pub struct LogLine {
     /// `trace` to `error`; `stdout` and `stderr` for what it printed.
     pub level: String,
+    /// When it was written, in microseconds since its step began; absent if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_us: Option<u64>,
     /// The text.
     pub message: String,
     /// The fields: names and values.
@@ -393,6 +412,7 @@ impl From<runtime::LogLine> for LogLine {
     fn from(line: runtime::LogLine) -> Self {
         Self {
             level: line.level,
+            offset_us: line.offset_us,
             message: line.message,
             fields: line.fields,
         }
@@ -416,12 +436,18 @@ pub struct JournalEntry {
     pub result: String,
     /// When it was answered.
     pub at: Timestamp,
+    /// The beginning of the body of an HTTP answer, with secrets masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
 }
 
 impl From<(u32, Entry)> for JournalEntry {
     fn from((step, entry): (u32, Entry)) -> Self {
+        let is_http = entry.kind == CallKind::Http;
+        let answer = is_http.then(|| runtime::recorded_body(&entry.reply));
         Self {
             step,
+            answer: answer.flatten(),
             kind: entry.kind.into(),
             effect: entry.effect,
             ambiguous: entry.in_doubt,

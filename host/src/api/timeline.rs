@@ -16,26 +16,28 @@ pub struct Timeline {
     pub next: Option<DeliveryId>,
 }
 
-/// Something that happened with a delivery.
+/// Something that happened with a delivery or a handler, or that a person did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
     /// When.
     pub at: Timestamp,
     /// What.
     pub what: Lenient<What>,
-    /// The delivery.
-    pub delivery: DeliveryId,
-    /// The alert's name.
+    /// The delivery; null if it is about none, or about several.
+    pub delivery: Option<DeliveryId>,
+    /// The alert's name; empty if there is none, or if retention has removed the delivery.
     pub alertname: String,
-    /// `firing` or `resolved`.
+    /// `firing` or `resolved`; empty if there is no alert.
     pub status: String,
-    /// The handler whose call it was; null if it was none.
+    /// The handler whose call it was, or whose version; null if it was none.
     pub handler: Option<String>,
+    /// The person who did it; null if it was nobody.
+    pub person: Option<String>,
     /// What exactly: of an effect the request and its result, of an end the reason.
     pub detail: String,
 }
 
-/// A kind of thing that happens with a delivery.
+/// A kind of thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum What {
@@ -47,9 +49,29 @@ pub enum What {
     Done,
     /// The delivery was dead-lettered or cancelled.
     Dead,
+    /// A person retried deliveries.
+    Retried,
+    /// A person cancelled the delivery.
+    Cancelled,
+    /// A person reloaded the configuration and the folder.
+    Reloaded,
+    /// A version of a handler was swapped in.
+    Swapped,
 }
 
 impl What {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Received,
+        Self::Effect,
+        Self::Done,
+        Self::Dead,
+        Self::Retried,
+        Self::Cancelled,
+        Self::Reloaded,
+        Self::Swapped,
+    ];
+
     /// Returns its name in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -58,6 +80,16 @@ impl What {
             Self::Effect => "effect",
             Self::Done => "done",
             Self::Dead => "dead",
+            Self::Retried => "retried",
+            Self::Cancelled => "cancelled",
+            Self::Reloaded => "reloaded",
+            Self::Swapped => "swapped",
         }
+    }
+
+    /// Returns the kind with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|what| what.as_str() == name)
     }
 }

@@ -48,8 +48,9 @@ pub struct Rejected {
     pub index: usize,
     /// The reason, with the name of the field.
     pub error: String,
-    /// The dead delivery that stores its JSON.
-    pub id: DeliveryId,
+    /// The dead delivery that stores its JSON. Absent if another replica has the term, and makes the delivery later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<DeliveryId>,
     /// True if the same part was received before and is stored as that delivery.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,

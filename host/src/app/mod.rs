@@ -6,6 +6,7 @@ mod options;
 mod report;
 mod settings;
 mod state;
+mod versions;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::alarms::{HeartbeatWatch, HoldAlarms, PingClient, Pings};
 use crate::config::{Config, Problems};
 use crate::http::access::{Access, Sessions};
-use crate::http::answers::{Answers, Changes};
+use crate::http::answers::{Answers, Changes, Lately, Together};
 use crate::http::origin::OriginCheck;
 use crate::http::server::{Bound, Server, Tls};
 use crate::http::webhook::{self, Webhook};
@@ -229,6 +230,9 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&self.refusals).sum_up_each_window());
         tasks.spawn(Arc::clone(state).follow_folder());
+        let arriving = Arc::clone(&state.heartbeats);
+        let queue = &state.queue;
+        queue.set_on_arrival(move |alert| arriving.note(alert, Instant::now()));
         let heartbeats = HeartbeatWatch {
             heartbeats: Arc::clone(&state.heartbeats),
             queue: state.queue.clone(),
@@ -261,6 +265,7 @@ impl App {
         tasks.spawn(slack.run());
         let uses = Arc::clone(state.runtime.grant_uses());
         tasks.spawn(grant_uses::keep(uses, state.queue.clone()));
+        tasks.spawn(versions::keep(Arc::clone(state)));
         tasks
     }
 
@@ -300,11 +305,14 @@ impl App {
             grant_uses: Arc::clone(state.runtime.grant_uses()),
             heartbeats: Arc::clone(&state.heartbeats),
             metrics: Arc::clone(&state.metrics),
+            usage: Arc::clone(&state.usage),
             handlers: Arc::clone(&settings.handlers),
             slack: Arc::clone(&settings.slack),
             router: Arc::clone(&state.router),
             ready: state.ready_changes(),
             changes: Changes::new(state.queue.commits(), state.folder_changes(), phase),
+            now: Together::default(),
+            lately: Lately::default(),
             server: Arc::clone(state) as _,
         };
         let access = Access {
@@ -336,6 +344,7 @@ fn worker(state: &State) -> Worker {
         router: Arc::clone(&state.router),
         metrics: Arc::clone(&state.metrics),
         breakers: Arc::clone(&state.breakers),
+        usage: Arc::clone(&state.usage),
         started: Instant::now(),
     }
 }

@@ -114,8 +114,8 @@ fn cut(text: &str) -> &str {
     &line[..line.floor_char_boundary(SHOWN_BYTES_MAX)]
 }
 
-/// Logs what a reload changed.
-pub(super) fn reloaded(changes: &Changes) {
+/// Logs what a reload changed. `keep_settings` are the handlers that the new settings do not fit.
+pub(super) fn reloaded(changes: &Changes, keep_settings: &[HandlerName]) {
     tracing::info!(
         changed = changes.summary(),
         "configuration and folder read again"
@@ -125,6 +125,13 @@ pub(super) fn reloaded(changes: &Changes) {
         tracing::warn!(
             keys,
             "these keys of the configuration take effect after a restart"
+        );
+    }
+    if !keep_settings.is_empty() {
+        let handlers = joined(keep_settings);
+        tracing::warn!(
+            handlers,
+            "these handlers keep the settings that they had, since the new ones do not fit them: correct what is reported and reload again. Everything else of the new configuration is in use"
         );
     }
 }

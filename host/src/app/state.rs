@@ -22,7 +22,7 @@ use crate::review::{self, Latest};
 use crate::router::Router;
 use crate::runtime::{ModuleInfo, PreviewSink, Registry, Runtime, Serving};
 use crate::telemetry::Metrics;
-use crate::worker::Breakers;
+use crate::worker::{Breakers, Usage};
 
 /// A handle on a running server. Cheap to clone.
 #[derive(Clone)]
@@ -85,6 +85,7 @@ pub(super) struct State {
     pub(super) registry: Arc<Registry>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) breakers: Arc<Breakers>,
+    pub(super) usage: Arc<Usage>,
     pub(super) heartbeats: Arc<Heartbeats>,
     pub(super) notifier: Arc<Notifier>,
     pub(super) findings: Arc<Latest>,
@@ -122,6 +123,7 @@ impl State {
             registry,
             metrics,
             breakers: Arc::default(),
+            usage: Arc::default(),
             heartbeats: Arc::default(),
             notifier: Arc::new(notifier),
             findings: Arc::default(),
@@ -177,13 +179,15 @@ impl State {
         // The response is sent once all loaded modules are routed.
         self.rebuild();
         self.metrics.reloaded(Ok(()));
-        report::reloaded(&changes);
+        let keep_settings = self.config.handlers.load().that_keep_settings();
+        report::reloaded(&changes, &keep_settings);
         let findings = self.findings.findings();
         let lines = |found: &[Finding]| found.iter().map(ToString::to_string).collect();
         Ok(Reloaded {
             reloaded: true,
             changed: changes.changed,
             needs_restart: changes.needs_restart,
+            keep_settings,
             problems: lines(&findings.problems),
             warnings: lines(&findings.warnings),
         })
@@ -250,7 +254,9 @@ impl State {
             &descriptions,
         );
         self.router.store(Arc::new(router.with_own(ways.routes())));
-        self.notifier.set_ways(ways, has_scanned);
+        // Without a module and a configuration, the server says that no handler is loaded.
+        let is_empty = modules.is_empty() && config.file.is_none();
+        self.notifier.set_ways(ways, has_scanned && !is_empty);
         self.queue.set_caps(options::caps(&config, &descriptions));
         self.queue.set_storm(config.queue.storm);
         self.queue

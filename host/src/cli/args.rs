@@ -43,6 +43,8 @@ pub(super) enum Command {
     Test(TestArgs),
     /// Show which routes match an alert, and why.
     Routes(RoutesArgs),
+    /// Show which alerts of Prometheus' rules are answered, by which route and handlers, and which routes no alert takes.
+    Coverage(CoverageArgs),
     /// Write a complete, commented configuration for the modules of a folder.
     Init(InitArgs),
     /// Post an alert to a running server and show the result.
@@ -276,6 +278,54 @@ pub(super) struct RoutesArgs {
     /// Labels, as NAME=VALUE.
     #[arg(value_name = "LABEL=VALUE", value_parser = parse_label)]
     pub(super) labels: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What makes `coverage` fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    /// An alert may take no route.
+    Unrouted,
+    /// An alert may have only handlers that are for any alert, or take no route.
+    Fallback,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(group = clap::ArgGroup::new("rules_of").required(true).args(["prometheus", "rules"]))]
+pub(super) struct CoverageArgs {
+    /// The server whose rules are read: Prometheus, or one with its API under this URL.
+    #[arg(long, value_name = "URL")]
+    pub(super) prometheus: Option<String>,
+    /// Files with rules, or with manifests of the kind `PrometheusRule`.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(super) rules: Vec<PathBuf>,
+    /// A label that the Prometheus server adds to every alert, as NAME=VALUE; may be repeated.
+    #[arg(long = "external-label", value_name = "NAME=VALUE", value_parser = parse_label)]
+    pub(super) external_labels: Vec<(String, String)>,
+    /// A file with the bearer token for the Prometheus server.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "prometheus",
+        conflicts_with = "username"
+    )]
+    pub(super) bearer_token_file: Option<PathBuf>,
+    /// The user for the Prometheus server.
+    #[arg(long, value_name = "NAME", requires_all = ["prometheus", "password_file"])]
+    pub(super) username: Option<String>,
+    /// A file with the password of the user.
+    #[arg(long, value_name = "FILE", requires = "username")]
+    pub(super) password_file: Option<PathBuf>,
+    /// How long each answer of the Prometheus server may take.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_wait)]
+    pub(super) timeout: Duration,
+    /// Fail if an alert may take no route, or may have only a fallback.
+    #[arg(long, value_enum, value_name = "ANSWER")]
+    pub(super) fail_on: Option<FailOn>,
     #[command(flatten)]
     pub(super) config: ConfigArgs,
     /// Print JSON.

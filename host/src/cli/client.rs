@@ -76,8 +76,8 @@ impl Endpoint {
     }
 }
 
-/// Parses the argument of `--url`, which may be just HOST:PORT.
-fn base(text: &str) -> anyhow::Result<url::Url> {
+/// Parses an argument that names a server, which may be just HOST:PORT.
+pub(super) fn base(text: &str) -> anyhow::Result<url::Url> {
     let whole = if text.contains("://") {
         text.to_owned()
     } else {
@@ -92,7 +92,7 @@ fn base(text: &str) -> anyhow::Result<url::Url> {
     Ok(url)
 }
 
-fn is_this_machine(base: &url::Url) -> bool {
+pub(super) fn is_this_machine(base: &url::Url) -> bool {
     match base.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.to_canonical().is_loopback(),

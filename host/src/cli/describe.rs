@@ -140,7 +140,7 @@ fn settings_table(settings: &[Setting]) -> String {
             vec![
                 String::new(),
                 one_line(&setting.name),
-                one_line(&setting.kind),
+                one_line(setting.refers_to.as_ref().unwrap_or(&setting.kind)),
                 setting.default.as_deref().map(one_line).unwrap_or_default(),
                 required.to_owned(),
                 about,

@@ -3,7 +3,7 @@
 mod changes;
 mod renames;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -57,13 +57,27 @@ pub(super) fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     } else {
         builder.build(&first)?;
     }
-    let alert = handler_build::is_project(&dir).then(|| paths::below(&dir, "alert.json"));
-    let alert = alert.filter(|file| file.is_file());
+    let alert = alert_of(&dir, &first);
     let overrides = args.web.overrides(Some(dir));
     let source = serve::source(args.file.config_file, overrides);
     serve::serve(source, Audience::Developer { alert }, || {
         tokio::spawn(keep_built(builder, reports));
     })
+}
+
+/// Returns the test alert of the project that is served, or of the first of several; `None` if there is none, or if the handlers
+/// for the README's alert are among them.
+fn alert_of(dir: &Path, first: &[Project]) -> Option<PathBuf> {
+    let mut dirs = vec![dir];
+    if !handler_build::is_project(dir) {
+        let mut names = first.iter().map(|project| project.name.as_str());
+        if names.any(|name| FIRST.contains(&name)) {
+            return None;
+        }
+        dirs = first.iter().map(|project| project.dir.as_path()).collect();
+    }
+    let mut files = dirs.into_iter().map(|dir| paths::below(dir, "alert.json"));
+    files.find(|file| file.is_file())
 }
 
 /// Returns the projects to build before the server starts. The others are built while it serves.
@@ -219,5 +233,32 @@ mod tests {
         assert_eq!(of(&["a", "py-c", "b"]), "a b");
         assert_eq!(of(&["py-c", "py-d"]), "py-c py-d");
         assert_eq!(of(&[]), "");
+    }
+
+    #[test]
+    fn the_alert_to_post_next_is_one_that_a_served_handler_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = |name: &str, has_alert: bool| {
+            let dir = dir.path().join(name);
+            std::fs::create_dir_all(&dir).unwrap();
+            let manifest = format!("[project]\nname = \"{name}\"\n[tool.alert-manager]\n");
+            std::fs::write(dir.join("pyproject.toml"), manifest).unwrap();
+            if has_alert {
+                std::fs::write(dir.join("alert.json"), "{}").unwrap();
+            }
+            let found = handler_build::discover(&dir).unwrap();
+            found.projects.into_iter().next().unwrap()
+        };
+        let (bare, disk) = (project("bare", false), project("disk-full", true));
+        let file = disk.dir.join("alert.json");
+        let of = |dir: &Path, projects: &[&Project]| {
+            let projects: Vec<_> = projects.iter().map(|&project| project.clone()).collect();
+            alert_of(dir, &projects)
+        };
+        assert_eq!(of(&disk.dir, &[&disk]), Some(file.clone()));
+        assert_eq!(of(dir.path(), &[&bare, &disk]), Some(file));
+        assert_eq!(of(dir.path(), &[&bare]), None);
+        let readmes = project("slack-notify", true);
+        assert_eq!(of(dir.path(), &[&disk, &readmes]), None, "the README's");
     }
 }

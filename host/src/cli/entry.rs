@@ -53,29 +53,7 @@ pub(super) fn write(
         _ => "    allow:\n",
     });
     if http {
-        let origins = named(description, "origin");
-        let where_to = match origins.as_slice() {
-            [] => "its documentation says where to",
-            _ => "by default to what is named here",
-        };
-        let list = |names: Vec<String>, otherwise: &str| match names.as_slice() {
-            [] => otherwise.to_owned(),
-            _ => names.join(", "),
-        };
-        let origins = origins.iter().map(|url| format!("{url:?}")).collect();
-        let credentials = named(description, "credential");
-        let credentials = credentials.iter().map(|name| scalar(name)).collect();
-        let _ = writeln!(
-            text,
-            "      # It can make HTTP requests, {where_to}. Until it is granted they are denied.
-      # http: [{}]
-      # credentials: [{}]",
-            list(origins, "\"https://HOST\""),
-            list(credentials, "kubernetes")
-        );
-        if !slack {
-            text.push_str("      http: []\n");
-        }
+        http_grants(text, slack, description);
     }
     if slack {
         let _ = writeln!(text, "      slack: [{CHANNEL}]");
@@ -87,6 +65,37 @@ pub(super) fn write(
 ",
     );
     config(text, slack, description);
+}
+
+/// Writes the grants of a handler that makes HTTP requests: those that its defaults name, as comments.
+fn http_grants(text: &mut String, slack: bool, description: &Description) {
+    let origins = named(description, "origin");
+    let origins: Vec<_> = origins.iter().map(|url| format!("{url:?}")).collect();
+    let _ = if origins.is_empty() {
+        writeln!(
+            text,
+            "      # It can make HTTP requests, its documentation says where to. Until it is granted they are denied.
+      http: []      # for example [\"https://api.example.com\"]"
+        )
+    } else {
+        writeln!(
+            text,
+            "      # It can make HTTP requests, by default to what is named here. Until it is granted they are denied.
+      # http: [{}]",
+            origins.join(", ")
+        )
+    };
+    let credentials = named(description, "credential").into_iter();
+    let credentials: Vec<_> = credentials
+        .filter(|name| !name.is_empty())
+        .map(|name| scalar(&name))
+        .collect();
+    if !credentials.is_empty() {
+        let _ = writeln!(text, "      # credentials: [{}]", credentials.join(", "));
+    }
+    if !slack && !origins.is_empty() {
+        text.push_str("      http: []\n");
+    }
 }
 
 /// Writes a handler's settings: the required ones as keys, the others as comments with their defaults.
@@ -127,10 +136,19 @@ fn config(text: &mut String, slack: bool, description: &Description) {
     text.push_str(&comments);
 }
 
+/// The types whose values are no text: they are written without quotes.
+const UNQUOTED: [&str; 5] = ["integer", "number", "boolean", "list", "map"];
+
 /// Returns a setting's default, or any valid value.
 fn value(setting: &Setting) -> String {
     let known = setting.default.as_ref().or_else(|| setting.values.first());
-    known.map_or_else(|| sample(&setting.kind).to_owned(), |value| scalar(value))
+    match known {
+        None => sample(&setting.kind).to_owned(),
+        Some(value) if !value.is_empty() && UNQUOTED.contains(&setting.kind.as_str()) => {
+            print::one_line(value)
+        }
+        Some(value) => scalar(value),
+    }
 }
 
 /// Returns what the module's defaults name of this kind.

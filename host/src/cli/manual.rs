@@ -75,6 +75,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "coverage",
+        &[
+            "alert-manager coverage --prometheus http://prometheus-k8s.monitoring.svc:9090",
+            "alert-manager coverage --rules rules/*.yml --config alert-manager.yml --fail-on unrouted",
+        ],
+    ),
+    (
         "init",
         &[
             "alert-manager init",

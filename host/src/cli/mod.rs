@@ -7,6 +7,7 @@ mod channels;
 mod check;
 mod client;
 mod compile;
+mod coverage;
 mod describe;
 mod dev;
 mod entry;
@@ -81,6 +82,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Routes(args) => routes::run(&args),
+        Command::Coverage(args) => coverage::run(&args),
         Command::Handlers(args) => remote::handlers(&args),
         Command::Channels(args) => channels::run(&args),
         Command::Deliveries(args) if args.watch => watch::run(&args),

@@ -8,7 +8,7 @@ use super::args::{DeliveriesArgs, RemoteArgs};
 use super::client::{Client, Query};
 use super::explain;
 use super::print::{self, Paint, one_line, plain};
-use crate::alert::Timestamp;
+use crate::alert::{HandlerName, Timestamp};
 use crate::api::{Counts, Delivery, GrantUse, Handler, Lenient};
 use crate::runtime::ModuleState;
 use crate::units::parse_duration;
@@ -314,6 +314,7 @@ pub(super) fn reload(args: &RemoteArgs) -> anyhow::Result<ExitCode> {
     print::line(&reload_summary(
         reloaded.changed.len(),
         reloaded.problems.len(),
+        &reloaded.keep_settings,
     ));
     for change in &reloaded.changed {
         print::line(&format!("  {}", one_line(change)));
@@ -338,21 +339,36 @@ pub(super) fn reload(args: &RemoteArgs) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// Returns the first line about a reload. If there are problems, it says that the new configuration is in use.
-fn reload_summary(changes: usize, problems: usize) -> String {
+/// Returns the first line about a reload. If there are problems, it says that the new configuration is in use, and which handlers
+/// keep the settings that they had.
+fn reload_summary(changes: usize, problems: usize, keep_settings: &[HandlerName]) -> String {
     let failing = match problems {
         0 => None,
         1 => Some("1 problem in it".to_owned()),
         n => Some(format!("{n} problems in it")),
     };
+    let kept: Vec<_> = keep_settings
+        .iter()
+        .map(|name| one_line(name.as_str()))
+        .collect();
+    let except = match kept.as_slice() {
+        [] => String::new(),
+        [name] => format!(" ({name} keeps the settings that it had, the new ones do not fit it)"),
+        names => format!(
+            " ({} keep the settings that they had, the new ones do not fit them)",
+            names.join(", ")
+        ),
+    };
     match (failing, changes) {
         (None, 0) => "reloaded: the configuration has not changed".to_owned(),
         (None, _) => "reloaded:".to_owned(),
         (Some(failing), 0) => {
-            format!("reloaded: the configuration has not changed and is in use, with {failing}")
+            format!(
+                "reloaded: the configuration has not changed and is in use{except}, with {failing}"
+            )
         }
         (Some(failing), _) => {
-            format!("reloaded: the new configuration is in use, with {failing}; changed:")
+            format!("reloaded: the new configuration is in use{except}, with {failing}; changed:")
         }
     }
 }

@@ -144,10 +144,16 @@ fn render(trial: &Trial, limits: &Limits, rules: Option<&Path>, paint: Paint) ->
             let _ = writeln!(out, "{}", plain(&unanswered.rule));
         }
     }
-    if !trial.allow.is_empty() {
+    let steps = || trial.runs.iter().flat_map(|run| &run.steps);
+    let is_said = |lines: &&String| {
+        let mut errors = steps().filter_map(|step| step.error.as_deref());
+        errors.any(|error| error.contains(lines.as_str()))
+    };
+    let allow: Vec<_> = trial.allow.iter().filter(|lines| !is_said(lines)).collect();
+    if !allow.is_empty() {
         let title = paint.yellow("calls were denied");
         let _ = writeln!(out, "\n{title}: to allow them, put into the configuration");
-        for lines in &trial.allow {
+        for lines in allow {
             let _ = writeln!(out, "{}", plain(lines));
         }
     }

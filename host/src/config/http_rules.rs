@@ -10,7 +10,7 @@ use super::load::read;
 use super::node::{Node, Value};
 use super::reader::Reader;
 use super::section::Section;
-use super::sections::parse_http_url;
+use crate::description::parse_http_url;
 use crate::findings::Problems;
 use crate::runtime::HttpAnswer;
 use crate::trial::{HttpRule, HttpRules};

@@ -1,5 +1,6 @@
 //! Files and variables in, one checked [`Config`] out: the only module that reads either.
 
+mod alert_rules;
 mod changes;
 mod compare;
 mod current;
@@ -39,6 +40,7 @@ use crate::worker;
 use sections::{API_URL_DEFAULT, HANDLERS_DIR_DEFAULT, LISTEN_DEFAULT};
 
 pub use crate::findings::{Problem, Problems};
+pub(crate) use alert_rules::{RULES_MAX, alert_rules, labelling};
 pub use changes::Changes;
 pub(crate) use current::Current;
 pub(crate) use http_rules::http_rules;
@@ -46,7 +48,6 @@ pub use key::{Key, Written, shown_amount};
 pub use load::Examined;
 pub(crate) use placeholder::placeholder;
 pub use reference::{Described, described};
-pub(crate) use sections::parse_http_url;
 pub use spots::Spots;
 pub(crate) use suggest::closest;
 

@@ -35,6 +35,17 @@ pub(super) fn parse(text: &str) -> (Option<Node>, Vec<Mistake>) {
     (node, parse.mistakes)
 }
 
+/// Parses a text with any number of documents, and returns everything that is wrong with it.
+pub(super) fn parse_all(text: &str) -> (Vec<Node>, Vec<Mistake>) {
+    let mut parse = Parse {
+        characters: Zeroizing::new(Vec::with_capacity(text.len())),
+        mistakes: Vec::new(),
+    };
+    let documents = parse.load(text).unwrap_or_default();
+    let nodes = documents.iter().map(|one| parse.node(one, 0)).collect();
+    (nodes, parse.mistakes)
+}
+
 /// Measures a document before it is loaded: loading copies what aliases stand for, and recurses as deep as the document is
 /// nested. It reports no other mistake: the loader does.
 fn measure(text: &str) -> Result<(), Mistake> {
@@ -105,28 +116,35 @@ impl Parse {
     }
 
     fn document(&mut self, text: &str) -> Option<Node> {
-        if let Err(mistake) = measure(text) {
-            self.mistakes.push(mistake);
-            return None;
-        }
-        let documents = match MarkedYaml::load_from_str(text) {
-            Ok(documents) => documents,
-            Err(error) => {
-                let marker = error.marker();
-                let at = place(marker.line(), marker.col());
-                let advice = "check the indentation and the quotes from here upwards";
-                self.fail(at, format!("this is not YAML: {}", error.info()), advice);
-                return None;
-            }
-        };
+        let documents = self.load(text)?;
         if let Some(second) = documents.get(1) {
             let at = place(second.span.start.line(), second.span.start.col());
             let message = "the file has more than one document".to_owned();
             self.fail(at, message, "remove the line ---");
         }
-        self.characters.extend(text.chars());
         let first = documents.first()?;
         Some(self.node(first, 0))
+    }
+
+    /// Loads the documents of a text; nothing if it is not YAML.
+    fn load<'a>(&mut self, text: &'a str) -> Option<Vec<MarkedYaml<'a>>> {
+        if let Err(mistake) = measure(text) {
+            self.mistakes.push(mistake);
+            return None;
+        }
+        match MarkedYaml::load_from_str(text) {
+            Ok(documents) => {
+                self.characters.extend(text.chars());
+                Some(documents)
+            }
+            Err(error) => {
+                let marker = error.marker();
+                let at = place(marker.line(), marker.col());
+                let advice = "check the indentation and the quotes from here upwards";
+                self.fail(at, format!("this is not YAML: {}", error.info()), advice);
+                None
+            }
+        }
     }
 
     fn node(&mut self, node: &MarkedYaml<'_>, depth: usize) -> Node {

@@ -17,6 +17,7 @@ use axum::Router as Endpoints;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware;
+use axum::routing::any;
 
 use crate::telemetry::{self, Refusal};
 use access::Access;
@@ -37,10 +38,11 @@ pub(crate) fn endpoints(
     log: RefusalLog,
 ) -> Endpoints {
     let (answers, access) = (Arc::new(answers), Arc::new(access));
+    let unknown = page::for_browsers(any(unknown_path), &answers, &access);
     api::endpoints(Arc::clone(&answers), &access)
         .merge(page::endpoints(answers, access))
         .merge(webhook::endpoints(webhook))
-        .fallback(unknown_path)
+        .fallback_service(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(log, refused::watch))
 }

@@ -42,7 +42,8 @@ pub fn review(config: &Config, modules: &[ModuleInfo], descriptions: &[Descripti
     review.findings.in_order()
 }
 
-/// Reviews only what does not depend on the parts that could not be read, for a configuration with errors.
+/// Reviews only what does not depend on the parts that could not be read, for a configuration with errors: names, and the
+/// settings that are there.
 #[must_use]
 pub fn review_names(
     config: &Config,
@@ -52,6 +53,9 @@ pub fn review_names(
     let router = Router::default();
     let mut review = Review::new(config, modules, descriptions, &router);
     review.names();
+    for description in descriptions {
+        review.written_settings(description);
+    }
     review.findings.in_order()
 }
 

@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::HandlerName;
-use crate::config::{closest, parse_http_url, placeholder};
-use crate::description::{Description, STORY_BASE, Setting, THREAD_BY};
+use crate::config::{closest, placeholder};
+use crate::description::{Description, STORY_BASE, Setting, THREAD_BY, parse_http_url};
 use crate::policy::{HttpGrant, allow_with, scalar};
 use crate::runtime::ModuleInfo;
 use crate::shapes;
-use crate::units::parse_duration;
 
 use super::{FindingText, Review, missing_grants};
 
@@ -142,6 +141,36 @@ impl Review<'_> {
         }
     }
 
+    /// Reviews the settings that a handler's own entry has, whatever else of the configuration could not be read.
+    pub(super) fn written_settings(&mut self, description: &Description) {
+        let (config, name) = (self.config, &description.name);
+        let Some(declared) = description.settings.as_deref() else {
+            return;
+        };
+        for (key, value) in config.handlers.of(name).config.iter() {
+            if [STORY_BASE, THREAD_BY].contains(&key.as_str()) {
+                continue;
+            }
+            let setting = declared.iter().find(|setting| setting.is_named(key));
+            let given = Given {
+                handler: name,
+                key: key.clone(),
+                value: value.clone(),
+                path: format!("handlers.{name}.config.{key}"),
+                is_default: false,
+                // Which credentials there are may not be known.
+                may_be_secret: setting.is_some_and(|setting| setting.names_a("credential")),
+                declared: setting,
+            };
+            match setting {
+                Some(_) => {
+                    self.is_of_another_type(&given);
+                }
+                None => self.unknown(&given, declared, None),
+            }
+        }
+    }
+
     fn missing(&mut self, name: &HandlerName, setting: &Setting) {
         let key = &setting.name;
         let message = format!("{name} requires the setting {key} ({})", setting.about);
@@ -199,25 +228,12 @@ impl Review<'_> {
             return false;
         }
         let is_list = self.config.spots.has(&format!("{}[0]", given.path));
-        let json = || serde_json::from_str::<serde_json::Value>(value).ok();
-        let (is_fine, should_be) = match setting.kind.as_str() {
-            "string" => (!is_list && !self.is_mapping(given), "a text"),
-            "integer" => (value.parse::<i64>().is_ok(), "a whole number"),
-            "number" => (value.parse::<f64>().is_ok_and(f64::is_finite), "a number"),
-            "boolean" => (matches!(value, "true" | "false"), "true or false"),
-            "duration" => (
-                parse_duration(value).is_some(),
-                "a duration such as 30s, 5m or 1h30m",
-            ),
-            "url" => (
-                parse_http_url(value).is_some(),
-                "a URL such as https://alerts.example.com",
-            ),
-            "list" => (json().is_some_and(|json| json.is_array()), "a list"),
-            "map" => (json().is_some_and(|json| json.is_object()), "a mapping"),
-            _ => return false,
+        let is_text = setting.kind == "string" && !is_list && !self.is_mapping(given);
+        let should_be = match setting.kind.as_str() {
+            "string" => (!is_text).then_some("a text"),
+            _ => setting.not_of_its_type(value),
         };
-        if !is_fine {
+        if let Some(should_be) = should_be {
             let about = &setting.about;
             let advice = format!("it should be {should_be} ({about})");
             let said = FindingText::new(given.described(), advice);
@@ -232,7 +248,7 @@ impl Review<'_> {
             self.misfit(given.handler, &given.path, said);
             return true;
         }
-        if !setting.values.is_empty() && !setting.values.iter().any(|known| known == value) {
+        if !setting.allows(value) {
             let known: Vec<&str> = setting.values.iter().map(String::as_str).collect();
             let advice = match closest(value, &known) {
                 Some(meant) => format!("did you mean {meant}?"),

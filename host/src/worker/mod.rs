@@ -7,6 +7,7 @@ mod prober;
 mod settings;
 mod story;
 mod threads;
+mod usage;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub(crate) use breaker::{Breakers, Pause};
 pub(crate) use prober::Prober;
 pub(crate) use settings::{EnrichBudget, HandlerSettings, KeptSettings, Retry, Settings};
 pub(crate) use threads::GuestThreads;
+pub(crate) use usage::Usage;
 
 /// A worker: handles that it shares with other parts of the server.
 #[derive(Clone)]
@@ -39,6 +41,7 @@ pub(crate) struct Worker {
     pub(crate) router: Arc<ArcSwap<Router>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) breakers: Arc<Breakers>,
+    pub(crate) usage: Arc<Usage>,
     /// When the server started: what is older was accepted before.
     pub(crate) started: Instant,
 }

@@ -28,6 +28,13 @@ impl Settings {
     pub fn names(&self) -> impl Iterator<Item = &HandlerName> {
         self.by_name.keys()
     }
+
+    /// Returns the names of the handlers that keep the settings that they had.
+    #[must_use]
+    pub fn that_keep_settings(&self) -> Vec<HandlerName> {
+        let kept = self.by_name.iter().filter(|(_, own)| own.kept.is_some());
+        kept.map(|(name, _)| name.clone()).collect()
+    }
 }
 
 /// The settings of one handler.

@@ -21,6 +21,7 @@ const CUTS: [Cut; 5] = [
     ("previews", |step| {
         for call in &mut step.trace.calls {
             call.preview = None;
+            call.sent = None;
         }
     }),
     ("blocks", |step| step.blocks.clear()),
@@ -74,12 +75,17 @@ mod tests {
             request: "post to alerts".to_owned(),
             result: line.to_owned(),
             answered: Answered::Preview.into(),
+            offset_us: Some(1),
             duration_us: 1,
+            bytes_out: 0,
+            bytes_in: 0,
+            sent: None,
             preview: Some(line.into()),
             allow: None,
         };
         let log = LogLine {
             level: "info".to_owned(),
+            offset_us: None,
             message: line.to_owned(),
             fields: Vec::new(),
         };

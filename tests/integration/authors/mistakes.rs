@@ -28,9 +28,15 @@ const fn in_code(about: &'static str, part: &'static str, instead: &'static str)
     }
 }
 
-const IN_RUST: [Mistake; 11] = [
+const IN_RUST: [Mistake; 13] = [
     in_code("a syntax error", "Ok(Facts::new()", "Ok(Facts::new("),
     in_code("no `export!`", "handler_sdk::export!(DiskFull);\n", ""),
+    in_code("no prelude", "use handler_sdk::prelude::*;\n", ""),
+    in_code(
+        "a default of another type",
+        "Setting::channel(\"channel\", \"the Slack channel\").default(\"alerts\")",
+        "Setting::integer(\"lines\", \"how many lines are shown\").default(\"twelve\")",
+    ),
     in_code(
         "two handlers",
         "handler_sdk::export!(DiskFull);",

@@ -1,6 +1,8 @@
 //! The page as a browser meets it, over HTTP. What it shows is read by an HTML parser, as a browser reads it.
 
 mod access;
+mod activity;
+mod delivery;
 mod hostile;
 mod live;
 mod views;

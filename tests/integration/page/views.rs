@@ -343,3 +343,30 @@ async fn the_timeline_has_what_was_done_and_can_be_taken_along() {
             .contains("Nothing happened then")
     );
 }
+
+#[tokio::test]
+async fn a_path_that_is_none_is_a_page_for_a_browser_and_json_for_others() {
+    let server = server().await;
+    let browser = Browser::new(&server).with("accept", "text/html,*/*;q=0.8");
+    let page = browser.get("/delivery").await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    assert!(page.text("main").contains("no such path: /delivery"));
+    let other = Browser::new(&server).with("accept", "application/json");
+    let answer = other.get("/delivery").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(answer.header("content-type"), "application/json");
+}
+
+#[tokio::test]
+async fn a_hook_that_a_module_does_not_have_is_not_called() {
+    let server = server().await;
+    let id = settled(&server, &alerts::firing("Fine", &[("team", "a")])).await;
+    let page = Browser::new(&server)
+        .see(&format!("/deliveries/{id}"))
+        .await;
+    let steps = page.text("#steps");
+    assert!(
+        steps.contains("not called") && steps.contains("1 of "),
+        "{steps}"
+    );
+}

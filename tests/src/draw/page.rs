@@ -10,6 +10,8 @@ use super::mrkdwn::{emoji, mrkdwn};
 /// What a handler sent in one scenario.
 #[derive(Debug)]
 pub struct Scenario<'a> {
+    /// The fragment by which a link finds it; empty for none.
+    pub id: &'a str,
     /// A few words.
     pub title: &'a str,
     /// What happened before.
@@ -83,8 +85,12 @@ fn draw(scenario: &Scenario<'_>) -> Result<String, Unknown> {
         }
         channel.push_str(&element("div", "message", &inner));
     }
+    let id = match scenario.id {
+        "" => String::new(),
+        id => format!(" id=\"{}\"", escape(id)),
+    };
     Ok(format!(
-        "<section>\n<h2>{}</h2>\n<p class=\"about\">{}</p>\n<div class=\"views\">\n<div class=\"channel\">{channel}</div>\n\
+        "<section{id}>\n<h2>{}</h2>\n<p class=\"about\">{}</p>\n<div class=\"views\">\n<div class=\"channel\">{channel}</div>\n\
          <div class=\"phone\">{phone}</div>\n</div>\n</section>\n",
         escape(scenario.title),
         escape(scenario.about),

@@ -64,6 +64,7 @@ fn a_message_is_shown_with_its_thread_and_as_it_became() {
         "Messages",
         "",
         &[Scenario {
+            id: "",
             title: "One",
             about: "",
             messages: json!({
@@ -95,6 +96,7 @@ fn drawn(posts: &[Value]) -> Result<String, Unknown> {
         "Messages",
         "",
         &[Scenario {
+            id: "",
             title: "One",
             about: "",
             messages,

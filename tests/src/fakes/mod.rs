@@ -4,6 +4,7 @@
 //! wait for a call to arrive instead of sleeping.
 
 pub mod blocks;
+pub mod exporter;
 pub mod faults;
 pub mod kubernetes;
 pub mod outage;
@@ -24,6 +25,7 @@ pub(crate) mod serve;
 mod slack_api;
 mod slack_rates;
 
+pub use exporter::Exporter;
 pub use faults::{Fault, Faults, Gate};
 pub use kubernetes::Kubernetes;
 pub use proxy::Proxy;

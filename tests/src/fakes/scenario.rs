@@ -14,6 +14,64 @@ pub struct Cluster {
     pub logs: BTreeMap<(String, String, bool), String>,
 }
 
+impl Cluster {
+    /// Returns the cluster of a case of a handler's tests (`handler_kit::mock::Case`): its objects, lists, events and logs.
+    #[must_use]
+    pub fn of_case(case: &Value) -> Self {
+        let mut cluster = Self::default();
+        let answers = case["kubernetes"].as_object().into_iter().flatten();
+        // An object that stands by itself is more than its entry in a list.
+        for (path, item) in answers
+            .clone()
+            .filter_map(|(path, answer)| Some((path, answer.as_array()?)))
+            .flat_map(|(path, items)| items.iter().map(move |item| (path, item)))
+        {
+            cluster
+                .objects
+                .insert(path_of_item(path, item), item.clone());
+        }
+        let objects = answers.filter(|(_, answer)| answer.is_object());
+        cluster
+            .objects
+            .extend(objects.map(|(path, object)| (path.clone(), object.clone())));
+        cluster.events = case["events"].as_array().cloned().unwrap_or_default();
+        let pods: Vec<String> = cluster
+            .objects
+            .keys()
+            .filter(|path| path.contains("/pods/"))
+            .cloned()
+            .collect();
+        for (which, log) in case["logs"].as_object().into_iter().flatten() {
+            let (container, is_previous) = match which.split_once('/') {
+                Some((container, _)) => (container, true),
+                None => (which.as_str(), false),
+            };
+            let log = log.as_str().unwrap_or_default();
+            for pod in &pods {
+                let key = (pod.clone(), container.to_owned(), is_previous);
+                cluster.logs.insert(key, log.to_owned());
+            }
+        }
+        cluster
+    }
+}
+
+/// Returns the path of an object that the list at `path` has, be it that of one namespace or of all.
+fn path_of_item(path: &str, item: &Value) -> String {
+    let of = |field: &str| item["metadata"][field].as_str().unwrap_or_default();
+    let name = of("name");
+    match (
+        path.contains("/namespaces/"),
+        of("namespace"),
+        path.rsplit_once('/'),
+    ) {
+        (false, namespace, Some((version, resource))) if !namespace.is_empty() => {
+            format!("{version}/namespaces/{namespace}/{resource}/{name}")
+        }
+        _ => format!("{path}/{name}"),
+    }
+}
+
 /// What owns the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {

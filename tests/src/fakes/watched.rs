@@ -2,11 +2,15 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::PATIENCE;
+
+/// How many times [`PATIENCE`] a wait lasts at most if there are changes all the time, but not the one that is waited for.
+const WITH_PROGRESS: u32 = 10;
 
 /// A value behind a lock, with waiting.
 #[derive(Debug)]
@@ -51,22 +55,32 @@ impl<T> Watched<T> {
         result
     }
 
-    /// Waits until `found` returns something, looking again at every change.
+    /// Waits until `found` returns something, looking again at every change. As long as the value changes, a loaded machine may
+    /// take its time.
     ///
     /// # Panics
-    /// After [`PATIENCE`], with `what` was waited for and `seen`'s account of the value.
+    /// If nothing has changed for [`PATIENCE`], and in any case after ten times as long, with `what` was waited for and `seen`'s
+    /// account of the value.
     pub async fn wait<R>(
         &self,
         what: &str,
-        found: impl FnMut(&T) -> Option<R>,
+        mut found: impl FnMut(&T) -> Option<R>,
         seen: impl FnOnce(&T) -> String,
     ) -> R {
-        match tokio::time::timeout(PATIENCE, self.next(found)).await {
-            Ok(result) => result,
-            Err(_) => panic!(
-                "waited {PATIENCE:?} in vain for {what}; seen:\n{}",
+        let began = Instant::now();
+        let mut changes = self.inner.changes.subscribe();
+        loop {
+            changes.borrow_and_update();
+            if let Some(result) = self.read(&mut found) {
+                return result;
+            }
+            let changed = tokio::time::timeout(PATIENCE, changes.changed()).await;
+            let waited = began.elapsed();
+            assert!(
+                changed.is_ok() && waited < WITH_PROGRESS * PATIENCE,
+                "waited {waited:?} in vain for {what}; seen:\n{}",
                 self.read(seen)
-            ),
+            );
         }
     }
 

@@ -62,9 +62,16 @@ pub(super) fn provide(
         .args(&wanted);
     let output = run::loudly(&mut command, options)?;
     if !output.succeeded {
+        let reason = reason(&output);
+        // So pip says that a package has wheels, but none that fits, too.
+        let hint = match reason.contains("No matching distribution") {
+            true => {
+                "; a component needs a wheel that is pure Python (its name ends in none-any.whl): compiled code does not run in it"
+            }
+            false => "",
+        };
         return Err(failed(format!(
-            "pip cannot bring `dependencies` for Python {EMBEDDED}: {}",
-            reason(&output)
+            "pip cannot bring `dependencies` for Python {EMBEDDED}: {reason}{hint}"
         )));
     }
     if let Some(package) = with_native_code(&folder) {

@@ -7,8 +7,8 @@ const NOT_THERE: [(&str, &str); 2] = [
 ];
 
 /// Returns the messages of tsc, run in the project's folder `dir`: with its paths from the current folder, places as other
-/// compilers write them, and what to do about mistakes that authors make often.
-pub(super) fn of_tsc(output: &str, dir: &str) -> String {
+/// compilers write them, and what to do about mistakes that authors make often. `needs` are those of the project.
+pub(super) fn of_tsc(output: &str, dir: &str, needs: &[String]) -> String {
     let mut messages: Vec<String> = Vec::new();
     for line in output.lines() {
         match messages.last_mut() {
@@ -34,7 +34,7 @@ pub(super) fn of_tsc(output: &str, dir: &str) -> String {
     }
     let mut lines: Vec<String> = messages
         .iter()
-        .map(|message| rewritten(message, dir))
+        .map(|message| rewritten(message, dir, needs))
         .collect();
     if output.contains("=> Promise<") {
         lines.push("A handler is synchronous: remove `async` and `await`. Calls such as cx.http.get() return at once.".to_owned());
@@ -135,7 +135,7 @@ pub(super) fn about_package(package: &str, dir: &str) -> String {
 }
 
 /// Rewrites a message such as `src/handler.ts(3,9): error TS2322: …`.
-fn rewritten(message: &str, dir: &str) -> String {
+fn rewritten(message: &str, dir: &str, needs: &[String]) -> String {
     let parts = || {
         let (path, rest) = message.split_once('(')?;
         let (place, message) = rest.split_once("): ")?;
@@ -151,11 +151,26 @@ fn rewritten(message: &str, dir: &str) -> String {
         if let Some((_, remedy)) = message.split_once(name)
             && let Some(end) = remedy.rfind("\">")
         {
-            let remedy = remedy[..end].replace("\\\"", "\"");
+            let remedy = with_all_needs(&remedy[..end].replace("\\\"", "\""), needs);
             return format!("{place}: error: {what}: {remedy}");
         }
     }
     format!("{place}: {message}")
+}
+
+/// Returns a remedy with the whole list that is to be in package.json: the type of the SDK knows only what is missing.
+fn with_all_needs(remedy: &str, needs: &[String]) -> String {
+    const REST: &str = ", …]";
+    let Some((before, missing)) = remedy
+        .strip_suffix(" }")
+        .and_then(|remedy| remedy.strip_suffix(REST))
+        .and_then(|remedy| remedy.rsplit_once('['))
+    else {
+        return remedy.to_owned();
+    };
+    let needs = needs.iter().map(|need| format!("{need:?}"));
+    let all: Vec<_> = needs.chain([missing.to_owned()]).collect();
+    format!("{before}[{}] }}", all.join(", "))
 }
 
 /// Returns why the component could not be made: the code outside of all functions was run, and failed. `main` is the author's
@@ -191,7 +206,8 @@ mod tests {
         assert_eq!(
             of_tsc(
                 "src/handler.ts(3,9): error TS2322: Type 'a(1,2): b' is wrong.\n  More.",
-                "handlers/x"
+                "handlers/x",
+                &[]
             ),
             "handlers/x/src/handler.ts:3:9: error TS2322: Type 'a(1,2): b' is wrong.\n  More."
         );
@@ -201,12 +217,12 @@ mod tests {
     fn what_a_handler_does_not_have_gets_the_remedy_in_its_type() {
         let needs = r#"src/handler.ts(10,11): error TS2339: Property 'set' does not exist on type 'NotInNeeds<"add \"kv\" to package.json: \"alertManager\": { \"needs\": [\"kv\", …] }">'."#;
         assert_eq!(
-            of_tsc(needs, "x"),
-            "x/src/handler.ts:10:11: error: this is not in the project's needs: add \"kv\" to package.json: \"alertManager\": { \"needs\": [\"kv\", …] }"
+            of_tsc(needs, "x", &["slack".to_owned(), "http".to_owned()]),
+            "x/src/handler.ts:10:11: error: this is not in the project's needs: add \"kv\" to package.json: \"alertManager\": { \"needs\": [\"slack\", \"http\", \"kv\"] }"
         );
         let global = "src/a.ts(1,1): error TS2349: This expression is not callable.\n  Type 'NotInAHandler<\"use cx.kv\">' has no call signatures.";
         assert_eq!(
-            of_tsc(global, "x"),
+            of_tsc(global, "x", &[]),
             "x/src/a.ts:1:1: error: a handler does not have this: use cx.kv"
         );
     }
@@ -216,16 +232,19 @@ mod tests {
         let told = of_tsc(
             "src/handler.ts(1,1): error TS2307: Cannot find module 'yaml' or its types.",
             "x",
+            &[],
         );
         assert!(told.ends_with("and run: npm install --prefix x"), "{told}");
         let told = of_tsc(
             "src/handler.ts(1,1): error TS2307: Cannot find module './b.ts' or its types.",
             "x",
+            &[],
         );
         assert!(!told.contains("npm"), "{told}");
         let told = of_tsc(
             "src/handler.ts(1,1): error TS2322: Type '(cx: Context) => Promise<void>' is not",
             "x",
+            &[],
         );
         assert!(told.contains("remove `async`"), "{told}");
     }
@@ -258,6 +277,7 @@ mod tests {
         let told = of_tsc(
             "a.ts(8,18): error TS1005: '{' expected.\na.ts(9,5): error TS1109: Expression expected.",
             "x",
+            &[],
         );
         assert_eq!(told, "x/a.ts:8:18: error TS1005: '{' expected.");
         let header = |line: u32, number: u32| {
@@ -273,9 +293,9 @@ mod tests {
             "{first}\n\n{}\n\n19 const\n\n\nFound 2 errors in the same file\n",
             header(19, 1005)
         );
-        assert_eq!(of_tsc(&all, "x"), first);
+        assert_eq!(of_tsc(&all, "x", &[]), first);
         let one = format!("{first}\n\n\nFound 1 error in a.ts:18\n");
-        assert_eq!(of_tsc(&one, "x"), first);
+        assert_eq!(of_tsc(&one, "x", &[]), first);
     }
 
     #[test]

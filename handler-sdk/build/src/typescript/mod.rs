@@ -90,7 +90,7 @@ fn make(
     component: &Path,
 ) -> Result<(), BuildError> {
     let (checked, made) = thread::scope(|scope| {
-        let checked = scope.spawn(|| check_types(project, tools, options));
+        let checked = scope.spawn(|| check_types(project, &typescript.needs, tools, options));
         let made = bundle(project, tools)
             .and_then(|()| componentize(project, typescript, tools, component));
         let checked = checked.join();
@@ -101,7 +101,12 @@ fn make(
     checked.and(made)
 }
 
-fn check_types(project: &Project, tools: &NodeTools, options: &Options) -> Result<(), BuildError> {
+fn check_types(
+    project: &Project,
+    needs: &[String],
+    tools: &NodeTools,
+    options: &Options,
+) -> Result<(), BuildError> {
     let mut tsc = tools.tsc();
     tsc.current_dir(&project.dir)
         .arg("--project")
@@ -116,7 +121,7 @@ fn check_types(project: &Project, tools: &NodeTools, options: &Options) -> Resul
     }
     Err(failed(
         project,
-        messages::of_tsc(&output.both(), &shown(&project.dir)),
+        messages::of_tsc(&output.both(), &shown(&project.dir), needs),
     ))
 }
 

@@ -179,7 +179,8 @@ fn owned<'l>(
         .filter(move |set| set.controller() == Some(owner))
 }
 
-fn revision(set: &Object) -> Option<u64> {
+/// Returns the number of a `ReplicaSet`.
+pub(super) fn revision(set: &Object) -> Option<u64> {
     REVISIONS
         .iter()
         .find_map(|name| set.annotation(name)?.parse().ok())

@@ -7,6 +7,7 @@ mod logs;
 mod object;
 mod owners;
 mod pod;
+mod rollouts;
 mod select;
 mod trouble;
 mod waiting;
@@ -25,14 +26,15 @@ pub use crate::settings::KUBERNETES as SETTINGS;
 pub use change::Change;
 pub use events::{Event, Events};
 pub use object::{
-    Certificate, CertificateRequest, Challenge, Condition, CronJob, DaemonSet, Deployment,
-    EndpointSlice, HorizontalPodAutoscaler, Job, Kind, Node, Object, Order, PersistentVolume,
-    PersistentVolumeClaim, Pod, PodDisruptionBudget, ReplicaSet, Resource, StatefulSet,
-    StorageClass, items, moment, text,
+    Certificate, CertificateRequest, Challenge, Condition, ControllerRevision, CronJob, DaemonSet,
+    Deployment, EndpointSlice, HorizontalPodAutoscaler, Job, Kind, Node, Object, Order,
+    PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, ReplicaSet, Resource,
+    StatefulSet, StorageClass, items, moment, text,
 };
 pub(crate) use owners::name_of_labels;
 pub use owners::{Owners, Workload};
 pub use pod::{Container, Exit, LimitSource, Role};
+pub use rollouts::Rollout;
 pub use select::Select;
 pub use trouble::{Trouble, worst};
 pub use waiting::why_not_ready;

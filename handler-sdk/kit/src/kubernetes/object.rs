@@ -112,6 +112,8 @@ kinds! {
     StatefulSet("workload", "/apis/apps/v1", "statefulsets", true);
     /// A `DaemonSet`.
     DaemonSet("workload", "/apis/apps/v1", "daemonsets", true);
+    /// A revision of a `StatefulSet` or a `DaemonSet`.
+    ControllerRevision("revision", "/apis/apps/v1", "controllerrevisions", true);
     /// A Job.
     Job("workload", "/apis/batch/v1", "jobs", true);
     /// A `CronJob`.

@@ -111,6 +111,13 @@ impl Source<'_> {
         self.findings.map(|findings| &findings.report)
     }
 
+    /// Returns the names of the labels that the report leaves out, with blanks between.
+    pub(crate) fn hidden_labels(&self) -> String {
+        self.report()
+            .map(|report| report.hidden_labels.join(" "))
+            .unwrap_or_default()
+    }
+
     fn verdict(&self) -> Option<&Verdict> {
         self.report()?.verdict.as_ref()
     }

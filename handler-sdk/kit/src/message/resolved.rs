@@ -8,13 +8,13 @@ use crate::report::End;
 
 impl Source<'_> {
     /// Returns the message of an alert that has resolved. `was` is what was said while it fired, `place` what the header
-    /// showed.
+    /// showed, `hidden` the labels that were left out.
     pub(crate) fn resolved(
         &self,
         end: &End,
         lasted: &str,
         was: Mrkdwn,
-        place: Option<&str>,
+        (place, hidden): (Option<&str>, &str),
     ) -> Card {
         let what = match end.caveat.as_str() {
             "" => format!("{} after {lasted}", end.short),
@@ -24,7 +24,7 @@ impl Source<'_> {
             true => self.notice.said(),
             false => Mrkdwn::from("It was: ").then(was),
         };
-        let is_hidden = |name: &str| end.hidden_labels.iter().any(|hidden| hidden == name);
+        let is_hidden = |name: &str| hidden.split(' ').any(|hidden| hidden == name);
         let labels = self.notice.labels(&["cluster", "namespace", "pod"]);
         let labels = labels
             .into_iter()

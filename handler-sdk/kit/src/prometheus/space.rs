@@ -14,6 +14,8 @@ const HORIZON: f64 = 7.0 * 24.0 * 3_600.0;
 const CHANGE_MIN: f64 = 0.005;
 /// A value that is older was not reported any more.
 const STALE_SECONDS: i64 = 15 * 60;
+/// A series that begins so much later than a period is one of the whole period.
+const BEGINNING_SECONDS: i64 = 10 * 60;
 
 /// What the space consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +116,12 @@ impl Space {
             "{free} of {total}{what} are free ({})",
             percent(self.share())
         )
+    }
+
+    /// Returns what was free at the beginning of a period of `seconds`, in words, if the period is known whole.
+    pub fn amount_before(&self, seconds: i64) -> Option<String> {
+        let (free, known) = self.before;
+        (known >= seconds - BEGINNING_SECONDS).then(|| self.amount(free))
     }
 
     /// Returns the free share.

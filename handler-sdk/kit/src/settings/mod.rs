@@ -70,6 +70,16 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Returns those of a handler that posts nothing, and so has none of them.
+    pub(crate) const fn none() -> Self {
+        Self {
+            channel: String::new(),
+            logs: Logs::Off,
+            has_next_steps: false,
+            complaints: Vec::new(),
+        }
+    }
+
     /// Reads the settings; that of the log only if the handler has it.
     pub(crate) fn read(cx: &Cx, has_logs: bool) -> Self {
         let mut complaints = Vec::new();

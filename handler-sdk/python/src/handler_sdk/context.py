@@ -129,9 +129,8 @@ class Context:
             raise _bad_setting(key, given, error) from None
 
     def story_url(self) -> str | None:
-        """Returns the URL of this delivery's story, the recorded trace of a delivery, in the server's API; `None` if the
-        server has no `external_url`. It returns JSON and requires the API's authorization, so it is for programs: a
-        message for people names the delivery instead."""
+        """Returns the URL of the page with this delivery's story, the recorded trace of a delivery; `None` if the server
+        has no `external_url`. Who may use the API may see it."""
         base = self.config("story_base")
         return f"{base.rstrip('/')}/{self.call.delivery_id}" if base else None
 

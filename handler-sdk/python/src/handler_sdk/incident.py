@@ -12,49 +12,34 @@ restart changes nothing.
     def resolved(self, cx: Context, alert: Alert, found: Enrichment) -> Facts:
         return Incident(cx, alert, found, "alerts").tell(f"[RESOLVED] {alert.name}", Blocks().section("It has space again."))
 
-It needs the interfaces `slack` and `kv`. Unlike the Rust SDK's, it does not put the alerts of a group into a thread, and the
-message about a storm describes the alerts of one delivery of the storm, not of all.
+If the route sets `slack.thread_by` to `group`, the alerts of one Alertmanager group share a message that counts them, and each
+alert is a reply in its thread, updated in place. Critical alerts have a shared message of their own if that of their group is
+not critical, because Slack notifies nobody of a reply. A storm is not part of a group.
+
+It needs the interfaces `slack` and `kv`. Unlike the Rust SDK's, the message about a storm describes the alerts of one delivery
+of the storm, not of all.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
-from handler_sdk import _check
+from handler_sdk import _check, _kept
+from handler_sdk._group import Group, capitalized
+from handler_sdk._kept import Kept, Place
 from handler_sdk.alert import Alert
 from handler_sdk.blocks import Blocks
 from handler_sdk.context import Context
-from handler_sdk.durations import DAY, MINUTE, human, moment, seconds_of
+from handler_sdk.durations import MINUTE, human, moment, seconds_of
 from handler_sdk.enrichment import Enrichment
-from handler_sdk.errors import KvError
+from handler_sdk.errors import ErrorKind, SlackError
 from handler_sdk.mrkdwn import Mrkdwn
 from handler_sdk.slack import MessageRef
 from handler_sdk.storm import all_resolved
 
-#: How long a message is remembered after the last delivery.
-_KEPT = 7 * DAY
 #: A reminder that comes sooner after the last message updates it without a reply: another route has posted it.
 _REPLY_AFTER = 5 * MINUTE
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """What is kept of a message."""
-
-    at: str = ""
-    delivery: str = ""
-    """The delivery that posted or updated it last."""
-    told_at: int = 0
-    """When that was, in seconds since 1970."""
-    count: int = 0
-    """How many alerts of a storm the message counts."""
-    resolved: int = 0
-    """How many of them it counts as resolved."""
-    notes: dict[str, str] = field(default_factory=dict)
-    """The handler's notes."""
 
 
 class Incident:
@@ -69,7 +54,7 @@ class Incident:
         self._channel = _check.text(channel, "`channel` of `Incident`")
         self._key = f"message/{channel}/{found.incident_key(alert)}"
         self._notes: dict[str, str] = {}
-        self._kept = self._read()
+        self._kept = _kept.read_kept(cx, self._key, "the incident's earlier message is not known")
 
     def note(self, name: str) -> str | None:
         """Returns a note that an earlier delivery of the incident kept."""
@@ -95,15 +80,59 @@ class Incident:
         """
         kept = self._kept
         if kept is None:
-            return self._post(text, blocks)
+            return self._tell_first(text, blocks)
         if kept.delivery == self._cx.call.delivery_id and self._alert.is_firing:
             # A retry whose record does not have the post.
             return self._facts(kept.at, "posted")
         if self._is_outdated(kept):
             return self._facts(kept.at, "outdated")
-        shown = self._cx.slack.update_or_post(MessageRef(kept.at), self._channel, text, blocks=blocks)
-        if self._is_kept:
+        return self._tell_again(kept, text, blocks, reply)
+
+    def _tell_first(self, text: str | Mrkdwn, blocks: Blocks | None) -> dict[str, str]:
+        group = self._group if self._alert.is_firing else None
+        if group is None:
+            return self._post(text, blocks)
+        joined = group.join()
+        if isinstance(joined, Place):
+            return self._tell_in_group(group, joined, text, blocks)
+        # The message that was meant for the group becomes the alert's own: another alert's is used.
+        at = self._cx.slack.update(joined, text, blocks=blocks, key="update")
+        return self._posted(at)
+
+    def _tell_in_group(
+        self, group: Group, place: Place, text: str | Mrkdwn, blocks: Blocks | None
+    ) -> dict[str, str]:
+        """Posts the alert's message in the thread of its group's message."""
+        parent = MessageRef(place.at)
+        try:
+            at = self._cx.slack.post(self._channel, text, blocks=blocks, thread=parent, key="message")
+        except SlackError as error:
+            if error.kind not in (ErrorKind.NOT_FOUND, ErrorKind.INVALID):
+                raise
+            # The group's message was deleted, or the channel has no threads.
+            group.forget(place)
+            return self._post(text, blocks)
+        group.count_firing(place)
+        self._keep(at, Kept(group=place))
+        group.refresh(place)
+        return self._facts(at, "posted")
+
+    def _tell_again(
+        self, kept: Kept, text: str | Mrkdwn, blocks: Blocks | None, reply: str | Mrkdwn | None
+    ) -> dict[str, str]:
+        """Updates the message of an earlier delivery."""
+        place = kept.group
+        thread = MessageRef(place.at) if place else None
+        shown = self._cx.slack.update_or_post(MessageRef(kept.at), self._channel, text, blocks=blocks, thread=thread)
+        if self._is_kept or place:
             self._keep(shown.at, kept)
+        if place is not None:
+            group = self._group
+            if group is not None:
+                if self._alert.is_resolved:
+                    group.count_resolved(place)
+                group.refresh(place)
+            return self._facts(shown.at, "updated")
         if shown.is_new:
             return self._facts(shown.at, "posted")
         facts = self._facts(shown.at, "updated")
@@ -114,17 +143,23 @@ class Incident:
         return facts
 
     def _post(self, text: str | Mrkdwn, blocks: Blocks | None) -> dict[str, str]:
-        at = self._cx.slack.post(self._channel, text, blocks=blocks, key="message")
+        return self._posted(self._cx.slack.post(self._channel, text, blocks=blocks, key="message"))
+
+    def _posted(self, at: MessageRef) -> dict[str, str]:
         if self._is_kept:
-            self._keep(at, _Kept())
+            self._keep(at, Kept())
         return self._facts(at, "posted")
+
+    @property
+    def _group(self) -> Group | None:
+        return Group.of(self._cx, self._alert, self._found, self._channel)
 
     @property
     def _is_kept(self) -> bool:
         """Whether a later delivery may need the message."""
         return self._alert.is_firing or self._found.storm is not None
 
-    def _reply(self, kept: _Kept, given: str | Mrkdwn | None) -> str | Mrkdwn | None:
+    def _reply(self, kept: Kept, given: str | Mrkdwn | None) -> str | Mrkdwn | None:
         """Returns the reply to an update; `None` if it needs none."""
         now = self._cx.now()
         storm = self._found.storm
@@ -133,8 +168,7 @@ class Incident:
                 return None
             ended = self._alert.ends_at or now
             lasted = ended - (storm.since or self._alert.starts_at)
-            told = f"{all_resolved(storm.count)} after {human(lasted)}."
-            return told[0].upper() + told[1:]
+            return capitalized(f"{all_resolved(storm.count)} after {human(lasted)}.")
         lasted = self._alert.duration(now)
         if self._alert.is_resolved:
             return given if given is not None else f"Resolved after {human(lasted)}."
@@ -142,7 +176,7 @@ class Incident:
             return None
         return f"Still firing after {human(lasted)}."
 
-    def _is_outdated(self, kept: _Kept) -> bool:
+    def _is_outdated(self, kept: Kept) -> bool:
         """Returns whether the message shows a later state of the storm already."""
         storm = self._found.storm
         if storm is None or kept.count == 0:
@@ -150,25 +184,11 @@ class Incident:
         told, new = (kept.count, kept.resolved), (storm.count, storm.resolved)
         return told[0] >= new[0] and told[1] >= new[1] and told != new
 
-    def _read(self) -> _Kept | None:
-        try:
-            kept = self._cx.kv.get(self._key)
-        except KvError as error:
-            self._cx.log.warn("the incident's earlier message is not known", why=error)
-            return None
-        if kept is None:
-            return None
-        try:
-            fields: dict[str, Any] = json.loads(kept)
-            return replace(_Kept(), **fields)
-        except (TypeError, ValueError) as error:
-            self._cx.log.warn("the incident's earlier message is not known", why=error)
-            return None
-
-    def _keep(self, at: str, earlier: _Kept) -> None:
+    def _keep(self, at: str, earlier: Kept) -> None:
         """Keeps what later deliveries need. The message is posted already, so a failure is only logged."""
         storm = self._found.storm
-        kept = _Kept(
+        kept = replace(
+            earlier,
             at=at,
             delivery=self._cx.call.delivery_id,
             told_at=seconds_of(self._cx.now()),
@@ -176,10 +196,7 @@ class Incident:
             resolved=storm.resolved if storm else 0,
             notes={**earlier.notes, **self._notes},
         )
-        try:
-            self._cx.kv.set_json(self._key, asdict(kept), ttl=_KEPT)
-        except KvError as error:
-            self._cx.log.warn("the message could not be remembered; its end will be a new message", why=error)
+        _kept.write(self._cx, self._key, kept, "the message could not be remembered; its end will be a new message")
 
     def _facts(self, at: str, how: str) -> dict[str, str]:
         return {"slack.channel": self._channel, "slack.message": at, "slack.how": how}

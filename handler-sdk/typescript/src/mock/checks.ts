@@ -119,13 +119,22 @@ export function wrongTimer(
     : wrongFacts(facts);
 }
 
+/** Returns facts without those that have the host's names. */
+export function withoutHosts(facts: readonly (readonly [string, string])[]): (readonly [string, string])[] {
+  return facts.filter(([name]) => !isHosts(name));
+}
+
+function isHosts(name: string): boolean {
+  return HOSTS_PREFIXES.some((prefix) => name.startsWith(prefix));
+}
+
 /** Returns what is wrong with the facts of a handler. */
 export function wrongFacts(facts: readonly (readonly [string, string])[]): string | undefined {
   if (facts.length > FACTS_MAX) return `facts: ${facts.length} facts, at most ${FACTS_MAX}`;
   for (const [name, value] of facts) {
     const shown = JSON.stringify(name);
     if (/^$|[\u0000-\u001f\u007f-\u009f]/.test(name)) return `a fact without a valid name: ${shown}`;
-    if (HOSTS_PREFIXES.some((prefix) => name.startsWith(prefix))) return `a fact ${shown}: such names are the host's`;
+    if (isHosts(name)) return `a fact ${shown}: such names are the host's`;
     if (utf8Length(name) > FACT_NAME_BYTES_MAX) return `fact_name_bytes: at most ${FACT_NAME_BYTES_MAX}`;
     if (utf8Length(value) > FACT_BYTES_MAX) return `fact_bytes: the fact ${shown}, at most ${FACT_BYTES_MAX}`;
   }

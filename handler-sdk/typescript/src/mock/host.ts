@@ -14,7 +14,7 @@ import type { MessageRef, SlackErrorKind } from "../slack.ts";
 import { toWire } from "../time.ts";
 import { decodeUtf8, encodeUtf8 } from "../utf8.ts";
 import type { Imports, WireFailure } from "../wire.ts";
-import { wrongFacts } from "./checks.ts";
+import { withoutHosts, wrongFacts } from "./checks.ts";
 import { declaredNeeds } from "./needs.ts";
 import { Reply } from "./reply.ts";
 import type { LogLine, Post, Reaction, Request, Timer, Update, Upload } from "./sent.ts";
@@ -188,16 +188,20 @@ export class Host {
   }
 
   /**
-   * Runs only `act`, or `resolved` if the alert has resolved.
+   * Runs only `act`, or `resolved` if the alert has resolved. As on the real host, facts with the host's names are dropped.
    *
    * @throws {Failure} the handler's failure; an error that is no failure as it is.
    */
   act(handler: Handler, alert: Alert, found: Enrichment = {}): Record<string, string> {
     this.#state.metHold = undefined;
     try {
-      return this.#step("act", handler, alert, found, (imports, wire, now) =>
-        Object.fromEntries(run.act({ handler, imports, call: this.#state.call, alert: alert.toWire(), found: wire, now })),
-      );
+      return this.#step("act", handler, alert, found, (imports, wire, now) => {
+        const returned = run.act({ handler, imports, call: this.#state.call, alert: alert.toWire(), found: wire, now });
+        const facts = withoutHosts(returned);
+        const wrong = wrongFacts(facts);
+        if (wrong !== undefined) throw new MisuseError(`${alert.isFiring ? "act" : "resolved"} returned ${wrong}`);
+        return Object.fromEntries(facts);
+      });
     } catch (error) {
       if (this.#state.metHold === undefined) throw error;
       throw new UnavailableError(this.#state.metHold, { cause: error });
@@ -332,9 +336,8 @@ export class Run {
     return this.result.value;
   }
 
-  /** The failure of `act`. Throws if it did not fail. */
-  get failure(): Failure {
-    if (this.result.failure === undefined) throw new Error(`\`act\` succeeded: ${JSON.stringify(this.result.value)}`);
+  /** The failure of `act`; `undefined` if it succeeded. */
+  get failure(): Failure | undefined {
     return this.result.failure;
   }
 

@@ -6,8 +6,8 @@ use alert_manager_core::alert::{DeliveryId, Event, Priority};
 use alert_manager_core::plan::Plan;
 
 use crate::model::{
-    Accepted, Delivery, Kept, KeptRefused, Memory, NewAlert, Reason, Refused, Remember, State,
-    Verdict, alias,
+    Accepted, Arrived, Delivery, Kept, KeptRefused, Memory, NewAlert, Reason, Refused, Remember,
+    State, Verdict, alias,
 };
 use crate::rules::admission::{self, Arrival, Begins, UNROUTED};
 use crate::rules::recognize::{self, Belongs, News, Recognized};
@@ -29,6 +29,33 @@ pub(super) struct Part {
 }
 
 impl<'m, T: Txn> Work<'_, 'm, T> {
+    /// Decides about what servers without the term have accepted.
+    pub(super) fn accept_arrived(&mut self, arrived: &'m [Arrived]) -> Result<(), StoreError> {
+        if arrived.is_empty() {
+            return Ok(());
+        }
+        let named = arrived.iter().filter_map(|one| match one {
+            Arrived::Alert(new) if !new.starts_at_missing => Some(recognize::named(&new.alert)),
+            _ => None,
+        });
+        self.recall(named.collect())?;
+        let on_arrival = self.shared.on_arrival.lock().clone();
+        let mut part = Part::default();
+        for one in arrived {
+            match one {
+                Arrived::Alert(new) => {
+                    part.verdicts.push(self.accept_alert(new)?);
+                    if let Some(look) = on_arrival.as_ref() {
+                        look.0(&new.alert);
+                    }
+                }
+                Arrived::Refused(refused) => part.refused.push(self.keep_refused(refused)?),
+            }
+        }
+        self.count_received(&part);
+        Ok(())
+    }
+
     /// Accepts at most `alerts_max` alerts of these bodies.
     pub(super) fn accept_all(
         &mut self,

@@ -39,8 +39,19 @@ pub(crate) struct Committer<S> {
     /// Requests to retry many deliveries. The first is under way.
     pub(super) retries: VecDeque<RetryJob>,
     pub(super) failing: Option<Failing>,
+    /// True once the store has said that another server has taken over.
+    pub(super) is_fenced: bool,
     /// Settled deliveries that could not be reported.
     pub(super) unreported_settled: u64,
+}
+
+/// How a committer has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The queue is closed.
+    Closed,
+    /// Another server has taken over.
+    Fenced,
 }
 
 /// The answers that a transaction has decided.
@@ -54,7 +65,7 @@ pub(super) struct Decided {
 }
 
 /// Closes the inbox when the thread ends, also if it panics, so that nobody waits for an answer for ever.
-struct EndGuard(Arc<Shared>);
+pub(super) struct EndGuard(pub(super) Arc<Shared>);
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
@@ -76,14 +87,16 @@ impl<S: Store> Committer<S> {
         ));
         std::thread::Builder::new()
             .name("committer".into())
-            .spawn(move || self.run())
+            .spawn(move || {
+                let _guard = EndGuard(Arc::clone(&self.shared));
+                self.run();
+            })
             .map_err(|_| failed)
     }
 
-    /// Runs until it is asked to close.
-    fn run(mut self) {
-        let _guard = EndGuard(Arc::clone(&self.shared));
-        loop {
+    /// Runs until it is asked to close, or another server has taken over.
+    pub(super) fn run(mut self) -> Ended {
+        while !self.is_fenced {
             let resting = self
                 .failing
                 .as_ref()
@@ -93,12 +106,16 @@ impl<S: Store> Committer<S> {
             let close = taken.close.take();
             self.retries.append(&mut taken.retries);
             match close {
-                Some(Close::Abandon) => return,
-                Some(Close::Orderly(done)) => return self.close(taken, done),
+                Some(Close::Abandon) => return Ended::Closed,
+                Some(Close::Orderly(done)) => {
+                    self.close(taken, done);
+                    return Ended::Closed;
+                }
                 None if resting => self.turn_away(taken.accepts),
                 None => self.work(taken),
             }
         }
+        Ended::Fenced
     }
 
     /// Returns when there is something to do even without a message.
@@ -196,7 +213,12 @@ impl<S: Store> Committer<S> {
                 return Ok(());
             }
         }
-        let txn = self.store.begin()?;
+        let looks_for_arrivals = !taken.accepts.is_empty() || self.store.is_transaction_due();
+        let mut txn = self.store.begin()?;
+        let arrived = match looks_for_arrivals {
+            true => txn.take_arrivals(GROUP_ALERTS_MAX)?,
+            false => Vec::new(),
+        };
         let mut work = Work::new(txn, &self.shared, &mut self.state, group);
         let settled_too = settled_too(&taken.urgent);
         decided.answers.reserve(taken.urgent.len());
@@ -209,8 +231,11 @@ impl<S: Store> Committer<S> {
             grants = work.shared.scheduler.lock().grant(ticks);
         }
         work.grant(grants)?;
+        work.accept_arrived(&arrived)?;
         if !taken.accepts.is_empty() {
-            decided.parts = work.accept_all(&taken.accepts, GROUP_ALERTS_MAX)?;
+            // What arrived elsewhere may have been answered before this was sent, so all of it comes first.
+            let room = GROUP_ALERTS_MAX - arrived.len();
+            decided.parts = work.accept_all(&taken.accepts, room)?;
         }
         if work.is_report_due() {
             work.report_gathered()?;

@@ -24,6 +24,7 @@ impl<S: Store> Committer<S> {
         }
         self.state.reports.rollback(&group.noticed, group.ticks);
         let why = error.to_string();
+        self.is_fenced = *error == StoreError::Fenced;
         self.fail(&why);
         self.end_retry(RestReason::Store(why.clone()));
         let mut again = Vec::with_capacity(taken.urgent.len());
@@ -78,6 +79,7 @@ impl<S: Store> Committer<S> {
                 true
             }
             Err(error) => {
+                self.is_fenced = error == StoreError::Fenced;
                 self.fail(&error.to_string());
                 false
             }

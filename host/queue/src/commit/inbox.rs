@@ -15,8 +15,8 @@ use alert_manager_core::journal::{
 
 use super::retry_job::RetryJob;
 use crate::model::{
-    AcceptError, CancelError, GrantUsed, IfBlocked, Lease, NewAlert, Raised, Receipt, Refused,
-    RetryError, Selected, Verdict,
+    AcceptError, Audited, CancelError, GrantUsed, IfBlocked, Lease, NewAlert, Raised, Receipt,
+    Refused, RetryError, Selected, Verdict,
 };
 use crate::rules::overtaken::Later;
 use crate::rules::settle::Outcome;
@@ -129,6 +129,8 @@ pub(crate) enum Urgent {
     NoteUpdates(DeliveryId),
     /// Grants have been used.
     GrantsUsed(Vec<GrantUsed>),
+    /// Something is to be kept in the audit log.
+    Audit(Box<Audited>),
     /// The ways to report have changed: notices that wait may take another one.
     LookAgain,
 }

@@ -17,6 +17,7 @@ pub(crate) mod inbox;
 mod notices;
 mod occurrences;
 mod open_timers;
+mod replicated;
 mod retry;
 mod retry_job;
 mod settle;
@@ -29,6 +30,7 @@ mod urgency;
 mod watched;
 
 pub(crate) use committer::Committer;
+pub(crate) use replicated::join;
 pub(crate) use retry_job::RetryJob;
-pub(crate) use shared::{Reserved, Shared};
+pub(crate) use shared::{OnArrival, Reserved, Shared};
 pub(crate) use start::{Started, start};

@@ -84,6 +84,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 self.push(Change::GrantsUsed(uses));
                 Answer::Nothing
             }
+            Urgent::Audit(audited) => {
+                self.push(Change::Audit(audited));
+                Answer::Nothing
+            }
             Urgent::NoteUpdates(id) => {
                 self.note_updates(*id)?;
                 Answer::Nothing

@@ -1,20 +1,31 @@
 //! What the handles of a queue share with the committer.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
-use alert_manager_core::alert::HandlerName;
+use alert_manager_core::alert::{Alert, HandlerName};
 
 use crate::model::clock::Clock;
-use crate::model::{DeadLetterNotices, Losses, Options, Settled};
+use crate::model::{Caps, DeadLetterNotices, Losses, Options, Settled};
 use crate::schedule::Scheduler;
 use crate::store::Hold;
 
 use super::inbox::Inbox;
+
+/// Looks at an alert that another server has accepted for this one.
+#[derive(Clone)]
+pub(crate) struct OnArrival(pub(crate) Arc<dyn Fn(&Alert) + Send + Sync>);
+
+impl fmt::Debug for OnArrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnArrival")
+    }
+}
 
 /// The state that all handles and the committer share.
 #[derive(Debug)]
@@ -26,7 +37,9 @@ pub(crate) struct Shared {
     /// Why the last write to the store failed; absent if it succeeded.
     unwritable: Mutex<Option<String>>,
     /// Whether this server may begin an effect.
-    hold: Hold,
+    hold: Mutex<Hold>,
+    /// How many deliveries are not settled, as a server without the term has counted them; 0 with the term.
+    pub(super) forwarded_depth: AtomicUsize,
     /// How many dead letters there are: dead deliveries, except those that a person cancelled.
     pub(crate) dead: AtomicU64,
     /// Deliveries that are to be inserted, and are not in the scheduler yet.
@@ -38,6 +51,10 @@ pub(crate) struct Shared {
     pub(crate) dead_letters: Mutex<Option<Arc<dyn DeadLetterNotices>>>,
     /// How many timers are open, by handler.
     pub(crate) open_timers: Mutex<BTreeMap<HandlerName, usize>>,
+    /// Whether this server decides and runs: it alone has the store, or it has the term.
+    pub(crate) leads: watch::Sender<bool>,
+    /// Is given each alert that another server has accepted for this one; absent if nobody looks at them.
+    pub(crate) on_arrival: Mutex<Option<OnArrival>>,
     /// How much was discarded or coalesced since the start.
     pub(crate) losses: Mutex<Losses>,
     /// Receives reports of settled deliveries; absent if nobody does.
@@ -45,27 +62,23 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        hold: Hold,
-        scheduler: Scheduler,
-        clock: Clock,
-        options: Options,
-        dead: u64,
-        secret: [u8; 32],
-    ) -> Self {
+    pub(super) fn new(hold: Hold, clock: Clock, options: Options, secret: [u8; 32]) -> Self {
         Self {
             inbox: Inbox::default(),
-            scheduler: Mutex::new(scheduler),
+            scheduler: Mutex::new(super::start::idle(&options, Caps::all(1))),
             clock,
             options,
             unwritable: Mutex::default(),
-            hold,
-            dead: AtomicU64::new(dead),
+            hold: Mutex::new(hold),
+            forwarded_depth: AtomicUsize::new(0),
+            dead: AtomicU64::default(),
             reserved: AtomicUsize::new(0),
             secret,
             commits: watch::Sender::new(0),
             dead_letters: Mutex::default(),
             open_timers: Mutex::default(),
+            leads: watch::Sender::new(true),
+            on_arrival: Mutex::default(),
             losses: Mutex::default(),
             settled: Mutex::default(),
         }
@@ -74,7 +87,17 @@ impl Shared {
     /// Returns why the last write to the store failed, or why no effect may begin; nothing if neither is so.
     pub(crate) fn unwritable(&self) -> Option<String> {
         let failed = self.unwritable.lock().clone();
-        failed.or_else(|| self.hold.check().err())
+        failed.or_else(|| self.hold.lock().check().err())
+    }
+
+    /// Changes what says whether this server may begin an effect.
+    pub(super) fn set_hold(&self, hold: Hold) {
+        *self.hold.lock() = hold;
+    }
+
+    /// Notes whether this server decides and runs.
+    pub(super) fn set_leads(&self, leads: bool) {
+        self.leads.send_replace(leads);
     }
 
     pub(super) fn set_unwritable(&self, why: String) {
@@ -89,7 +112,8 @@ impl Shared {
     /// room was reserved before.
     pub(crate) fn reserve(&self, deliveries: usize) -> (usize, Reserved<'_>) {
         let before = self.reserved.fetch_add(deliveries, Ordering::Relaxed);
-        let depth = self.scheduler.lock().depth() + before;
+        let elsewhere = self.forwarded_depth.load(Ordering::Relaxed);
+        let depth = self.scheduler.lock().depth() + elsewhere + before;
         (depth, Reserved(&self.reserved, deliveries))
     }
 }

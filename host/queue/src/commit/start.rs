@@ -37,11 +37,11 @@ const WAIT_MS_MAX: i64 = 60 * 60 * 1_000;
 
 /// An opened store with its committer, which does not run yet.
 #[derive(Debug)]
-pub(crate) struct Started<S> {
+pub(crate) struct Started<C> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) reader: Arc<dyn Reader>,
     pub(crate) recovered: Recovered,
-    pub(crate) committer: Committer<S>,
+    pub(crate) committer: C,
     pub(crate) grants: mpsc::UnboundedReceiver<Grant>,
 }
 
@@ -54,9 +54,61 @@ pub(crate) fn start<S: Store>(
     options: Options,
     caps: Caps,
     clock: Clock,
-) -> Result<Started<S>, OpenError> {
+) -> Result<Started<Committer<S>>, OpenError> {
     let mut open = Unsettled::new(&options, caps, &clock);
     open.scheduler.set_storm(options.storm);
+    let read = read(&mut store, open, &clock)?;
+    let (reader, hold) = (store.reader(), store.hold());
+    let (sender, grants) = mpsc::unbounded_channel();
+    let shared = Shared::new(hold, clock, options, read.found.secret);
+    let shared = Arc::new(shared);
+    let (committer, recovered) = resume(store, read, &shared, sender)?;
+    Ok(Started {
+        shared,
+        reader,
+        recovered,
+        committer,
+        grants,
+    })
+}
+
+/// Recovers a store that another server had, and puts what it schedules in the place of what this server has scheduled.
+///
+/// # Errors
+/// If the store cannot be read or written.
+pub(super) fn take_over<S: Store>(
+    mut store: S,
+    shared: &Arc<Shared>,
+    grants: mpsc::UnboundedSender<Grant>,
+) -> Result<(Committer<S>, Recovered), OpenError> {
+    let mut open = Unsettled::new(&shared.options, Caps::all(1), &shared.clock);
+    shared
+        .scheduler
+        .lock()
+        .hand_settings_to(&mut open.scheduler);
+    let read = read(&mut store, open, &shared.clock)?;
+    resume(store, read, shared, grants)
+}
+
+/// A scheduler in which nothing is.
+pub(super) fn idle(options: &Options, caps: Caps) -> Scheduler {
+    Scheduler::new(caps, options.queue_depth_max, ALERT_BYTES_MAX)
+}
+
+/// What was read of a store.
+struct Read {
+    found: Found,
+    scheduler: Scheduler,
+    texts: Texts,
+    outcomes: Vec<CrashOutcome>,
+    orphans: Orphans,
+    under_lease: u64,
+    queued: u64,
+    retrying: u64,
+    oldest: Option<Timestamp>,
+}
+
+fn read<S: Store>(store: &mut S, mut open: Unsettled, clock: &Clock) -> Result<Read, OpenError> {
     let mut under_lease = Vec::new();
     let mut members = Vec::new();
     let found = store.recover(|row, abandoned| match abandoned {
@@ -71,34 +123,42 @@ pub(crate) fn start<S: Store>(
     let outcomes = crashes::outcomes(&under_lease, clock.now());
     open.restore_crashed(&under_lease, &outcomes);
     let orphans = open.restore_storms(&found.storms, members, &outcomes);
-    let Unsettled {
-        scheduler,
-        texts,
-        queued,
-        retrying,
-        oldest,
-        ..
-    } = open;
+    Ok(Read {
+        found,
+        scheduler: open.scheduler,
+        texts: open.texts,
+        outcomes,
+        orphans,
+        under_lease: under_lease.len() as u64,
+        queued: open.queued,
+        retrying: open.retrying,
+        oldest: open.oldest,
+    })
+}
+
+/// Puts what was read into effect, and stores the consequences of a crash.
+fn resume<S: Store>(
+    store: S,
+    read: Read,
+    shared: &Arc<Shared>,
+    grants: mpsc::UnboundedSender<Grant>,
+) -> Result<(Committer<S>, Recovered), OpenError> {
+    let found = &read.found;
     let dead = found.dead_letters;
-    let (reader, hold) = (store.reader(), store.hold());
-    let (sender, grants) = mpsc::unbounded_channel();
+    // Before anything may begin: what is under way has no lease in it.
+    *shared.scheduler.lock() = read.scheduler;
+    shared.set_hold(store.hold());
     let mut committer = Committer {
         store,
-        grants: sender,
-        state: committer_state(&found, texts, &clock),
-        shared: Arc::new(Shared::new(
-            hold,
-            scheduler,
-            clock,
-            options,
-            dead,
-            found.secret,
-        )),
+        grants,
+        state: committer_state(found, read.texts, &shared.clock),
+        shared: Arc::clone(shared),
         retries: VecDeque::new(),
         failing: None,
+        is_fenced: false,
         unreported_settled: 0,
     };
-    let died = match committer.store_crash_outcomes(&outcomes, &orphans) {
+    let died = match committer.store_crash_outcomes(&read.outcomes, &read.orphans) {
         Ok(died) => died,
         Err(error) => return Err(committer.store.refused(error)),
     };
@@ -109,29 +169,22 @@ pub(crate) fn start<S: Store>(
         // Its report is due at once, and is made as soon as there is somebody to notify.
         committer.state.reports.set_due(Some(0));
     }
-    let shared = &committer.shared;
     *shared.open_timers.lock() = committer.state.timers.counts();
-    shared.dead.fetch_add(died_now, Ordering::Relaxed);
+    shared.dead.store(dead + died_now, Ordering::Relaxed);
     let recovered = Recovered {
-        last_end: match under_lease.is_empty() {
-            true => found.last_end,
-            false => LastEnd::Crash,
+        last_end: match read.under_lease {
+            0 => found.last_end,
+            _ => LastEnd::Crash,
         },
-        under_lease: under_lease.len() as u64,
+        under_lease: read.under_lease,
         died,
-        queued,
-        retrying,
+        queued: read.queued,
+        retrying: read.retrying,
         dead: dead + died_now,
-        oldest,
-        grants_used: found.grants_used,
+        oldest: read.oldest,
+        grants_used: read.found.grants_used,
     };
-    Ok(Started {
-        shared: Arc::clone(&committer.shared),
-        reader,
-        recovered,
-        committer,
-        grants,
-    })
+    Ok((committer, recovered))
 }
 
 fn committer_state(found: &Found, texts: Texts, clock: &Clock) -> CommitterState {
@@ -167,7 +220,7 @@ struct Unsettled {
 impl Unsettled {
     fn new(options: &Options, caps: Caps, clock: &Clock) -> Self {
         Self {
-            scheduler: Scheduler::new(caps, options.queue_depth_max, ALERT_BYTES_MAX),
+            scheduler: idle(options, caps),
             texts: Texts::default(),
             now: clock.now(),
             ticks: clock.ticks(),

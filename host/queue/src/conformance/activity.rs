@@ -203,3 +203,61 @@ pub(super) async fn what_is_gathered_is_written_soon_and_before_the_store_is_clo
     let all = counts(&[("accepted", 25)]);
     assert_eq!(bench.counted(ActivityKind::Received).await, all);
 }
+
+pub(super) async fn when_a_route_was_used_last_is_known_over_minutes_and_hours<B: Bench>() {
+    let bench = Harness::<B>::small(Caps::all(8));
+    let on = |name: &str, route: &str| {
+        let mut submission = firing(name);
+        submission.plans = vec![plan(route, &["notify"])];
+        submission
+    };
+    bench.accept_new(on("A", "old")).await;
+    bench.accept_new(on("B", "both")).await;
+    bench.clock.advance(Duration::from_secs(50 * 3_600));
+    let bench = bench.restart().await;
+    bench.accept_new(on("C", "both")).await;
+    let now = bench.clock.now();
+    let end = now + Duration::from_secs(60);
+    let minute = Duration::from_secs(60);
+    // The first two may be hours by now, or still minutes.
+    let last = bench.queue.last_counted(ActivityKind::Route).await.unwrap();
+    let route = |name: &str| ActivityOf::Route(name.into());
+    let (old, both) = (last[&route("old")], last[&route("both")]);
+    assert!(both <= now && both + minute > now, "{last:?}");
+    let age = Duration::try_from(now.duration_since(old)).unwrap();
+    assert!(
+        age >= 50 * 60 * minute && age <= 51 * 60 * minute,
+        "{age:?}"
+    );
+    let counted = async |from| {
+        let found = bench.queue.counted(ActivityKind::Route, from, end).await;
+        let found = found.unwrap().into_iter();
+        let found: Counts = found.map(|(of, count)| (text(&of), count)).collect();
+        found
+    };
+    let all = counts(&[("route both", 2), ("route old", 1)]);
+    assert_eq!(counted(Timestamp::UNIX_EPOCH).await, all);
+    // A minute that has begun before is not counted.
+    let lately = counts(&[("route both", 1)]);
+    assert_eq!(counted(now - minute).await, lately);
+}
+
+pub(super) async fn what_is_counted_of_a_handler_is_read_alone<B: Bench>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
+    for (name, handler) in [("A", "notify"), ("B", "notify-more"), ("C", "notify")] {
+        let mut submission = firing(name);
+        submission.plans = vec![plan("route", &[handler])];
+        bench.accept_new(submission).await;
+        bench.run(Next::Done).await;
+    }
+    let to = bench.clock.now() + Duration::from_secs(60);
+    let handler = HandlerName::new("notify");
+    let found = bench
+        .queue
+        .activity_of(handler, Timestamp::UNIX_EPOCH, to)
+        .await
+        .unwrap();
+    let sums = total(&found).into_iter();
+    let sums: Counts = sums.map(|(of, amount)| (text(&of), amount.count)).collect();
+    assert_eq!(sums, counts(&[("notify handled", 2)]));
+}

@@ -128,6 +128,7 @@ suite! {
     ]
     lists: [
         lists_are_narrowed_and_paged,
+        what_waits_is_listed_by_what_it_waits_for,
         lists_by_labels_come_in_parts_of_bounded_work,
         what_no_index_finds_is_looked_for_in_parts_that_say_how_far_back,
         a_list_finds_labels_that_have_to_be_equal_and_deliveries_of_one_fingerprint,
@@ -142,6 +143,7 @@ suite! {
     kv: [
         state_changes_together_with_its_record,
         keys_are_counted_as_they_come_and_go,
+        what_a_handler_uses_is_read_without_its_values,
         what_is_there_can_be_changed_although_the_quota_was_lowered,
         state_is_bounded_and_expires,
     ]
@@ -426,6 +428,10 @@ suite! {
         what_counts_in_a_storm_counts_once_over_a_kill,
         what_waits_at_a_gate_counts_once_however_often_the_server_is_killed,
     ]
+    audit: [
+        what_people_did_is_found_after_a_kill_by_time_kind_person_and_subject,
+        the_audit_log_goes_after_ninety_days,
+    ]
     activity: [
         what_is_received_is_counted_by_its_result_and_by_route,
         what_has_ended_is_counted_by_reason_and_handler_with_its_time,
@@ -433,6 +439,8 @@ suite! {
         a_transaction_that_fails_counts_nothing,
         minutes_become_hours_after_two_days_and_hours_go_after_ninety,
         what_is_gathered_is_written_soon_and_before_the_store_is_closed,
+        when_a_route_was_used_last_is_known_over_minutes_and_hours,
+        what_is_counted_of_a_handler_is_read_alone,
     ]
     timers: [
         a_timer_calls_act_alone_with_what_was_found_when_it_was_set,
@@ -451,6 +459,10 @@ suite! {
         timers_are_not_coalesced_in_a_storm,
         a_timer_waits_no_longer_because_the_time_of_day_was_set,
         a_timer_that_cannot_be_stored_as_a_delivery_stays_due,
+    ]
+    grants: [
+        uses_of_grants_outlive_a_restart_and_a_kill,
+        a_write_that_fails_keeps_uses_for_the_next,
     ]
     history: [
         earlier_occurrences_are_found_by_the_labels_that_are_named,

@@ -11,7 +11,8 @@ use alert_manager_core::journal::KvReply;
 
 use super::bench::{LostAnswer, Stop, Stopped};
 use crate::model::{
-    Abandoned, Contents, Delivery, Follower, Known, OpenError, Row, State, StoredTimer, TimerId,
+    Abandoned, Arrived, Contents, Delivery, Follower, Known, OpenError, Row, State, StoredTimer,
+    TimerId,
 };
 use crate::store::{
     Applied, Change, Committed, EarlierDeaths, Found, Hold, KvOp, Reader, Resolved, RetentionRun,
@@ -162,6 +163,10 @@ pub(crate) struct FaultyTxn<'s, T> {
 impl<T: Txn> Txn for FaultyTxn<'_, T> {
     fn now(&self) -> Timestamp {
         self.txn.now()
+    }
+
+    fn take_arrivals(&mut self, most: usize) -> Result<Vec<Arrived>, StoreError> {
+        self.txn.take_arrivals(most)
     }
 
     fn recall(&mut self, events: &[Event]) -> Result<Vec<Known>, StoreError> {

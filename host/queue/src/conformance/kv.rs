@@ -185,3 +185,23 @@ pub(super) async fn state_is_bounded_and_expires<B: Bench>() {
         "what expired gives its place"
     );
 }
+
+pub(super) async fn what_a_handler_uses_is_read_without_its_values<B: Bench>() {
+    let mut bench = Harness::<B>::new();
+    bench.accept_new(firing("A")).await;
+    let leased = bench.lease().await;
+    let ledger = bench.ledger(&leased, 1);
+    for (seq, key) in [(0, "one"), (1, "two")] {
+        let change = ledger.kv_change(
+            key.into(),
+            set("12345"),
+            KV_QUOTA,
+            Vec::new(),
+            kv_entry(seq),
+        );
+        replied(change).await.unwrap();
+    }
+    let used = async |handler| bench.queue.kv_used(name(handler)).await.unwrap();
+    assert_eq!(used("notify").await, (2, 16));
+    assert_eq!(used("other").await, (0, 0));
+}

@@ -296,3 +296,46 @@ pub(super) async fn lists_of_a_time_begin_and_end_there<B: Bench>() {
     assert_eq!(list(8, 100).await, [late, ids[5], ids[4]]);
     assert_eq!(list(100, 200).await, []);
 }
+
+pub(super) async fn what_waits_is_listed_by_what_it_waits_for<B: Bench>() {
+    let mut bench = Harness::<B>::with(Options::default(), Caps::all(1));
+    let [runs, first, second] = [
+        bench.accept_new(firing("A")).await,
+        bench.accept_new(firing("B")).await,
+        bench.accept_new(firing("C")).await,
+    ];
+    let leased = bench.lease().await;
+    assert_eq!(leased.id, runs);
+    let list = async |filter: Filter| {
+        let page = bench.queue.list(filter).await.unwrap();
+        let ids: Vec<_> = page.deliveries.iter().map(|one| one.id).collect();
+        (ids, page.next)
+    };
+    let waits = |waits| Filter {
+        waits: Some(waits),
+        limit: 10,
+        ..Filter::default()
+    };
+    assert_eq!(
+        list(waits(Waits::Permit)).await,
+        (vec![second, first], None)
+    );
+    let of_one = Filter {
+        alertname: Some("B".into()),
+        ..waits(Waits::Permit)
+    };
+    assert_eq!(list(of_one).await, (vec![first], None));
+    let one = Filter {
+        limit: 1,
+        ..waits(Waits::Permit)
+    };
+    assert_eq!(list(one.clone()).await, (vec![second], Some(second)));
+    let next = Filter {
+        before: Some(second),
+        ..one
+    };
+    assert_eq!(list(next).await, (vec![first], None));
+    for other in [Waits::Gate, Waits::Time, Waits::Representative] {
+        assert_eq!(list(waits(other)).await, (vec![], None), "{other:?}");
+    }
+}

@@ -7,7 +7,7 @@
 //! | promise | what | cases |
 //! |---|---|---|
 //! | 1 | what is answered as accepted is on disk | `bodies`, `crashes`, `faults`, `lost_answers` |
-//! | 2 | every delivery ends done, or dead and reported; nothing is dropped unseen | `bodies`, `crashes`, `dead_letters`, `leases`, `lists`, `reasons`, `retention`, `retry_many`, `second_chances`, `settled`, `timers`, `activity` |
+//! | 2 | every delivery ends done, or dead and reported; nothing is dropped unseen | `bodies`, `crashes`, `dead_letters`, `leases`, `lists`, `reasons`, `retention`, `retry_many`, `second_chances`, `settled`, `timers`, `activity`, `audit` |
 //! | 3 | an effect that completed is not repeated; what a crash leaves unknown is in doubt | `journal`, `kv`, `timers`, `steps`, `faults`, `lost_answers` |
 //! | 4 | a handler has only its own state, timers and history, within its quota | `kv`, `timers`, `history` |
 //! | 5 | nothing that one delivery does stalls another: deaths of the server, what cannot be read, full queues, a writer that waits | `suspects`, `together`, `bodies`, `faults` |
@@ -23,6 +23,7 @@
 
 mod activity;
 mod alerts;
+mod audit;
 mod bench;
 mod bodies;
 #[macro_use]
@@ -35,6 +36,7 @@ mod faults;
 #[cfg(test)]
 mod faulty;
 mod gates;
+mod grants;
 mod harness;
 mod history;
 mod hold;

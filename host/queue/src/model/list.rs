@@ -7,6 +7,7 @@ use alert_manager_core::alert::{DeliveryId, HandlerName, Labels, Priority, Times
 use super::delivery::Delivery;
 use super::reason::Reason;
 use super::state::State;
+use super::waiting::Waits;
 
 /// A test of an alert's labels. The queue does not know matchers.
 #[derive(Clone)]
@@ -103,6 +104,10 @@ pub struct Filter {
     pub from: Option<Timestamp>,
     /// Accepted before this.
     pub to: Option<Timestamp>,
+    /// That wait for this now.
+    pub waits: Option<Waits>,
+    /// One of these, which are not settled.
+    pub ids: Option<Vec<DeliveryId>>,
     /// With labels that pass this test.
     pub labels: Option<LabelTest>,
     /// With a smaller identifier than this one.

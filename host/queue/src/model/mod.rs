@@ -2,6 +2,8 @@
 
 mod activity;
 mod alarm;
+mod arrived;
+mod audit;
 pub(crate) mod clock;
 mod counts;
 mod dead_letters;
@@ -29,6 +31,7 @@ mod wake;
 
 pub use activity::{Activity, ActivityKind, ActivityOf, Amount, ReceivedAs, Times, total};
 pub use alarm::{IfBlocked, Raised};
+pub use audit::{AuditFilter, Audited};
 pub use clock::Clock;
 pub use counts::{ByPriority, Counts, HandlerCounts, LastEnd, Losses, Recovered};
 pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
@@ -45,10 +48,11 @@ pub use retried::{Rest, RestReason, Retried};
 pub use settlement::{Next, Settled, Settlement};
 pub use state::State;
 pub use timer::{DueTimer, OpenTimer};
-pub use waiting::{GateStatus, Open, Waiting, WaitsFor};
+pub use waiting::{GateStatus, Open, Waiting, Waits, WaitsFor};
 pub use wake::{Wake, Woken};
 
 pub(crate) use activity::Tally;
+pub(crate) use arrived::{Arrived, StoredPlan};
 pub(crate) use dead_letters::{NOT_SENT, NOTICES_A_WINDOW_MAX};
 pub(crate) use delivery::{ID_COUNTER_BITS, OtherRoutes};
 pub(crate) use event::{EventChange, Kept, Known, OPEN_AMONG, Remember, Start, alias};

@@ -62,6 +62,21 @@ pub enum WaitsFor {
     Time(Timestamp),
 }
 
+/// A kind of thing that deliveries wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// Their turn at a gate.
+    Gate,
+    /// A permit of a handler.
+    Permit,
+    /// An earlier delivery of their ordering key, or what runs of their storm.
+    Others,
+    /// The time of their next attempt.
+    Time,
+    /// The end of another one, which runs in their place.
+    Representative,
+}
+
 /// The deliveries that are not settled, by what they wait for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Open {

@@ -260,6 +260,20 @@ impl Scheduler {
         self.restart_patience(now);
     }
 
+    /// Gives its caps and options, and that there is a worker, to another one.
+    pub(crate) fn hand_settings_to(&self, other: &mut Self) {
+        other.set_caps(self.caps.clone());
+        other.set_storm(self.storm_options());
+        other.attached = self.attached;
+    }
+
+    /// Begins to lease deliveries, if there is a worker already.
+    pub(crate) fn resume(&mut self, now: Ticks) {
+        if self.attached {
+            self.attach(now);
+        }
+    }
+
     /// Leases as many deliveries as there are free permits.
     pub(crate) fn grant(&mut self, now: Ticks) -> Vec<Grant> {
         if !self.attached {

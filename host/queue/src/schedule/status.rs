@@ -1,17 +1,20 @@
 //! Queries of the scheduler.
 
 use std::collections::HashMap;
+use std::ops::Bound;
 
 use crate::model::clock::Ticks;
 use alert_manager_core::alert::{DeliveryId, Priority, Timestamp};
 use alert_manager_core::gate::GateName;
 
-use crate::model::{Abandoned, ByPriority, GateStatus, HandlerCounts, Open, Waiting, WaitsFor};
+use crate::model::{
+    Abandoned, ByPriority, GateStatus, HandlerCounts, Open, Waiting, Waits, WaitsFor,
+};
 
 use super::gated::AtGate;
 use super::gates::GateState;
 use super::handler_queue::HandlerQueue;
-use super::{Phase, Scheduler};
+use super::{Item, Phase, Scheduler};
 
 impl Scheduler {
     /// Returns when the next delivery becomes due by its timer, or when all deliveries may run again.
@@ -88,16 +91,15 @@ impl Scheduler {
     ) -> Open {
         let mut open = Open::default();
         for (id, item) in &self.items {
-            match item.phase {
-                Phase::Member { .. } => open.members += 1,
-                _ if item.is_leased() => open.running += 1,
-                _ if item.at_gate.is_some() => open.at_gates += 1,
-                _ if item.due > now => open.for_time += 1,
-                _ if self.handlers[item.handler].contains((item.rank, *id)) => {
-                    open.for_permits += 1;
-                }
-                _ => open.behind_others += 1,
-            }
+            let count = match self.waits(*id, item, now) {
+                None => &mut open.running,
+                Some(Waits::Gate) => &mut open.at_gates,
+                Some(Waits::Permit) => &mut open.for_permits,
+                Some(Waits::Others) => &mut open.behind_others,
+                Some(Waits::Time) => &mut open.for_time,
+                Some(Waits::Representative) => &mut open.members,
+            };
+            *count += 1;
             if open.longest.len() < longest_max
                 && let Some(waiting) = self.waiting(*id, now, &at)
             {
@@ -105,6 +107,35 @@ impl Scheduler {
             }
         }
         open
+    }
+
+    /// Returns what kind of thing a delivery waits for; nothing if it is leased.
+    fn waits(&self, id: DeliveryId, item: &Item, now: Ticks) -> Option<Waits> {
+        match item.phase {
+            Phase::Member { .. } => Some(Waits::Representative),
+            _ if item.is_leased() => None,
+            _ if item.at_gate.is_some() => Some(Waits::Gate),
+            _ if item.due > now => Some(Waits::Time),
+            _ if self.handlers[item.handler].contains((item.rank, id)) => Some(Waits::Permit),
+            _ => Some(Waits::Others),
+        }
+    }
+
+    /// Returns the deliveries that wait for this, the newest first: at most `count_max`, with a smaller identifier than `before`.
+    pub(crate) fn waiting_for_kind(
+        &self,
+        waits: Waits,
+        before: Option<DeliveryId>,
+        count_max: usize,
+        now: Ticks,
+    ) -> Vec<DeliveryId> {
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let newest_first = self.items.range((Bound::Unbounded, end)).rev();
+        newest_first
+            .filter(|(id, item)| self.waits(**id, item, now) == Some(waits))
+            .map(|(id, _)| *id)
+            .take(count_max)
+            .collect()
     }
 
     /// Stops starting deliveries; returns every lease, and whether a worker had started it.

@@ -9,8 +9,8 @@ use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::Entry;
 
 use crate::model::{
-    AfterLease, CrashOutcome, EventChange, GrantUsed, Lease, NewDelivery, Reason, Storm, Tally,
-    Text, TimerId,
+    AfterLease, Audited, CrashOutcome, EventChange, GrantUsed, Lease, NewDelivery, Reason, Storm,
+    Tally, Text, TimerId,
 };
 
 /// A change, as the rules have decided it.
@@ -128,6 +128,8 @@ pub(crate) enum Change<'m> {
     Count(Tally),
     /// Grants have been used, which replaces what is stored of these uses.
     GrantsUsed(&'m [GrantUsed]),
+    /// Something is added to the audit log.
+    Audit(&'m Audited),
     /// A timer is no longer open: it was due, or is cancelled.
     RemoveTimer(TimerId),
 }

@@ -216,8 +216,13 @@ pub(super) fn activity_key(of: &ActivityOf) -> String {
         ActivityOf::Received(as_what) => as_what.as_str().to_owned(),
         ActivityOf::Route(route) => route.to_string(),
         ActivityOf::Settled(reason) => reason.as_str().to_owned(),
-        ActivityOf::Handler(handler, reason) => format!("{handler} {}", reason.as_str()),
+        ActivityOf::Handler(handler, reason) => handler_prefix(handler) + reason.as_str(),
     }
+}
+
+/// Returns how the keys of a handler begin.
+pub(super) fn handler_prefix(handler: &HandlerName) -> String {
+    format!("{handler} ")
 }
 
 /// Returns what a row is of; nothing if this version does not know that.

@@ -8,14 +8,15 @@ mod codes;
 mod labels;
 pub(crate) mod migrate;
 mod pages;
+mod past;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 mod url;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, HandlerName, Timestamp};
 use alert_manager_core::gate::GateName;
@@ -24,9 +25,10 @@ use alert_manager_core::journal::{
 };
 
 use crate::model::{
-    Abandoned, Activity, ActivityKind, Cause, Contents, Delivery, Filter, Follower, Grant,
-    GrantsUsed, Known, LastEnd, OpenError, Owner, Page, Position, ReadError, RetryBatch, Row, Run,
-    Selection, State, StoredTimer, Storm, Story, TimerId,
+    Abandoned, Activity, ActivityKind, ActivityOf, Arrived, AuditFilter, Audited, Cause, Contents,
+    Delivery, Filter, Follower, Grant, GrantsUsed, Known, LastEnd, OpenError, Owner, Page,
+    Position, ReadError, RetryBatch, Row, Run, Selection, State, StoredTimer, Storm, Story,
+    TimerId,
 };
 
 pub(crate) use change::{Applied, Change, Revive, Settle, SettleMembers};
@@ -65,7 +67,8 @@ pub(crate) trait Store: Send + fmt::Debug + 'static {
     /// Returns when the store next needs [`Self::run_retention`], or a transaction though there is nothing to write.
     fn next_step(&self) -> Option<Instant>;
 
-    /// Returns true if a transaction is due though there is nothing to write, because the store has deferred a write.
+    /// Returns true if a transaction is due though there is nothing to write: the store has deferred a write, or another server has
+    /// accepted something.
     fn is_transaction_due(&self) -> bool;
 
     /// Returns what says whether this server may still begin an effect.
@@ -83,6 +86,10 @@ pub(crate) trait Store: Send + fmt::Debug + 'static {
 pub(crate) trait Txn {
     /// Returns the time of the transaction, which dates what it stores.
     fn now(&self) -> Timestamp;
+
+    /// Takes at most `most` of what servers without the term have accepted, in the order of acceptance. With the transaction they are
+    /// removed.
+    fn take_arrivals(&mut self, most: usize) -> Result<Vec<Arrived>, StoreError>;
 
     /// Returns what is remembered of the starts of these events. They are locked until the transaction ends: another server that
     /// recalls one of them waits.
@@ -155,6 +162,51 @@ pub(crate) trait Txn {
 
     /// Ends the transaction.
     fn commit(self) -> Committed;
+}
+
+/// A store that several servers open. One of them at a time has its term: it decides, and runs. The others accept alerts for it.
+pub(crate) trait Replica: Send + fmt::Debug + 'static {
+    /// The store, as the server with the term has it.
+    type Held: Store;
+
+    /// Shows that this server lives, and takes the term if nobody has it. To be called every [`Self::CAMPAIGN_EVERY`].
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    fn campaign(&mut self) -> Result<Option<Self::Held>, StoreError>;
+
+    /// How often this server shows that it lives, and looks whether the term is free.
+    const CAMPAIGN_EVERY: Duration;
+
+    /// Stores what was accepted, in order, for the server that has the term.
+    fn forward(&mut self, arrived: &[Arrived]) -> Committed;
+
+    /// Returns whether the last call of [`Self::forward`] was committed, after [`Committed::Unknown`].
+    fn resolve(&mut self) -> Result<Resolved, StoreError>;
+
+    /// Notifies the server that has the term that something was stored for it. If it is not notified, it looks a little later.
+    fn notify(&mut self);
+
+    /// Returns how many deliveries and arrivals are not settled; stops counting at `most`.
+    fn depth(&mut self, most: usize) -> Result<usize, StoreError>;
+
+    /// Calls `wake` whenever something was stored for this server while it has the term, until this is dropped.
+    ///
+    /// # Errors
+    /// If the system does not start a thread.
+    fn on_arrival(&mut self, wake: Box<dyn Fn() + Send>) -> Result<(), StoreError>;
+
+    /// Returns the error of a start that failed with `error`.
+    fn refused(&self, error: StoreError) -> OpenError;
+
+    /// Returns the store's own random secret, and which grants handlers have used.
+    fn common(&self) -> Result<([u8; 32], GrantsUsed), StoreError>;
+
+    /// Returns a reader for other threads.
+    fn reader(&self) -> Arc<dyn Reader>;
+
+    /// Takes this server out of those that are listed.
+    fn leave(self);
 }
 
 /// Says whether this server may begin an effect. A store that several servers can open lets only one of them do so.
@@ -362,13 +414,31 @@ pub(crate) trait Reader: fmt::Debug + Send + Sync {
     /// Returns a page of deliveries, newest first.
     fn list(&self, filter: &Filter) -> Result<Page, ReadError>;
 
-    /// Returns what was counted between two times, the oldest first.
+    /// Returns what was counted between two times, the oldest first; if `handler` is given, of this handler alone.
     fn activity(
+        &self,
+        of: ActivityKind,
+        handler: Option<&HandlerName>,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Activity>, ReadError>;
+
+    /// Returns how many were counted together between two times.
+    fn counted(
         &self,
         of: ActivityKind,
         from: Timestamp,
         to: Timestamp,
-    ) -> Result<Vec<Activity>, ReadError>;
+    ) -> Result<HashMap<ActivityOf, u64>, ReadError>;
+
+    /// Returns the beginning of the last minute, or hour, in which something was counted, as long as that is kept.
+    fn last_counted(&self, of: ActivityKind) -> Result<HashMap<ActivityOf, Timestamp>, ReadError>;
+
+    /// Returns entries of the audit log, newest first.
+    fn audited(&self, filter: &AuditFilter) -> Result<Vec<Audited>, ReadError>;
+
+    /// Returns how many keys a handler has in its key-value state, and the bytes of keys and values together.
+    fn kv_used(&self, handler: &HandlerName) -> Result<(u64, u64), ReadError>;
 
     /// Returns everything that is stored of a delivery.
     fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError>;

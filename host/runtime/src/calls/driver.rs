@@ -118,6 +118,8 @@ pub(super) struct Done<R> {
     /// Whether the change was made and recorded; meaningless for a read.
     pub(super) effect: Effect,
     pub(super) answered: Answered,
+    /// The Slack message as it was sent, if Slack has it or may have it.
+    pub(super) sent: Option<serde_json::Value>,
     /// The text and blocks of a Slack message that was shown instead of posted, or the URL and body of a request.
     pub(super) preview: Option<serde_json::Value>,
     /// The lines of configuration that would allow a call that was denied.
@@ -143,6 +145,7 @@ impl<R> Done<R> {
             line: line.into(),
             effect: Effect::Of(Change::NotSent),
             answered: Answered::Live,
+            sent: None,
             preview: None,
             allow: None,
             parked: None,
@@ -193,7 +196,8 @@ impl HookState {
 
 impl HostContext {
     async fn call<C: HostCall>(&mut self, call: C) -> Result<C::Reply, Stop> {
-        let mut counted = self.count(C::KIND, call.bytes_out());
+        let bytes_out = call.bytes_out();
+        let mut counted = self.count(C::KIND, bytes_out);
         if call.brings_in() {
             counted = counted.and_then(|()| self.check_in());
         }
@@ -209,7 +213,7 @@ impl HostContext {
         }
         let done = self.perform(&plan, call).await?;
         self.count_in(C::bytes_in(&done.reply));
-        self.finish::<C>(plan, done).await
+        self.finish::<C>(plan, bytes_out, done).await
     }
 
     /// Returns the recorded reply; `None` if the call has to be made.
@@ -233,7 +237,11 @@ impl HostContext {
                 true => Answered::Ambiguous,
                 false => Answered::Recorded,
             },
+            offset_us: self.recorder.offset_us(plan.began),
             duration_us: micros(plan.began.elapsed()),
+            bytes_out: 0,
+            bytes_in: C::bytes_in(&reply) as u64,
+            sent: None,
             preview: None,
             allow: None,
         };
@@ -289,6 +297,7 @@ impl HostContext {
     async fn finish<C: HostCall>(
         &mut self,
         plan: Plan,
+        bytes_out: usize,
         mut done: Done<C::Reply>,
     ) -> Result<C::Reply, Stop> {
         done.line = masked(&done.line, TRACE_LINE_BYTES_MAX);
@@ -338,7 +347,11 @@ impl HostContext {
             request: plan.request,
             result: done.line,
             answered: done.answered,
+            offset_us: self.recorder.offset_us(plan.began),
             duration_us: micros(plan.began.elapsed()),
+            bytes_out: bytes_out as u64,
+            bytes_in: C::bytes_in(&done.reply) as u64,
+            sent: done.sent,
             preview: done.preview,
             allow: done.allow,
         };

@@ -41,6 +41,22 @@ pub(super) struct RecordedResponse {
     body: Bytes,
 }
 
+/// The part of a recorded body that [`recorded_body`] returns.
+const RECORDED_BODY_BYTES_MAX: usize = 2 << 10;
+
+/// Returns the beginning of the body of a recorded reply to `http.send`, with secrets masked; `None` if it has none.
+pub fn recorded_body(reply: &str) -> Option<String> {
+    let reply: Result<RecordedResponse, Error> = serde_json::from_str(reply).ok()?;
+    let Bytes(body) = reply.ok()?.body;
+    if body.is_empty() {
+        return None;
+    }
+    Some(match std::str::from_utf8(&body) {
+        Ok(text) => masked(text, RECORDED_BODY_BYTES_MAX),
+        Err(_) => format!("{} bytes that are no text", body.len()),
+    })
+}
+
 impl HostCall for HttpSend {
     const KIND: CallKind = CallKind::Http;
     type Reply = Result<RecordedResponse, Error>;

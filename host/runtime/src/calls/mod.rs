@@ -7,7 +7,7 @@ pub(crate) mod context;
 mod driver;
 pub(crate) mod held_back;
 mod history;
-mod http;
+pub(crate) mod http;
 pub(crate) mod interfaces;
 mod kv;
 mod log;

@@ -235,6 +235,7 @@ impl HostCall for SlackCall {
         };
         Ok(Done {
             effect: Effect::Of(sent.change),
+            sent: sent.message,
             parked: sent.parked,
             ..done
         })

@@ -191,6 +191,18 @@ fn check_block(block: &Block) -> Result<(), StepFailure> {
     }
 }
 
+/// Adds what to do to a failure that gives only the number of an error of the operating system, as Rust's standard library does:
+/// what a component does not have fails with one of these.
+fn with_remedy(mut text: String) -> String {
+    const NOT_FOUND: &str = "(os error 44)";
+    if text.contains(NOT_FOUND) {
+        text.push_str(
+            ": a handler has no files: build the data in (in Rust, include_str!), declare a setting, or keep it in kv",
+        );
+    }
+    text
+}
+
 /// Returns the failure that a handler returned, with secrets masked.
 pub(crate) fn failure_from(failure: types::Failure) -> StepFailure {
     let after = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(ms.into()));
@@ -198,7 +210,7 @@ pub(crate) fn failure_from(failure: types::Failure) -> StepFailure {
         if text.is_empty() {
             "the handler gave no reason".to_owned()
         } else {
-            masked(&text, limits::FAILURE_BYTES_MAX)
+            with_remedy(masked(&text, limits::FAILURE_BYTES_MAX))
         }
     };
     match failure {

@@ -51,8 +51,27 @@ pub(crate) fn stated(more: &[(String, String)]) -> Result<Option<Vec<Setting>>, 
         Some(text) => Err(format!(
             "describe().more has a setting with {text:?}: leave line breaks and control characters out"
         )),
-        None => Ok(Some(settings)),
+        None => match settings.iter().find_map(wrong_default) {
+            Some(why) => Err(why),
+            None => Ok(Some(settings)),
+        },
     }
+}
+
+/// Returns why the default of a setting is none of its values.
+fn wrong_default(setting: &Setting) -> Option<String> {
+    let default = setting.default.as_deref();
+    // An empty one is as none.
+    let default = default.filter(|default| !default.trim().is_empty())?;
+    let should_be = match setting.not_of_its_type(default) {
+        Some(should_be) => should_be.to_owned(),
+        None if setting.allows(default) => return None,
+        None => format!("one of {}", setting.values.join(", ")),
+    };
+    Some(format!(
+        "describe().more has the setting {:?} with the default {default:?}: it should be {should_be}",
+        setting.name
+    ))
 }
 
 #[cfg(test)]
@@ -89,6 +108,18 @@ mod tests {
             (
                 r#"[{"name":"a","about":"\u001b[2J"}]"#,
                 "control characters",
+            ),
+            (
+                r#"[{"name":"lines","type":"integer","default":"twelve"}]"#,
+                "the setting \"lines\" with the default \"twelve\": it should be a whole number",
+            ),
+            (
+                r#"[{"name":"wait","type":"duration","default":"5 minutes"}]"#,
+                "it should be a duration such as 30s",
+            ),
+            (
+                r#"[{"name":"logs","type":"string","values":["on","off"],"default":"maybe"}]"#,
+                "it should be one of on, off",
             ),
         ] {
             let why = read(json).unwrap_err();

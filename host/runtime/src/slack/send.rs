@@ -53,6 +53,8 @@ pub(crate) struct Sent {
     /// The line of the story, if the reply alone does not say enough.
     pub(crate) line: Option<String>,
     pub(crate) findings: Vec<Finding>,
+    /// The message, if Slack has it or may have it.
+    pub(crate) message: Option<Value>,
     /// Set if Slack has said to wait: the gate is closed, and the delivery waits for its turn.
     pub(crate) parked: Option<Box<Parked>>,
 }
@@ -116,10 +118,11 @@ impl Slack {
         ledger: &dyn Ledger,
         within: Duration,
     ) -> Sent {
+        let message = outgoing.message();
         let (method, body) = (outgoing.method, std::mem::take(&mut outgoing.body));
         let permit = outgoing.permit.take().unwrap_or_default();
         match self.api.call(method, body, within).await {
-            Ok(posted) => self.posted(author, outgoing, ledger, posted),
+            Ok(posted) => self.posted(author, outgoing, message, ledger, posted),
             Err(failure) => {
                 let parked = match &failure {
                     SlackFailure::RateLimited(wait) => {
@@ -127,8 +130,10 @@ impl Slack {
                     }
                     _ => None,
                 };
+                let may_be_there = failure.change() == Change::Unknown;
                 Sent {
                     parked,
+                    message: may_be_there.then_some(message),
                     ..self.failed(author, &outgoing, permit, failure)
                 }
             }
@@ -139,6 +144,7 @@ impl Slack {
         &self,
         author: Author<'_>,
         outgoing: Outgoing,
+        mut message: Value,
         ledger: &dyn Ledger,
         posted: Posted,
     ) -> Sent {
@@ -154,6 +160,7 @@ impl Slack {
         }
         let mut line = format!("ok, {} {}", posted.channel_id, posted.ts);
         if let Some(code) = &posted.degraded {
+            message["blocks"] = Value::Null;
             line = format!("{line}; Slack refused the blocks ({code}), so the text went out alone");
             tracing::warn!(
                 handler = %author.handler, delivery = %author.delivery,
@@ -164,16 +171,18 @@ impl Slack {
         if let Some(changed) = &outgoing.changed {
             line = format!("{line}; {changed}");
         }
-        let message = PostedMessage {
+        message["ts"] = json!(posted.ts);
+        let reference = PostedMessage {
             channel: outgoing.channel,
             channel_id: posted.channel_id,
             ts: posted.ts,
         };
-        if let Some((gate, wait)) = self.pause_after(author, outgoing.method, &message) {
+        if let Some((gate, wait)) = self.pause_after(author, outgoing.method, &reference) {
             ledger.close_gate(&gate, wait);
         }
         Sent {
-            reply: Ok(self.reference(author, outgoing.method, &message)),
+            reply: Ok(self.reference(author, outgoing.method, &reference)),
+            message: Some(message),
             change: Change::Made,
             line: Some(line),
             findings,
@@ -220,6 +229,7 @@ impl Slack {
             change,
             line: unknown,
             findings,
+            message: None,
             parked: None,
         }
     }
@@ -284,11 +294,12 @@ impl Slack {
     /// Shows a call instead of sending it. `name` replaces Slack's timestamp in the reference: it is the same on every
     /// attempt, as a recorded timestamp would be.
     pub(crate) fn show(&self, author: Author<'_>, outgoing: &Outgoing, name: &str) -> Shown {
-        let body = &outgoing.body;
-        let ts = match body.get("ts").and_then(Value::as_str) {
+        let mut preview = outgoing.message();
+        let ts = match preview["ts"].as_str() {
             Some(ts) => ts.to_owned(),
             None => format!("preview.{name}"),
         };
+        preview["ts"] = json!(ts);
         let message = PostedMessage {
             channel: outgoing.channel.clone(),
             channel_id: PREVIEW_CHANNEL_ID.to_owned(),
@@ -300,11 +311,7 @@ impl Slack {
                 Some(changed) => format!("shown instead of sent; {changed}"),
                 None => "shown instead of sent".to_owned(),
             },
-            preview: json!({
-                "channel": outgoing.channel,
-                "text": outgoing.text(),
-                "blocks": body.get("blocks").cloned().unwrap_or(Value::Null),
-            }),
+            preview,
         }
     }
 
@@ -343,6 +350,24 @@ fn held(findings: &mut Vec<Finding>, hold: SlackHold) -> SlackError {
 }
 
 impl Outgoing {
+    /// Returns the call as the story keeps it. `ts` is null for a message that has none yet.
+    fn message(&self) -> Value {
+        let of_body = |key: &str| self.body.get(key).cloned().unwrap_or(Value::Null);
+        let (method, ts) = match self.method {
+            Method::PostMessage => ("post", Value::Null),
+            Method::Update => ("update", of_body("ts")),
+            Method::AddReaction => ("react", of_body("timestamp")),
+        };
+        json!({
+            "method": method,
+            "channel": self.channel,
+            "ts": ts,
+            "thread_ts": of_body("thread_ts"),
+            "text": self.text(),
+            "blocks": of_body("blocks"),
+        })
+    }
+
     fn text(&self) -> String {
         let text = |key: &str| self.body.get(key).and_then(Value::as_str);
         match self.method {

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::recorder::micros;
 use super::{LogLine, met};
 use crate::limits;
 use crate::limits::quota::{LimitName, Limits};
@@ -51,6 +52,8 @@ impl LogBudget {
 pub(crate) struct GuestLog {
     source: LogSource,
     budget: LogBudget,
+    /// When the invocation began.
+    began: Instant,
     written: Mutex<Written>,
 }
 
@@ -71,6 +74,7 @@ impl GuestLog {
         Self {
             source,
             budget,
+            began: Instant::now(),
             written: Mutex::default(),
         }
     }
@@ -81,7 +85,11 @@ impl GuestLog {
             // Checked before the line is built, so that a flood of lines is cheap.
             return;
         }
-        let line = line(level, message, fields);
+        let offset_us = Some(micros(self.began.elapsed()));
+        let line = LogLine {
+            offset_us,
+            ..line(level, message, fields)
+        };
         let fields = line.fields.iter();
         let bytes = fields.map(|(n, v)| n.len() + v.len()).sum::<usize>() + line.message.len();
         {
@@ -160,6 +168,7 @@ fn line(level: &str, message: &str, fields: &[(String, String)]) -> LogLine {
     let fields = fields.iter().take(limits::LOG_FIELDS_MAX);
     LogLine {
         level: level.to_owned(),
+        offset_us: None,
         message: masked(message, limits::LOG_LINE_BYTES_MAX),
         fields: fields
             .map(|(name, value)| {

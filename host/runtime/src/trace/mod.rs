@@ -56,6 +56,14 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde asks for"
+)]
+fn is_nothing(bytes: &u64) -> bool {
+    *bytes == 0
+}
+
 /// One host call, as the story shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
@@ -67,8 +75,20 @@ pub struct Call {
     pub result: String,
     /// How it was answered.
     pub answered: Answered,
+    /// When it began, in microseconds since the invocation began; absent for an effect that was not asked for again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_us: Option<u64>,
     /// The duration, in microseconds.
     pub duration_us: u64,
+    /// The bytes that it took out of the sandbox.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub bytes_out: u64,
+    /// The bytes that its reply brought into the sandbox.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub bytes_in: u64,
+    /// The Slack message as it was sent, if Slack has it or may have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<serde_json::Value>,
     /// The text and blocks of a Slack message that was shown instead of posted, or the URL and body of a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<serde_json::Value>,
@@ -118,6 +138,9 @@ impl Answered {
 pub struct LogLine {
     /// `trace`, `debug`, `info`, `warn` or `error`; `stdout` or `stderr` for output.
     pub level: String,
+    /// When it was written, in microseconds since the invocation began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_us: Option<u64>,
     /// The text.
     pub message: String,
     /// The fields: names with values.

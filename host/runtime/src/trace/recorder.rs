@@ -21,6 +21,8 @@ pub(crate) struct Recorder {
     pub(crate) log: GuestLog,
     /// The attempt, as the story numbers it.
     attempt: u32,
+    /// When the invocation began.
+    began: Instant,
     recording: Mutex<Recording>,
 }
 
@@ -72,6 +74,7 @@ impl Recorder {
         Self {
             log: GuestLog::new(source, budget),
             attempt: 1,
+            began: Instant::now(),
             recording: Mutex::default(),
         }
     }
@@ -140,6 +143,11 @@ impl Recorder {
                 since_seq: recorded_to,
             },
         })
+    }
+
+    /// Returns how long after the invocation a call began.
+    pub(crate) fn offset_us(&self, began: Instant) -> Option<u64> {
+        Some(micros(began.saturating_duration_since(self.began)))
     }
 
     /// Adds a call that has ended. `is_ok` is true if the guest gets a success.
@@ -220,7 +228,11 @@ impl Recorder {
                         true => Answered::Ambiguous,
                         false => Answered::Live,
                     },
+                    offset_us: self.offset_us(out.since),
                     duration_us: micros(out.since.elapsed()),
+                    bytes_out: 0,
+                    bytes_in: 0,
+                    sent: None,
                     preview: None,
                     allow: None,
                 },
@@ -357,7 +369,11 @@ mod tests {
             request: String::new(),
             result: String::new(),
             answered,
+            offset_us: None,
             duration_us: 0,
+            bytes_out: 0,
+            bytes_in: 0,
+            sent: None,
             preview: None,
             allow: None,
         };

@@ -63,6 +63,15 @@ impl Heartbeats {
         self.changes.notify_one();
     }
 
+    /// Forgets what has arrived and what is missing: each heartbeat is given its whole interval again.
+    fn restart(&self, now: Instant) {
+        for beat in self.beats.lock().values_mut() {
+            beat.last = now;
+            beat.missing_since = None;
+        }
+        self.ended.lock().clear();
+    }
+
     /// Returns once heartbeats were configured or an alert has ended since the last call.
     async fn changed(&self) {
         self.changes.notified().await;
@@ -254,6 +263,18 @@ mod tests {
         assert_eq!(ended[0].status, Status::Resolved);
         assert_eq!(ended[0].fingerprint, raised[0].fingerprint);
         assert_eq!(ended[0].starts_at, raised[0].starts_at);
+    }
+
+    #[test]
+    fn after_a_restart_each_is_given_its_whole_interval() {
+        let beats = Heartbeats::default();
+        let (start, wall) = (Instant::now(), Timestamp::UNIX_EPOCH);
+        beats.expect(&expected(), start);
+        assert_eq!(beats.overdue(at(start, 90), wall).0.len(), 1);
+        beats.restart(at(start, 100));
+        assert_eq!(beats.missing(), [("prometheus".to_owned(), false)]);
+        assert!(beats.overdue(at(start, 159), wall).0.is_empty());
+        assert_eq!(beats.overdue(at(start, 160), wall).0.len(), 1);
     }
 
     #[test]

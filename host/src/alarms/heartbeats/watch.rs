@@ -37,7 +37,17 @@ impl HeartbeatWatch {
         }
         self.take_up_missing().await;
         let mut unstored = VecDeque::new();
+        let mut leads = self.queue.leads();
         loop {
+            if !*leads.borrow_and_update() {
+                // The replica that has the term raises them: heartbeats that others accept arrive there.
+                if leads.wait_for(|leads| *leads).await.is_err() {
+                    return;
+                }
+                unstored.clear();
+                self.heartbeats.restart(Instant::now());
+                self.take_up_missing().await;
+            }
             unstored.extend(self.heartbeats.take_ended());
             let (raised, next) = self.heartbeats.overdue(Instant::now(), Timestamp::now());
             for alert in &raised {
@@ -52,6 +62,7 @@ impl HeartbeatWatch {
             let wake = [next, again].into_iter().flatten().min();
             tokio::select! {
                 () = self.heartbeats.changed() => {}
+                _ = leads.changed() => {}
                 () = until(wake) => {}
             }
         }

@@ -69,7 +69,7 @@ pub(in crate::cli) fn render_step(out: &mut String, step: &StepTry, paint: Paint
         let _ = writeln!(out, "    {} {error}", paint.red("error"));
     }
     for call in &trace.calls {
-        render_call(out, call, paint);
+        render_call(out, call, step.error.as_deref(), paint);
     }
     dropped(out, trace.calls_dropped, "host calls");
     for doubt in &step.in_doubt {
@@ -180,7 +180,14 @@ fn render_doubt(out: &mut String, doubt: &Lenient<Doubt>, goes_on: bool, paint: 
     );
 }
 
-fn render_call(out: &mut String, call: &Call, paint: Paint) {
+/// Renders a call. A reason that the step's error gives already is left out.
+fn render_call(out: &mut String, call: &Call, error: Option<&str>, paint: Paint) {
+    let result = match call.result.split_once(": ") {
+        Some((kind, why)) if error.is_some_and(|error| !why.is_empty() && error.contains(why)) => {
+            kind
+        }
+        _ => &call.result,
+    };
     let how = match &call.answered {
         Lenient::Known(Answered::Live) => String::new(),
         Lenient::Known(Answered::Ambiguous) => format!(
@@ -197,7 +204,7 @@ fn render_call(out: &mut String, call: &Call, paint: Paint) {
         "    {} {} → {} {}{how}",
         paint.dim(&format!("{:<6}", one_line(&call.kind.to_text()))),
         one_line(&call.request),
-        print::first_line(&plain(&call.result), 200),
+        print::first_line(&plain(result), 200),
         paint.dim(&format!("({})", micros(call.duration_us))),
     );
     let Some(preview) = call.preview.as_ref().filter(|preview| preview.is_object()) else {

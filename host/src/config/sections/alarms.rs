@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::access::secret;
-use super::basics::parse_http_url;
 use super::proxy::{VIA_PROXY, via_proxy};
 use super::routes::{MATCHERS, handler_names, matchers};
 use crate::alarms::{Expected, Ping};
@@ -15,6 +14,7 @@ use crate::config::node::Place;
 use crate::config::placeholder;
 use crate::config::reader::Reader;
 use crate::config::section::Section;
+use crate::description::parse_http_url;
 use crate::secret::SecretSource;
 
 pub(in crate::config) const HEARTBEATS: Part = Part {

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::config::compare::{Compare, Restart};
 use crate::config::decode::{Decoding, Part};
 use crate::config::key::{Key, Written};
+use crate::description::parse_http_url;
 use crate::queue::{self, StoreUrl};
 use crate::units::{format_duration, format_size};
 
@@ -109,12 +110,6 @@ fn external_url(d: &mut Decoding<'_>) {
             );
         }
     }
-}
-
-/// Reads an http or https URL.
-pub(crate) fn parse_http_url(text: &str) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
 }
 
 /// Reads an http or https URL that a path can be appended to.

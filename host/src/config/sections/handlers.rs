@@ -131,7 +131,7 @@ fn handlers(d: &mut Decoding<'_>) {
         }
     }
     if let Some(url) = &d.config.external_url {
-        let base = format!("{url}api/v1/deliveries");
+        let base = format!("{url}deliveries");
         let handlers = &mut d.config.handlers;
         let all = handlers.by_name.values_mut().chain([&mut handlers.others]);
         all.for_each(|settings| set_story_base(Arc::make_mut(settings), &base));

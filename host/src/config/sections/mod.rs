@@ -16,7 +16,6 @@ mod webhook;
 
 use super::decode::Part;
 
-pub(crate) use basics::parse_http_url;
 pub(super) use basics::{HANDLERS_DIR_DEFAULT, LISTEN_DEFAULT};
 pub(super) use slack::API_URL_DEFAULT;
 pub(super) use web::check_budget;

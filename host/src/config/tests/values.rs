@@ -180,7 +180,7 @@ fn routes_and_handlers_are_read() {
             "deep=true",
             r#"list=["a",1,{"b":null}]"#,
             "none=",
-            "story_base=https://alerts.example.com/api/v1/deliveries",
+            "story_base=https://alerts.example.com/deliveries",
             "version=1.10"
         ],
         "scalars as written, and where stories are"

@@ -6,11 +6,11 @@ use serde_json::Value;
 use super::Answers;
 use super::person::Person;
 use crate::alert::{DeliveryId, HandlerName, Priority, StepKind, Timestamp};
-use crate::api::{self, Lenient};
+use crate::api::{self, Lenient, What};
 use crate::http::error::ApiError;
 use crate::queue::{
     CancelError, Filter, Force, LabelTest, Progress, ReadError, Reason, RetryError, Selected,
-    Selection, State as DeliveryState, Step, Story, WaitsFor,
+    Selection, State as DeliveryState, Step, Story, Waits, WaitsFor,
 };
 use crate::router::{MatchOp, Matcher};
 use crate::units::parse_duration;
@@ -41,6 +41,7 @@ pub(in crate::http) fn parse_list_query(query: &str) -> Result<Filter, ApiError>
         match &*name {
             "state" => filter.state = Some(parse_state(&value)?),
             "reason" => filter.reason = Some(parse_reason(&value)?),
+            "waits" => filter.waits = Some(parse_waits(&value)?),
             "priority" => filter.priority = Some(parse_priority(&value)?),
             "alertname" => filter.alertname = Some(value.into_owned()),
             "handler" => filter.handler = Some(value.into_owned()),
@@ -58,7 +59,7 @@ pub(in crate::http) fn parse_list_query(query: &str) -> Result<Filter, ApiError>
             "limit" => filter.limit = parse_limit(&value)?,
             other => {
                 return Err(bad(format!(
-                    "unknown parameter {:?}: state, reason, priority, alertname, handler, route, fingerprint, match, from, to, before and limit are known",
+                    "unknown parameter {:?}: state, reason, waits, priority, alertname, handler, route, fingerprint, match, from, to, before and limit are known",
                     shown(other)
                 )));
             }
@@ -107,6 +108,24 @@ fn parse_state(text: &str) -> Result<DeliveryState, ApiError> {
         bad(format!(
             "state is queued, running, retrying, done or dead, not {shown:?}"
         ))
+    })
+}
+
+/// The names of what deliveries wait for.
+pub(in crate::http) const WAITS: [(&str, Waits); 5] = [
+    ("gate", Waits::Gate),
+    ("slot", Waits::Permit),
+    ("order", Waits::Others),
+    ("time", Waits::Time),
+    ("coalesced", Waits::Representative),
+];
+
+fn parse_waits(text: &str) -> Result<Waits, ApiError> {
+    let known = WAITS.into_iter().find(|(name, _)| *name == text);
+    let known = known.map(|(_, waits)| waits);
+    known.ok_or_else(|| {
+        let (shown, names) = (shown(text), WAITS.map(|(name, _)| name).join(", "));
+        bad(format!("waits is one of {names}, not {shown:?}"))
     })
 }
 
@@ -176,6 +195,8 @@ impl Answers {
         let retried = self.queue.retry(id, force).await;
         let was = retried.map_err(|error| self.retry_error(id, &error))?;
         tracing::info!(delivery = %id, %person, forced = force == Force::Yes, "delivery retried on request");
+        let forced = if force == Force::Yes { "forced" } else { "" };
+        self.note(person, What::Retried, id.to_string(), forced);
         Ok(api::SentAgain {
             id,
             was: was.state().into(),
@@ -196,6 +217,10 @@ impl Answers {
         let retried = api::Retried::from(retried.map_err(|e| store(&e))?);
         let count = retried.retried.len();
         tracing::info!(%person, count, "deliveries retried on request");
+        if count > 0 {
+            let detail = format!("{count} deliveries");
+            self.note(person, What::Retried, String::new(), &detail);
+        }
         Ok(retried)
     }
 
@@ -211,6 +236,7 @@ impl Answers {
             CancelError::Unavailable(_) => unavailable(error.to_string()),
         })?;
         tracing::info!(delivery = %id, %person, "delivery cancelled on request");
+        self.note(person, What::Cancelled, id.to_string(), "");
         Ok(api::Cancelled {
             id,
             state: DeliveryState::Dead.into(),
@@ -352,7 +378,7 @@ pub(in crate::http) fn bad(message: String) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, message)
 }
 
-fn store(error: &ReadError) -> ApiError {
+pub(super) fn store(error: &ReadError) -> ApiError {
     unavailable(error.to_string())
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Nothing here knows HTML, JSON or an endpoint.
 
+mod activity;
+mod audit;
+mod cached;
 mod changes;
 mod channels;
 mod deliveries;
@@ -10,8 +13,10 @@ mod now;
 mod of_handler;
 mod person;
 mod preview;
+mod related;
 mod routes;
 mod timeline;
+mod together;
 
 use std::sync::Arc;
 
@@ -19,7 +24,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::alarms::Heartbeats;
-use crate::api::Reloaded;
+use crate::api::{Now, Reloaded, What};
 use crate::description::Description;
 use crate::findings::{Findings, Problems};
 use crate::http::error::ApiError;
@@ -30,12 +35,14 @@ use crate::runtime::{GrantUses, ModuleInfo, Registry, SlackBreaker, SlackSetting
 use crate::telemetry::Metrics;
 use crate::worker::{self, Breakers};
 
+pub(crate) use activity::Lately;
+pub(super) use activity::Over;
 pub(super) use changes::Change;
 pub(crate) use changes::Changes;
-pub(super) use deliveries::{bad, parse_id, parse_list_query, parse_retry_query};
-pub(super) use of_handler::Failures;
+pub(super) use deliveries::{WAITS, bad, parse_id, parse_list_query, parse_retry_query};
 pub(crate) use person::Person;
 pub(super) use preview::check_selected;
+pub(crate) use together::Together;
 
 /// What answers are made from.
 pub(crate) struct Answers {
@@ -46,12 +53,15 @@ pub(crate) struct Answers {
     pub(crate) grant_uses: Arc<GrantUses>,
     pub(crate) heartbeats: Arc<Heartbeats>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) usage: Arc<worker::Usage>,
     pub(crate) handlers: Arc<ArcSwap<worker::Settings>>,
     pub(crate) slack: Arc<ArcSwap<SlackSettings>>,
     /// True once the modules of the first scan are routed.
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) router: Arc<ArcSwap<Router>>,
     pub(crate) changes: Changes,
+    pub(crate) now: Together<Now>,
+    pub(crate) lately: Lately,
     pub(crate) server: Arc<dyn Server>,
 }
 
@@ -63,9 +73,15 @@ impl Answers {
     /// Reads configuration and folder again, and returns what has changed.
     pub(super) async fn reload(&self, person: &Person) -> Result<Reloaded, ApiError> {
         tracing::info!(%person, "reload requested");
-        self.server.reload().await.map_err(|problems| {
+        let reloaded = self.server.reload().await.map_err(|problems| {
             deliveries::bad(format!("refused, the old configuration stays: {problems}"))
-        })
+        })?;
+        let changed = match reloaded.changed.is_empty() {
+            true => "nothing has changed".to_owned(),
+            false => reloaded.changed.join(", "),
+        };
+        self.note(person, What::Reloaded, String::new(), &changed);
+        Ok(reloaded)
     }
 }
 

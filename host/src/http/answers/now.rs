@@ -1,5 +1,7 @@
 //! What happens now.
 
+use std::sync::Arc;
+
 use super::Answers;
 use crate::alert::{DeliveryId, Timestamp};
 use crate::api::{self, Delivery, Handler, Heartbeat, Longest, Now, Waiting};
@@ -15,8 +17,13 @@ const LONGEST_MAX: usize = 8;
 const NEWEST_MAX: u32 = 20;
 
 impl Answers {
-    /// Returns what happens now.
+    /// Returns what happens now. It walks all open deliveries, under the lock of the scheduler: all who ask meanwhile share the next.
     pub(in crate::http) async fn now(&self) -> Result<Now, ApiError> {
+        let now = self.now.answer(async || self.make_now().await).await?;
+        Ok(Arc::unwrap_or_clone(now))
+    }
+
+    async fn make_now(&self) -> Result<Now, ApiError> {
         let (open, counts) = (self.queue.open_now(LONGEST_MAX), self.queue.counts());
         let mut handlers = self.handlers().handlers;
         let serving = handlers.iter().filter(|handler| handler.serving).count();

@@ -1,10 +1,14 @@
-//! What a handler's deliveries have become.
+//! One handler: its versions, what it has used, and what its deliveries have become.
+
+use http::StatusCode;
 
 use super::Answers;
-use crate::alert::{DeliveryId, Timestamp};
-use crate::api::Delivery;
+use super::activity::Over;
+use super::deliveries::store;
+use crate::alert::HandlerName;
+use crate::api::{Delivery, Failures, HandlerDetail, KvUse, Version, What};
 use crate::http::error::ApiError;
-use crate::queue::{Filter, State};
+use crate::queue::{AuditFilter, Audited, Filter, State};
 
 /// How many dead deliveries are looked at for the reasons of failures.
 const FAILURES_MAX: u32 = 200;
@@ -12,59 +16,98 @@ const FAILURES_MAX: u32 = 200;
 /// How many of the newest deliveries are listed.
 const NEWEST_MAX: u32 = 20;
 
-/// Dead deliveries with the same first line of their error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::http) struct Failures {
-    /// The line.
-    pub(in crate::http) error: String,
-    /// How many, of those that were looked at.
-    pub(in crate::http) count: u64,
-    /// The newest of them.
-    pub(in crate::http) newest: DeliveryId,
-    /// When that was accepted.
-    pub(in crate::http) at: Timestamp,
-}
+/// How many versions are listed.
+const VERSIONS_MAX: u32 = 20;
 
 impl Answers {
-    /// Returns the newest deliveries with a handler in their pipeline.
-    pub(in crate::http) async fn newest_of(
+    /// Returns everything about one handler.
+    ///
+    /// # Errors
+    /// 404 if no file has this name, 503 if the store does not answer.
+    pub(in crate::http) async fn handler(
         &self,
-        handler: &str,
+        name: &str,
+        over: Over,
+    ) -> Result<HandlerDetail, ApiError> {
+        let mut files = self.handlers().handlers;
+        files.retain(|file| {
+            file.name
+                .as_ref()
+                .is_some_and(|known| known.as_str() == name)
+        });
+        let Some(name) = files.first().and_then(|file| file.name.clone()) else {
+            return Err(ApiError::new(
+                StatusCode::NOT_FOUND,
+                "no handler of this name serves: its file was removed or refused, or the name is wrong",
+            ));
+        };
+        let (keys, bytes) = self
+            .queue
+            .kv_used(name.clone())
+            .await
+            .map_err(|e| store(&e))?;
+        let dead = self.of(&name, Some(State::Dead), FAILURES_MAX).await?;
+        Ok(HandlerDetail {
+            files,
+            versions: self.versions(&name).await?,
+            used: self.usage.of(&name),
+            kv: KvUse { keys, bytes },
+            activity: self.activity_of(&name, over).await?,
+            failures: grouped(dead),
+            newest: self.of(&name, None, NEWEST_MAX).await?,
+        })
+    }
+
+    /// Returns the newest deliveries with a handler in their pipeline.
+    async fn of(
+        &self,
+        handler: &HandlerName,
+        state: Option<State>,
+        limit: u32,
     ) -> Result<Vec<Delivery>, ApiError> {
         let filter = Filter {
-            handler: Some(handler.to_owned()),
-            limit: NEWEST_MAX,
+            handler: Some(handler.to_string()),
+            state,
+            limit,
             ..Filter::default()
         };
         Ok(self.deliveries(filter).await?.deliveries)
     }
 
-    /// Returns why the last deliveries with a handler in their pipeline have died, the most frequent reason first.
-    pub(in crate::http) async fn failures_of(
-        &self,
-        handler: &str,
-    ) -> Result<Vec<Failures>, ApiError> {
-        let filter = Filter {
-            handler: Some(handler.to_owned()),
-            state: Some(State::Dead),
-            limit: FAILURES_MAX,
-            ..Filter::default()
+    /// Returns the versions of a handler that have served, the newest first.
+    async fn versions(&self, handler: &HandlerName) -> Result<Vec<Version>, ApiError> {
+        let filter = AuditFilter {
+            what: Some(What::Swapped.as_str().to_owned()),
+            subject: Some(handler.to_string()),
+            limit: VERSIONS_MAX,
+            ..AuditFilter::default()
         };
-        let dead = self.deliveries(filter).await?.deliveries;
-        Ok(grouped(&dead))
+        let found = self.queue.audited(filter).await.map_err(|e| store(&e))?;
+        let version = |one: &Audited| {
+            let (sha256, version) = one.detail.split_once(' ').unwrap_or((&one.detail, ""));
+            Version {
+                since: one.at,
+                version: version.to_owned(),
+                sha256: sha256.to_owned(),
+            }
+        };
+        Ok(found.iter().map(version).collect())
     }
 }
 
-/// Groups deliveries, newest first, by the first line of their error.
-fn grouped(dead: &[Delivery]) -> Vec<Failures> {
+/// Groups deliveries, newest first, by their reason and the first line of their error.
+fn grouped(dead: Vec<Delivery>) -> Vec<Failures> {
     let mut groups: Vec<Failures> = Vec::new();
     for delivery in dead {
         let error = delivery.last_error.as_deref().unwrap_or_default();
         let error = error.lines().next().unwrap_or_default();
-        match groups.iter_mut().find(|group| group.error == error) {
+        let is_same =
+            |group: &&mut Failures| group.error == error && group.reason == delivery.reason;
+        match groups.iter_mut().find(is_same) {
             Some(group) => group.count += 1,
             None => groups.push(Failures {
                 error: error.to_owned(),
+                reason: delivery.reason,
                 count: 1,
                 newest: delivery.id,
                 at: delivery.received_at,

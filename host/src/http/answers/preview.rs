@@ -89,7 +89,7 @@ fn refused(action: Action, story: &Story) -> Option<String> {
 }
 
 /// Counts the effects of a journal.
-fn made(journal: &[JournalEntry]) -> Vec<Made> {
+pub(super) fn made(journal: &[JournalEntry]) -> Vec<Made> {
     let effects = journal.iter().filter(|entry| entry.effect);
     sum(effects.map(|entry| Made {
         kind: entry.kind.clone(),

@@ -3,7 +3,7 @@
 use super::Answers;
 use super::deliveries::bad;
 use crate::alert::{Labels, Timestamp};
-use crate::api::{Explained, Routes};
+use crate::api::{Explained, RouteUse, Routes};
 use crate::http::error::ApiError;
 use crate::http::webhook;
 use crate::router::{MatchOp, Matcher};
@@ -12,9 +12,14 @@ use crate::router::{MatchOp, Matcher};
 const EXPLAINED_MAX: usize = 20;
 
 impl Answers {
-    /// Returns the routes, in the order in which they are tried.
-    pub(in crate::http) fn routes(&self) -> Routes {
-        Routes::of(&self.router.load())
+    /// Returns the routes, in the order in which they are tried, with what they have received.
+    ///
+    /// # Errors
+    /// 503 if the store does not answer.
+    pub(in crate::http) async fn routes(&self) -> Result<Routes, ApiError> {
+        let uses = self.route_uses().await?;
+        let received = |name: &str| -> RouteUse { uses.get(name).cloned().unwrap_or_default() };
+        Ok(Routes::of(&self.router.load(), received))
     }
 
     /// Returns which routes alerts take. `text` is a body as senders post it, or the labels of one alert.

@@ -8,7 +8,7 @@ use axum::extract::{Extension, Path, Query, RawQuery, State};
 use serde::Deserialize;
 
 use crate::api;
-use crate::http::answers::{self, Answers, Person};
+use crate::http::answers::{self, Answers, Over, Person};
 use crate::http::error::ApiError;
 use crate::queue::Force;
 
@@ -27,6 +27,15 @@ pub(super) async fn story(
     Path(id): Path<String>,
 ) -> Result<Json<api::Story>, ApiError> {
     answers.story(answers::parse_id(&id)?).await.map(Json)
+}
+
+/// `GET /api/v1/deliveries/{id}/related`.
+pub(super) async fn related(
+    State(answers): State<Arc<Answers>>,
+    Path(id): Path<String>,
+) -> Result<Json<api::Related>, ApiError> {
+    let story = answers.story(answers::parse_id(&id)?).await?;
+    answers.related(&story).await.map(Json)
 }
 
 #[derive(Deserialize)]
@@ -77,9 +86,20 @@ pub(super) async fn now(State(answers): State<Arc<Answers>>) -> Result<Json<api:
     answers.now().await.map(Json)
 }
 
+/// `GET /api/v1/activity`.
+pub(super) async fn activity(
+    State(answers): State<Arc<Answers>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<api::Activity>, ApiError> {
+    let over = Over::parse_query(query.as_deref().unwrap_or_default())?;
+    answers.activity(over).await.map(Json)
+}
+
 /// `GET /api/v1/routes`.
-pub(super) async fn routes(State(answers): State<Arc<Answers>>) -> Json<api::Routes> {
-    Json(answers.routes())
+pub(super) async fn routes(
+    State(answers): State<Arc<Answers>>,
+) -> Result<Json<api::Routes>, ApiError> {
+    answers.routes().await.map(Json)
 }
 
 /// `GET /api/v1/timeline`.
@@ -94,6 +114,16 @@ pub(super) async fn timeline(
 /// `GET /api/v1/handlers`.
 pub(super) async fn handlers(State(answers): State<Arc<Answers>>) -> Json<api::Handlers> {
     Json(answers.handlers())
+}
+
+/// `GET /api/v1/handlers/{name}`.
+pub(super) async fn handler(
+    State(answers): State<Arc<Answers>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<api::HandlerDetail>, ApiError> {
+    let over = Over::parse_query(query.as_deref().unwrap_or_default())?;
+    answers.handler(&name, over).await.map(Json)
 }
 
 /// `GET /api/v1/channels`.

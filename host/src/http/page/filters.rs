@@ -85,6 +85,25 @@ pub(super) fn ago(value: &Timestamp, _: &dyn Values) -> askama::Result<Safe<Stri
     Ok(Safe(html))
 }
 
+/// Writes a time in milliseconds, if there is one.
+#[filter_fn]
+pub(super) fn millis(value: &Option<u64>, _: &dyn Values) -> askama::Result<String> {
+    let text = |ms: u64| span(Duration::from_millis(ms));
+    Ok(value.map_or_else(String::new, text))
+}
+
+/// Writes a time in microseconds.
+#[filter_fn]
+pub(super) fn micros(value: &u64, _: &dyn Values) -> askama::Result<String> {
+    Ok(span(Duration::from_micros(*value)))
+}
+
+/// Writes a number of bytes, as in `1.5 MiB`.
+#[filter_fn]
+pub(super) fn bytes(value: &u64, _: &dyn Values) -> askama::Result<String> {
+    Ok(size(*value))
+}
+
 /// Writes the time from one moment to another.
 #[filter_fn]
 pub(super) fn until(value: &Timestamp, _: &dyn Values, end: &Timestamp) -> askama::Result<String> {
@@ -193,20 +212,8 @@ impl HtmlSafe for Shown {}
 impl Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<bdi>")?;
-        for c in self.text.chars().take(self.chars_max) {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                '\n' | '\t' => f.write_char(c)?,
-                c if is_unprintable(c) => {
-                    write!(f, "<span class=\"invisible\">U+{:04X}</span>", u32::from(c))?;
-                }
-                c => f.write_char(c)?,
-            }
-        }
+        let end = self.text.char_indices().nth(self.chars_max);
+        escape_into(f, &self.text[..end.map_or(self.text.len(), |(end, _)| end)])?;
         f.write_str("</bdi>")?;
         // Bytes are an upper bound of characters, and known.
         if self.text.len() > self.chars_max {
@@ -221,6 +228,25 @@ impl Display for Shown {
     }
 }
 
+/// Writes text as HTML: escaped, with what is invisible shown.
+pub(super) fn escape_into(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for c in text.chars() {
+        match c {
+            '&' => f.write_str("&amp;")?,
+            '<' => f.write_str("&lt;")?,
+            '>' => f.write_str("&gt;")?,
+            '"' => f.write_str("&quot;")?,
+            '\'' => f.write_str("&#39;")?,
+            '\n' | '\t' => f.write_char(c)?,
+            c if is_unprintable(c) => {
+                write!(f, "<span class=\"invisible\">U+{:04X}</span>", u32::from(c))?;
+            }
+            c => f.write_char(c)?,
+        }
+    }
+    Ok(())
+}
+
 /// Returns a time with the two units that say most, as in `1.2 s` or `2 h 5 min`.
 pub(super) fn span(time: Duration) -> String {
     let (seconds, ms) = (time.as_secs(), time.as_millis());
@@ -232,6 +258,22 @@ pub(super) fn span(time: Duration) -> String {
         60..3_600 => pair(seconds, 60, "min", "s"),
         3_600..86_400 => pair(seconds / 60, 60, "h", "min"),
         _ => pair(seconds / 3_600, 24, "d", "h"),
+    }
+}
+
+/// Returns a number of bytes in the largest unit of which there is one.
+fn size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB"];
+    let (mut whole, mut tenths, mut named) = (bytes, 0, "bytes");
+    for unit in units {
+        if whole < 1_024 {
+            break;
+        }
+        (whole, tenths, named) = (whole / 1_024, whole % 1_024 * 10 / 1_024, unit);
+    }
+    match tenths {
+        0 => format!("{whole} {named}"),
+        tenths => format!("{whole}.{tenths} {named}"),
     }
 }
 
@@ -297,6 +339,19 @@ mod tests {
         );
         let long = shown(&"é".repeat(SAYS_LENGTH_FROM + 1), SAYS_LENGTH_FROM);
         assert!(long.ends_with("é</bdi><span class=\"cut\">… (501 characters)</span>"));
+    }
+
+    #[test]
+    fn a_size_has_the_largest_unit_of_which_there_is_one() {
+        for (bytes, expected) in [
+            (0, "0 bytes"),
+            (1_023, "1023 bytes"),
+            (1_536, "1.5 KiB"),
+            (64 << 20, "64 MiB"),
+            (5 << 40, "5120 GiB"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
     }
 
     #[test]

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use http::StatusCode;
 
+use super::chart::{self, Chart};
 use super::filters;
 use super::frame::{Frame, Tab, Visit, show};
-use crate::api::{Delivery, GrantUse, Handler, Limit};
-use crate::http::answers::{Answers, Failures};
+use crate::api::{GrantUse, Handler, HandlerDetail, Lenient, Limit};
+use crate::http::answers::{Answers, Over};
 use crate::http::error::ApiError;
+use crate::queue::Reason;
 
 #[derive(Template)]
 #[template(path = "handlers.html")]
@@ -24,10 +25,8 @@ struct HandlersView {
 #[template(path = "handler.html")]
 struct HandlerView {
     frame: Frame,
-    /// The files of this name: the one that serves, and one that was refused.
-    files: Vec<Handler>,
-    failures: Vec<Failures>,
-    newest: Vec<Delivery>,
+    detail: HandlerDetail,
+    charts: Vec<Chart>,
     name: String,
 }
 
@@ -47,24 +46,14 @@ pub(super) async fn view(
     State(answers): State<Arc<Answers>>,
     visit: Visit,
     Path(name): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let mut files = answers.handlers().handlers;
-    files.retain(|file| {
-        file.name
-            .as_ref()
-            .is_some_and(|known| known.as_str() == name)
-    });
-    if files.is_empty() {
-        return Err(ApiError::new(
-            StatusCode::NOT_FOUND,
-            "no handler of this name serves: its file was removed or refused, or the name is wrong",
-        ));
-    }
+    let over = Over::parse_query(query.as_deref().unwrap_or_default())?;
+    let detail = answers.handler(&name, over).await?;
     show(&HandlerView {
         frame: visit.frame(name.clone(), Tab::Handlers),
-        files,
-        failures: answers.failures_of(&name).await?,
-        newest: answers.newest_of(&name).await?,
+        charts: chart::of_handler(&detail.activity),
+        detail,
         name,
     })
 }
@@ -86,4 +75,25 @@ fn digits(sha256: &str) -> &str {
 /// Returns whether a grant was used since the start.
 fn is_used(used: &GrantUse) -> bool {
     used.calls > 0
+}
+
+/// Returns a limit of a handler by its name, as it is written in the configuration.
+fn limit_of(file: &Handler, name: &str) -> String {
+    let limits = file.limits.as_ref();
+    limits
+        .and_then(|limits| limits.get(name))
+        .map_or_else(String::new, limit)
+}
+
+/// Returns a limit that is a number of bytes.
+fn bytes_of(file: &Handler, name: &str) -> Option<u64> {
+    match file.limits.as_ref()?.get(name)? {
+        Limit::Amount(bytes) => Some(*bytes),
+        Limit::Time(_) | Limit::Unknown(_) => None,
+    }
+}
+
+/// Returns why deliveries have died, in a word.
+fn reason(reason: &Option<Lenient<Reason>>) -> String {
+    reason.as_ref().map_or_else(String::new, Lenient::to_text)
 }

@@ -38,6 +38,7 @@
 
 mod actions;
 mod assets;
+mod chart;
 mod deliveries;
 mod delivery;
 mod filters;
@@ -48,7 +49,9 @@ mod now;
 mod query;
 mod routes;
 mod sign_in;
+mod slack;
 mod timeline;
+mod waterfall;
 
 use std::sync::Arc;
 
@@ -56,7 +59,7 @@ use axum::Router as Endpoints;
 use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::access::{Access, Cookies};
@@ -116,6 +119,28 @@ pub(super) fn endpoints(answers: Arc<Answers>, access: Arc<Access>) -> Endpoints
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(middleware::from_fn_with_state(page.clone(), dress))
         .with_state(page)
+}
+
+/// Makes a page of the errors of an endpoint if a browser asks; other clients get them as they are.
+pub(super) fn for_browsers(
+    endpoint: MethodRouter,
+    answers: &Arc<Answers>,
+    access: &Arc<Access>,
+) -> MethodRouter {
+    let page = Page {
+        answers: Arc::clone(answers),
+        access: Arc::clone(access),
+    };
+    endpoint.layer(middleware::from_fn_with_state(page, dress_for_browsers))
+}
+
+async fn dress_for_browsers(page: State<Page>, request: Request, next: Next) -> Response {
+    let accepts = request.headers().get(header::ACCEPT);
+    let accepts = accepts.and_then(|value| value.to_str().ok());
+    match accepts.is_some_and(|types| types.contains("text/html")) {
+        true => dress(page, request, next).await,
+        false => next.run(request).await,
+    }
 }
 
 /// Lets a request pass that proves itself; shows how to sign in to any other.

@@ -36,7 +36,7 @@ pub(super) async fn view(
     let query = query.unwrap_or_default();
     let mut pairs = parse(query.as_bytes());
     let alert = pairs.find_map(|(name, value)| (name == "alert").then(|| value.into_owned()));
-    routes(&answers, &visit, alert.unwrap_or_default())
+    routes(&answers, &visit, alert.unwrap_or_default()).await
 }
 
 /// Shows what happens with an alert that is too long for a URL.
@@ -44,10 +44,10 @@ pub(super) async fn explain(
     State(answers): State<Arc<Answers>>,
     form: Form,
 ) -> Result<Response, ApiError> {
-    routes(&answers, &form.visit, form.get("alert").to_owned())
+    routes(&answers, &form.visit, form.get("alert").to_owned()).await
 }
 
-fn routes(answers: &Answers, visit: &Visit, alert: String) -> Result<Response, ApiError> {
+async fn routes(answers: &Answers, visit: &Visit, alert: String) -> Result<Response, ApiError> {
     let explained = match alert.trim() {
         "" => Ok(Vec::new()),
         text => answers.explain_routes(text),
@@ -62,7 +62,7 @@ fn routes(answers: &Answers, visit: &Visit, alert: String) -> Result<Response, A
     };
     let mut response = show(&RoutesView {
         frame: visit.frame("Routes", Tab::Routes),
-        routes: answers.routes(),
+        routes: answers.routes().await?,
         alert,
         mistake: mistake.unwrap_or_default(),
         explained: explained.unwrap_or_default(),

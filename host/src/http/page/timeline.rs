@@ -103,8 +103,9 @@ fn json(timeline: &Timeline) -> Result<String, ApiError> {
 
 /// Returns a table for a postmortem.
 fn markdown(timeline: &Timeline) -> String {
-    let mut text =
-        String::from("| time (UTC) | what | alert | handler | detail |\n|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| time (UTC) | what | alert | handler | person | detail |\n|---|---|---|---|---|---|\n",
+    );
     for moment in &timeline.entries {
         let cells = cells(moment).map(|cell| in_markdown(&cell));
         let _ = writeln!(text, "| {} |", cells.join(" | "));
@@ -129,10 +130,12 @@ fn in_markdown(cell: &str) -> String {
 
 /// Returns the rows of RFC 4180.
 fn csv(timeline: &Timeline) -> String {
-    let mut text = String::from("time,what,alert,handler,detail,delivery\r\n");
+    let mut text = String::from("time,what,alert,handler,person,detail,delivery\r\n");
     for moment in &timeline.entries {
         let cells = cells(moment);
-        let id = moment.delivery.to_string();
+        let id = moment
+            .delivery
+            .map_or_else(String::new, |id| id.to_string());
         let row = cells.iter().chain([&id]).map(|cell| in_csv(cell));
         text.push_str(&row.collect::<Vec<_>>().join(","));
         text.push_str("\r\n");
@@ -151,15 +154,18 @@ fn in_csv(cell: &str) -> String {
     format!("\"{guard}{}\"", clean.replace('"', "\"\""))
 }
 
-fn cells(moment: &Moment) -> [String; 5] {
+fn cells(moment: &Moment) -> [String; 6] {
     let at = moment.at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string();
     let alert = format!("{} {}", moment.alertname, moment.status);
+    let alert = alert.trim().to_owned();
+    let person = moment.person.clone().unwrap_or_default();
     let handler = moment.handler.clone().unwrap_or_default();
     [
         at,
         moment.what.to_text(),
         alert,
         handler,
+        person,
         moment.detail.clone(),
     ]
 }

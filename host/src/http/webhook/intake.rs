@@ -8,7 +8,7 @@ use super::Webhook;
 use super::payload::{Bad, ParsedAlert, Payload, PayloadError};
 use crate::alert::{DeliveryId, Fingerprint, HandlerName, Status, Timestamp};
 use crate::api;
-use crate::queue::{Accepted, KeptRefused, Parcel, Receipt, Refused, Submission, Verdict};
+use crate::queue::{Accepted, Parcel, Receipt, Refused, Submission, Verdict};
 use crate::telemetry::WebhookResult;
 
 /// To how many bytes the name of an alert is cut in a log line.
@@ -171,15 +171,17 @@ impl Intake {
             );
         }
         self.counted.rejected_more = bad.more;
-        let kept = bad.first.into_iter().zip(receipt.refused);
-        self.counted.rejected = kept
-            .map(|(bad, KeptRefused { id, is_known })| api::Rejected {
+        let mut kept = receipt.refused.into_iter();
+        let rejected = bad.first.into_iter().map(|bad| {
+            let kept = kept.next();
+            api::Rejected {
                 index: bad.index,
                 error: bad.error,
-                id,
-                duplicate: is_known,
-            })
-            .collect();
+                id: kept.map(|kept| kept.id),
+                duplicate: kept.is_some_and(|kept| kept.is_known),
+            }
+        });
+        self.counted.rejected = rejected.collect();
     }
 
     /// Returns the JSON of the response, an [`api::Accepted`].

@@ -57,6 +57,7 @@ impl Lease {
             self.look_for_another_way().await;
         }
         self.report.count(&handler, &invoked.trace);
+        self.worker.usage.note(&handler, kind, &invoked.trace);
         self.note_health(&handler, kind, &invoked);
         let module = served.module.label();
         self.ended(index, module, started_at, invoked, &settings);

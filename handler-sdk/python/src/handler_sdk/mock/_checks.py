@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 
 from handler_sdk._imports import HttpRequest
 
@@ -118,12 +119,22 @@ def timer(delay_seconds: int, facts: list[tuple[str, str]]) -> str | None:
     """Checks what a timer is set to."""
     if delay_seconds > _TIMER_SECONDS_MAX:
         return f"delay-seconds: {delay_seconds} s, at most {_TIMER_SECONDS_MAX}"
+    return facts_of(facts)
+
+
+def without_hosts(facts: Mapping[str, str]) -> dict[str, str]:
+    """Returns facts without those that have the host's names."""
+    return {name: value for name, value in facts.items() if not name.startswith(_HOSTS_PREFIXES)}
+
+
+def facts_of(facts: Collection[tuple[str, str]]) -> str | None:
+    """Checks the facts of a handler."""
     if len(facts) > _FACTS_MAX:
         return f"facts: {len(facts)} facts, at most {_FACTS_MAX}"
-    return next((wrong for name, value in facts if (wrong := fact(name, value))), None)
+    return next((wrong for name, value in facts if (wrong := _fact(name, value))), None)
 
 
-def fact(name: str, value: str) -> str | None:
+def _fact(name: str, value: str) -> str | None:
     """Checks a fact of a handler."""
     if not name or re.search(r"[\x00-\x1f\x7f-\x9f]", name):
         return f"a fact without a valid name: {name!r}"

@@ -207,22 +207,28 @@ class Host:
         """Runs only `enrich`, and returns what it added. Raises its `Failure`."""
         self._begin("enrich", handler, alert)
         added = _run.enrich(handler, self._cx("enrich"), alert, self._with_given(so_far))
-        for name, value in added.facts.items():
-            wrong = _checks.fact(name, value)
-            if wrong:
-                raise _check.mistake(f"`enrich` returned {wrong}", _author.line_of(handler.enrich))
+        wrong = _checks.facts_of(added.facts.items())
+        if wrong:
+            raise _check.mistake(f"`enrich` returned {wrong}", _author.line_of(handler.enrich))
         return added
 
     def act(self, handler: type[Handler], alert: Alert, found: Enrichment | None = None) -> dict[str, str]:
-        """Runs only `act`, or `resolved` if the alert has resolved, and returns its facts. Raises its `Failure`."""
+        """Runs only `act`, or `resolved` if the alert has resolved, and returns its facts. Raises its `Failure`. As on the
+        real host, facts with the host's names are dropped."""
         self._begin("act", handler, alert)
         self._state.met_hold = None
         try:
-            return _run.act(handler, self._cx("act"), alert, self._with_given(found))
+            returned = _run.act(handler, self._cx("act"), alert, self._with_given(found))
         except Failure as failure:
             if self._state.met_hold is None:
                 raise
             raise Unavailable(self._state.met_hold) from failure
+        facts = _checks.without_hosts(returned)
+        wrong = _checks.facts_of(facts.items())
+        if wrong:
+            hook = "act" if alert.is_firing else "resolved"
+            raise _check.mistake(f"`{hook}` returned {wrong}", _author.line_of(getattr(handler, hook)))
+        return facts
 
     def cx(self) -> Context:
         """Returns the context of an `act`, to test a function that takes one."""

@@ -42,6 +42,11 @@ impl Scheduler {
         self.storms.options = options;
     }
 
+    /// Returns when deliveries run as one.
+    pub(super) fn storm_options(&self) -> StormOptions {
+        self.storms.options
+    }
+
     /// Notes what may run as one with others.
     pub(super) fn enter_storms(&mut self, id: DeliveryId, candidate: Candidate, now: Ticks) {
         let item = &self.items[&id];

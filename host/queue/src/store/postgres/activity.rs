@@ -1,18 +1,19 @@
 //! Aggregates: how much was counted in each minute, and after two days in each hour. They are written in the transaction that they
 //! count, once for each of its keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use alert_manager_core::alert::Timestamp;
+use alert_manager_core::alert::{HandlerName, Timestamp};
 
 use crate::model::clock::from_millis;
-use crate::model::{Activity, ActivityKind, Amount, Tally};
+use crate::model::{Activity, ActivityKind, ActivityOf, Amount, Tally};
 use crate::store::StoreError;
 use crate::store::codes::{
-    ACTIVITY_KINDS, activity_code, activity_key, histogram, parse_activity_key, times_of,
+    ACTIVITY_KINDS, activity_code, activity_key, handler_prefix, histogram, parse_activity_key,
+    times_of,
 };
 
 use super::session::{Call, Session, args};
@@ -92,22 +93,25 @@ fn add(session: &Session, length: i64, start: i64, mut amounts: Amounts) -> Resu
     Ok(())
 }
 
-/// Returns what was counted between two times, the oldest first.
+/// Returns what was counted between two times, the oldest first; if `handler` is given, of this handler alone.
 pub(super) fn between(
     session: &Session,
     of: ActivityKind,
+    handler: Option<&HandlerName>,
     from: Timestamp,
     to: Timestamp,
 ) -> Result<Vec<Activity>, StoreError> {
     let mut found = Vec::new();
     // Hours are older than minutes. One that has begun before `from` is left out, as a minute is.
-    let minute_up = |time: Timestamp| (time.as_millisecond() + MINUTE_MS - 1).div_euclid(MINUTE_MS);
     let (first, end) = (minute_up(from), minute_up(to));
+    let prefix = handler.map(handler_prefix);
+    let prefix = prefix.as_deref();
     for length in [HOUR, 1] {
         let rows = session.query(
             "SELECT key, count, sum_ms, histogram, start FROM activity
-             WHERE length = $1 AND kind = $2 AND start >= $3 AND start < $4 ORDER BY start, key",
-            &[&length, &activity_code(of), &first, &end],
+             WHERE length = $1 AND kind = $2 AND start >= $3 AND start < $4
+                 AND ($5::text IS NULL OR starts_with(key, $5)) ORDER BY start, key",
+            &[&length, &activity_code(of), &first, &end, &prefix],
         )?;
         for row in &rows {
             // A newer version may count more.
@@ -120,6 +124,49 @@ pub(super) fn between(
                 of,
                 amount: read(row)?,
             });
+        }
+    }
+    Ok(found)
+}
+
+/// Returns how many were counted together between two times.
+pub(super) fn counted(
+    session: &Session,
+    of: ActivityKind,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<HashMap<ActivityOf, u64>, StoreError> {
+    let rows = session.query(
+        "SELECT key, sum(count)::bigint FROM activity
+         WHERE length IN (1, $1) AND kind = $2 AND start >= $3 AND start < $4 GROUP BY key",
+        &[&HOUR, &activity_code(of), &minute_up(from), &minute_up(to)],
+    )?;
+    by_key(&rows, of, i64::unsigned_abs)
+}
+
+/// Returns the beginning of the last minute, or hour, in which something was counted.
+pub(super) fn last_counted(
+    session: &Session,
+    of: ActivityKind,
+) -> Result<HashMap<ActivityOf, Timestamp>, StoreError> {
+    let rows = session.query(
+        "SELECT key, max(start) FROM activity WHERE length IN (1, $1) AND kind = $2 GROUP BY key",
+        &[&HOUR, &activity_code(of)],
+    )?;
+    by_key(&rows, of, |start| from_millis(start * MINUTE_MS))
+}
+
+/// Returns the second column by the first one, which is a key.
+fn by_key<T>(
+    rows: &[Row],
+    of: ActivityKind,
+    value: impl Fn(i64) -> T,
+) -> Result<HashMap<ActivityOf, T>, StoreError> {
+    let mut found = HashMap::new();
+    for row in rows {
+        // A newer version may count more.
+        if let Some(of) = parse_activity_key(of, &row.text(0)?) {
+            found.insert(of, value(row.int(1)?));
         }
     }
     Ok(found)
@@ -167,6 +214,11 @@ fn roll_hour(session: &Session, kind: i64, hour: i64) -> Result<(), StoreError> 
             .add(&read(row)?);
     }
     add(session, HOUR, hour, sums)
+}
+
+/// Returns the first minute that begins at a time or later.
+fn minute_up(time: Timestamp) -> i64 {
+    (time.as_millisecond() + MINUTE_MS - 1).div_euclid(MINUTE_MS)
 }
 
 fn minute_of(time: Timestamp) -> i64 {

@@ -16,7 +16,9 @@ use super::batch::{self, RunRow};
 use super::session::{Call, args};
 use super::txn::PostgresTxn;
 use super::values::Columns as _;
-use super::{activity, gates, grants, history, meta, refused, rows, storms, timers, unreported};
+use super::{
+    activity, audit, gates, grants, history, meta, refused, rows, storms, timers, unreported,
+};
 
 /// The kinds of changes that are gathered, in the order in which a batch writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -257,6 +259,7 @@ impl PostgresTxn<'_> {
             }
             Change::Count(tally) => activity::count(self.store.session()?, tally, self.now)?,
             Change::GrantsUsed(uses) => to.calls.extend(grants::put(uses)),
+            Change::Audit(audited) => to.calls.push(audit::put(audited)),
             Change::RemoveTimer(id) => to.push(timers::remove(*id)),
             other => {
                 to.write_batch();

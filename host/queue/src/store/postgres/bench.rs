@@ -357,7 +357,7 @@ impl PostgresBench {
 
 impl Bench for PostgresBench {
     const NOT_SHOWN: &'static [&'static str] = &[
-        // One server has the term, and others are refused.
+        // A server without the term answers before it is decided what its alert is. `tests/replicas.rs` has such a case.
         "shared::a_resolved_on_one_server_does_not_overtake_its_firing_on_another",
         // The bench has no standby.
         "shared::what_a_fail_over_has_lost_is_accepted_again",

@@ -2,7 +2,7 @@
 
 use alert_manager_core::alert::HandlerName;
 
-use crate::model::clock::from_millis;
+use crate::model::clock::{from_millis, from_nanos, nanos};
 use crate::model::{GrantUsed, GrantsUsed};
 use crate::store::StoreError;
 
@@ -18,8 +18,7 @@ pub(super) fn used(session: &Session) -> Result<GrantsUsed, StoreError> {
     let since = session.first(sql, &[])?;
     let since = since.map_or(Ok(0), |row| row.int(0))?;
     let found = session.query(
-        "SELECT handler, kind, name, calls, first_at, last_at FROM grants_used
-         ORDER BY handler, kind, name",
+        "SELECT handler, kind, name, calls, first_at, last_at FROM grants_used",
         &[],
     )?;
     let used = |row: &tokio_postgres::Row| {
@@ -28,8 +27,8 @@ pub(super) fn used(session: &Session) -> Result<GrantsUsed, StoreError> {
             kind: row.text(1)?,
             grant: row.text(2)?,
             calls: row.int(3)?.unsigned_abs(),
-            first: from_millis(row.int(4)?),
-            last: from_millis(row.int(5)?),
+            first: from_nanos(row.int(4)?),
+            last: from_nanos(row.int(5)?),
         })
     };
     Ok(GrantsUsed {
@@ -50,8 +49,8 @@ pub(super) fn put<'c>(uses: &'c [GrantUsed]) -> Vec<Call<'c>> {
                 Stored(&used.kind),
                 Stored(&used.grant),
                 used.calls.cast_signed(),
-                used.first.as_millisecond(),
-                used.last.as_millisecond(),
+                nanos(used.first),
+                nanos(used.last),
             ],
         )
     };

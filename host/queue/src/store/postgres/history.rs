@@ -4,23 +4,16 @@
 //! removed: retention writes a row when it removes one.
 
 use alert_manager_core::alert::{Alert, DeliveryId, HandlerName, Timestamp};
-use alert_manager_core::journal::{Earlier, PAST_LISTED_MAX, Past, PastOccurrence};
+use alert_manager_core::journal::{Earlier, Past};
 
 use crate::model::clock::{from_nanos, nanos};
-use crate::model::{ID_COUNTER_BITS, State};
 use crate::store::StoreError;
 use crate::store::codes::state_of;
-use crate::store::labels::Same;
+use crate::store::past::{self, Found, Gathered, ROWS_READ_MAX};
 
 use super::rows;
 use super::session::{Call, Session, args};
 use super::values::{Columns as _, Stored};
-
-/// How many of the newest deliveries of an alertname, and of its rows of history, one question reads at most.
-const ROWS_READ_MAX: i64 = 100_000;
-
-/// By how much the clock of a sender may be ahead: an alert may have been accepted that long before it began.
-const CLOCK_AHEAD_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
 
 /// Returns what notes when the occurrence of a resolved alert has ended: with the deliveries of its firing, and in history, where
 /// those are that were removed.
@@ -94,22 +87,6 @@ pub(super) fn earlier(
     let (Some(alert), Some(row)) = (alert, row) else {
         return Ok(Past::default());
     };
-    let own = alert.event();
-    let own = (
-        nanos(own.starts_at),
-        own.fingerprint.0.cast_signed(),
-        i64::from(own.occurrence.as_raw()),
-    );
-    let same: Vec<Same> = asked
-        .same
-        .iter()
-        .map(|name| Same::of(&alert, name))
-        .collect();
-    let accepted_from = asked
-        .since
-        .as_millisecond()
-        .saturating_sub(CLOCK_AHEAD_MS_MAX)
-        .max(0);
     let found = session.query(
         "SELECT starts_at, fingerprint, occurrence, id, ends_at, state, labels
          FROM (SELECT * FROM (
@@ -130,40 +107,21 @@ pub(super) fn earlier(
             &nanos(asked.since),
             &Stored(&row.route),
             &format!(",{handler},"),
-            &ROWS_READ_MAX,
-            &(accepted_from << ID_COUNTER_BITS),
+            &i64::from(ROWS_READ_MAX),
+            &past::first_id(asked.since),
         ],
     )?;
-    let (mut past, mut last) = (Past::default(), None);
+    let mut gathered = Gathered::of(&alert, asked);
     for columns in &found {
-        let this = (columns.int(0)?, columns.int(1)?, columns.int(2)?);
-        let labels: &[u8] = columns.column(6)?;
-        if this == own || !same.iter().all(|same| same.holds(labels)) {
-            continue;
-        }
-        let ends_at = columns.maybe_int(4)?.map(from_nanos);
-        // On several routes, and with its reminders, it is one occurrence.
-        if last == Some(this) {
-            if past.count as usize == past.occurrences.len()
-                && let Some(listed) = past.occurrences.last_mut()
-            {
-                listed.ends_at = listed.ends_at.or(ends_at);
-            }
-            continue;
-        }
-        last = Some(this);
-        past.count = past.count.saturating_add(1);
-        if past.occurrences.len() < PAST_LISTED_MAX {
-            let state: State = state_of(columns.int(5)?);
-            past.occurrences.push(PastOccurrence {
-                delivery: DeliveryId::from_raw(columns.int(3)?),
-                starts_at: from_nanos(this.0),
-                ends_at,
-                state: state.as_str().to_owned(),
-            });
-        }
+        let row = Found {
+            which: (columns.int(0)?, columns.int(1)?, columns.int(2)?),
+            delivery: DeliveryId::from_raw(columns.int(3)?),
+            ends_at: columns.maybe_int(4)?.map(from_nanos),
+            labels: columns.column(6)?,
+        };
+        gathered.add(row, || Ok::<_, StoreError>(state_of(columns.int(5)?)))?;
     }
-    Ok(past)
+    Ok(gathered.past())
 }
 
 /// Removes at most `rows_max` occurrences that were accepted until `cutoff`, in milliseconds since 1970, the oldest first. Returns

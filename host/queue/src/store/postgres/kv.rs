@@ -52,6 +52,15 @@ impl Used {
     }
 }
 
+/// Returns how many keys a handler has, and the bytes of keys and values together.
+pub(super) fn kept(session: &Session, handler: &HandlerName) -> Result<(u64, u64), StoreError> {
+    let sql = "SELECT keys, bytes FROM kv_usage WHERE handler = $1";
+    let row = session.first(sql, &[&handler.as_str()])?;
+    row.map_or(Ok((0, 0)), |row| {
+        Ok((row.int(0)?.unsigned_abs(), row.int(1)?.unsigned_abs()))
+    })
+}
+
 /// Reads a value that has not expired.
 pub(super) fn get(
     session: &Session,

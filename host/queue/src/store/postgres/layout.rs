@@ -11,7 +11,7 @@ use super::session::{SCHEMA, Session};
 const LOCK: i64 = 0x416c_4d67_0000_0001;
 
 /// What leads from each layout to the next one. Those that were released never change.
-const STEPS: [&str; 1] = [FIRST];
+const STEPS: [&str; 2] = [FIRST, ARRIVALS];
 
 /// The number of the layout, which increases with every change of the tables.
 pub(super) const LAYOUT: i64 = STEPS.len() as i64;
@@ -211,8 +211,28 @@ CREATE TABLE grants_used (
     last_at bigint NOT NULL,
     PRIMARY KEY (handler, kind, name)
 );
+CREATE TABLE audit (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at bigint NOT NULL,
+    what text COLLATE \"C\" NOT NULL,
+    person text COLLATE \"C\" NOT NULL,
+    subject text COLLATE \"C\" NOT NULL,
+    detail text NOT NULL
+);
+CREATE INDEX audit_at ON audit (at);
 INSERT INTO meta (key, number)
     VALUES ('grants_used_since', floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint);
+";
+
+// What servers without the term have accepted, in order: `json` is the alert or the refused part, `about` what was decided about it on
+// its receipt.
+const ARRIVALS: &str = "
+CREATE TABLE arrivals (
+    n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    server bigint NOT NULL,
+    json text NOT NULL,
+    about text NOT NULL
+);
 ";
 
 /// Why the tables cannot be used.

@@ -134,6 +134,10 @@ fn conditions(filter: &Filter) -> Conditions<'_> {
     if let Some(fingerprint) = filter.fingerprint {
         asked.add("fingerprint = ?", fingerprint.0.cast_signed());
     }
+    if let Some(ids) = &filter.ids {
+        let ids: Vec<i64> = ids.iter().map(|id| id.as_raw()).collect();
+        asked.add("id = ANY(?)", ids);
+    }
     for (name, value) in filter.labels.iter().flat_map(|test| test.has_all()) {
         let pair = pair(name, value).to_vec();
         asked.add("(labels IS NULL OR position(? IN labels) > 0)", pair);
@@ -162,6 +166,7 @@ fn source(filter: &Filter) -> Source {
         Some(State::Retrying) => ("state < 3 AND state = 2", false),
         Some(State::Dead) => ("state = 4", false),
         Some(State::Done) => ("state = 3", true),
+        None if filter.ids.is_some() => ("state < 3", false),
         None => ("true", true),
     };
     Source { sql, is_by_name }

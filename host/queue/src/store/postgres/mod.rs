@@ -1,7 +1,10 @@
-//! A store in a `PostgreSQL` database, of which one server at a time has the term (`term.rs`).
+//! A store in a `PostgreSQL` database. One server at a time has the term (`term.rs`), decides and runs; the others accept alerts for it
+//! (`replica.rs`, `arrivals.rs`).
 
 mod activity;
 mod apply;
+mod arrivals;
+mod audit;
 mod batch;
 #[cfg(test)]
 pub(crate) mod bench;
@@ -13,6 +16,7 @@ mod grants;
 mod history;
 mod journal;
 mod kv;
+mod lane;
 mod layout;
 mod list;
 mod listed;
@@ -20,6 +24,7 @@ mod meta;
 mod reader;
 mod recovery;
 mod refused;
+mod replica;
 mod retention;
 mod rows;
 mod session;
@@ -47,12 +52,14 @@ use crate::model::{Abandoned, OpenError, Options, Row};
 use super::{
     Committed, Found, Hold, Reader, Resolved, RetentionRun, Store, StoreError, Txn as _, codes,
 };
+use arrivals::Arriving;
 use database::Database;
-use layout::LayoutError;
+use lane::Lane;
 use reader::PostgresReader;
+pub(crate) use replica::PostgresReplica;
 use retention::Retention;
 use session::{Call, Io, Purpose, Session, args};
-use term::{Patience, Term, TermError, WRITER};
+use term::{Observer, Patience, Term, TermError};
 use txn::PostgresTxn;
 use values::Columns as _;
 
@@ -64,19 +71,16 @@ pub(crate) struct Settings {
     pub(crate) clock_ahead_ms: Arc<AtomicI64>,
 }
 
-/// A store in a database.
+/// A store in a database, by the server that has the term.
 #[derive(Debug)]
 pub(crate) struct PostgresStore {
-    io: Arc<Io>,
     database: Database,
     settings: Settings,
     clock: Clock,
     options: Options,
     term: Term,
-    /// Absent after it has failed, until the next transaction.
-    session: Option<Session>,
-    /// How many transactions were committed, as this server knows. In its lane's row a committed transaction has raised that.
-    lane_n: i64,
+    lane: Lane,
+    arriving: Arc<Arriving>,
     retention: Retention,
     reader: Arc<PostgresReader>,
 }
@@ -85,74 +89,31 @@ impl PostgresStore {
     /// Connects to a database, makes or migrates the tables, and takes the term.
     ///
     /// # Errors
-    /// If the database does not answer, is too old or read-only, has tables of a newer version, or is in use by another server.
+    /// If the database does not answer, is too old or read-only, has tables of a newer version, or another server has the term.
+    #[cfg(test)]
     pub(crate) fn open(
         database: &Database,
         settings: Settings,
         options: &Options,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let (io, session) = connect(database)?;
-        if whole::is_unfinished(&session).map_err(|error| failed(database, &error))? {
-            return Err(OpenError::Unfinished(path(database)));
-        }
-        let term = take_term(&io, database, &session, &settings)?;
-        let bounds = options.bounds.clone();
-        let reader = PostgresReader::new(Arc::clone(&io), database.clone(), bounds);
-        Ok(Self {
-            io,
-            database: database.clone(),
-            settings,
-            clock,
-            options: options.clone(),
-            term,
-            session: Some(session),
-            lane_n: 0,
-            retention: Retention::new(),
-            reader: Arc::new(reader),
-        })
+        let mut replica = PostgresReplica::open(database, settings, options, clock)?;
+        let store = replica.wait_for_term();
+        let store = store.map_err(|error| failed(database, &error))?;
+        store.ok_or_else(|| OpenError::InUse(path(database)))
     }
 
     /// Returns the connection of a transaction that is open.
     fn session(&self) -> Result<&Session, StoreError> {
-        let session = self.session.as_ref();
-        session.ok_or_else(|| StoreError::Away("the connection to the database is lost".into()))
-    }
-
-    /// Drops the connection, since nothing more can be done with it.
-    fn forget_session(&mut self) {
-        self.session = None;
-    }
-
-    /// Returns true if the database has answered the last call with an error.
-    fn is_answered(&self) -> bool {
-        self.session.as_ref().is_some_and(Session::is_refused)
-    }
-
-    /// Connects again, if the connection is lost. Returns how many transactions of this lane were committed; waits for one of the
-    /// connection before that has not ended yet.
-    fn reconnect(&mut self) -> Result<i64, StoreError> {
-        self.session = None;
-        let session = Session::connect(&self.io, &self.database, Purpose::Write)?;
-        let served = term::served(self.term.server(), WRITER);
-        let rows = session.together(&[served])?.pop().unwrap_or_default();
-        let n = rows.first().ok_or(StoreError::Fenced)?.int(0)?;
-        self.session = Some(session);
-        Ok(n)
+        self.lane.session()
     }
 
     /// Begins a transaction: raises the number of its lane, and locks the term. Returns the time of the database.
     fn begin_once(&mut self) -> Result<Timestamp, StoreError> {
-        if self.session.as_ref().is_none_or(Session::is_closed) {
-            self.lane_n = self.reconnect()?;
-        }
+        self.lane.ensure()?;
         let calls = [
             Call::new("BEGIN", args![]),
-            Call::new(
-                "UPDATE lanes SET n = n + 1 WHERE server = $1 AND lane = $2 AND n = $3
-                 RETURNING floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
-                args![self.term.server(), WRITER, self.lane_n],
-            ),
+            self.lane.raise(),
             Call::new("SELECT epoch FROM term FOR SHARE", args![]),
         ];
         let rows = self.session()?.together(&calls)?;
@@ -175,14 +136,6 @@ impl PostgresStore {
             false => from_millis(database_ms),
         }
     }
-
-    fn roll_back(&mut self) {
-        let rolled_back = self.session().and_then(|session| session.batch("ROLLBACK"));
-        if rolled_back.is_err() {
-            // The database rolls back what a lost connection has left.
-            self.forget_session();
-        }
-    }
 }
 
 /// Connects to a database, checks that it can hold a store, and makes or migrates the tables.
@@ -203,16 +156,21 @@ fn connect(database: &Database) -> Result<(Arc<Io>, Session), OpenError> {
     Ok((io, session))
 }
 
+/// Takes the term, unless a server that lives has it.
 fn take_term(
     io: &Arc<Io>,
     database: &Database,
     session: &Session,
     settings: &Settings,
 ) -> Result<Term, OpenError> {
-    let term = Term::take(io, database, session, settings.patience);
+    let failed = |error: StoreError| failed(database, &error);
+    let seen = Observer::default().wait(session, settings.patience);
+    let vacant = seen.map_err(failed)?;
+    let vacant = vacant.ok_or_else(|| OpenError::InUse(path(database)))?;
+    let term = Term::take(io, database, session, vacant, &Arc::default());
     term.map_err(|error| match error {
         TermError::Held => OpenError::InUse(path(database)),
-        TermError::Store(error) => failed(database, &error),
+        TermError::Store(error) => failed(error),
     })
 }
 
@@ -290,32 +248,21 @@ impl Store for PostgresStore {
 
     fn begin(&mut self) -> Result<PostgresTxn<'_>, StoreError> {
         let mut begun = self.begin_once();
-        if begun.is_err() && self.session.as_ref().is_none_or(Session::is_closed) {
+        if begun.is_err() && self.lane.is_lost() {
             // The database may have closed the connection while it was idle.
             begun = self.begin_once();
         }
         match begun {
             Ok(now) => Ok(PostgresTxn::new(self, now)),
             Err(error) => {
-                self.roll_back();
+                self.lane.roll_back();
                 Err(error)
             }
         }
     }
 
     fn resolve(&mut self) -> Result<Resolved, StoreError> {
-        let n = match self.reconnect() {
-            Ok(n) => n,
-            // Others have taken over long ago. What was sent again is a duplicate there.
-            Err(StoreError::Fenced) => return Ok(Resolved::RolledBack),
-            Err(error) => return Err(error),
-        };
-        let was_committed = n > self.lane_n;
-        self.lane_n = n;
-        Ok(match was_committed {
-            true => Resolved::Committed,
-            false => Resolved::RolledBack,
-        })
+        self.lane.resolve()
     }
 
     fn run_retention(&mut self, _: Timestamp) -> Result<RetentionRun, StoreError> {
@@ -344,11 +291,14 @@ impl Store for PostgresStore {
     }
 
     fn next_step(&self) -> Option<Instant> {
-        Some(self.retention.next_step())
+        match self.arriving.is_due() {
+            true => Some(Instant::now()),
+            false => Some(self.retention.next_step()),
+        }
     }
 
     fn is_transaction_due(&self) -> bool {
-        false
+        self.arriving.is_due()
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

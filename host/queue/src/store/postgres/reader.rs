@@ -1,5 +1,6 @@
 //! Answers queries, on connections of their own.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -10,8 +11,8 @@ use alert_manager_core::journal::{Earlier, Past, Recorded};
 
 use crate::model::clock::from_millis;
 use crate::model::{
-    Activity, ActivityKind, Bounds, Delivery, Filter, Follower, Page, Position, Progress,
-    ReadError, Reason, RetryBatch, Row, Run, Selected, Selection, Story,
+    Activity, ActivityKind, ActivityOf, AuditFilter, Audited, Bounds, Delivery, Filter, Follower,
+    Page, Position, Progress, ReadError, Reason, RetryBatch, Row, Run, Selected, Selection, Story,
 };
 use crate::store::codes::reason_code;
 use crate::store::{Reader, StoreError};
@@ -20,7 +21,7 @@ use super::database::Database;
 use super::listed::{DELIVERY, delivery, has_labels, read_delivery};
 use super::session::{Io, Purpose, Session};
 use super::values::{Columns as _, Stored};
-use super::{activity, events, history, journal, kv, list, rows, storms, timers};
+use super::{activity, audit, events, history, journal, kv, list, rows, storms, timers};
 
 /// How many idle connections are kept open.
 const IDLE_MAX: usize = 3;
@@ -124,10 +125,32 @@ impl Reader for PostgresReader {
     fn activity(
         &self,
         of: ActivityKind,
+        handler: Option<&HandlerName>,
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<Activity>, ReadError> {
-        self.with(|session| activity::between(session, of, from, to))
+        self.with(|session| activity::between(session, of, handler, from, to))
+    }
+
+    fn counted(
+        &self,
+        of: ActivityKind,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<HashMap<ActivityOf, u64>, ReadError> {
+        self.with(|session| activity::counted(session, of, from, to))
+    }
+
+    fn last_counted(&self, of: ActivityKind) -> Result<HashMap<ActivityOf, Timestamp>, ReadError> {
+        self.with(|session| activity::last_counted(session, of))
+    }
+
+    fn audited(&self, filter: &AuditFilter) -> Result<Vec<Audited>, ReadError> {
+        self.with(|session| audit::list(session, filter))
+    }
+
+    fn kv_used(&self, handler: &HandlerName) -> Result<(u64, u64), ReadError> {
+        self.with(|session| kv::kept(session, handler))
     }
 
     fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {

@@ -15,7 +15,7 @@ use crate::store::{Committed, Removed, RetentionRun, Store as _, StoreError, Txn
 
 use super::session::{Call, Session, args};
 use super::values::Columns as _;
-use super::{PostgresStore, activity, history, kv, meta, refused, rows, storms};
+use super::{PostgresStore, activity, audit, history, kv, meta, refused, rows, storms};
 
 const DELIVERIES_A_STEP: u64 = 300;
 const EVENTS_A_STEP: i64 = 500;
@@ -192,6 +192,7 @@ impl Step<'_> {
         more |= self.left() == 0;
         more |= self.forget_events()?;
         more |= activity::roll_up(self.session, self.now)?;
+        more |= audit::forget(self.session, old)?;
         let cutoff = before(self.now, self.options.retention_time);
         self.session.together(&[storms::forget(cutoff)])?;
         let cutoff = before(self.now, EVENT_MEMORY);

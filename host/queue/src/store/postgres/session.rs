@@ -13,10 +13,13 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
+use futures_util::stream::poll_fn;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Row, Statement};
 
 use crate::store::StoreError;
 
@@ -110,6 +113,8 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 pub(super) struct Session {
     client: Client,
+    /// Is notified when the database sends a notification.
+    heard: Arc<Notify>,
     statements: RefCell<HashMap<Cow<'static, str>, Statement>>,
     /// True if an answer has not come in time: a later one would be taken for another's.
     is_lost: Cell<bool>,
@@ -130,15 +135,22 @@ impl Session {
             return Err(StoreError::Away("the connection is closed".into()));
         };
         let connecting = runtime.spawn(async move {
-            let (client, connection) = config.connect(tls).await?;
+            let (client, mut connection) = config.connect(tls).await?;
+            let heard = Arc::new(Notify::new());
+            let hears = Arc::clone(&heard);
             tokio::spawn(async move {
+                let mut messages = pin!(poll_fn(move |context| connection.poll_message(context)));
                 // How a connection ends is reported to whoever waits for an answer.
-                let _ = connection.await;
+                while let Some(Ok(message)) = messages.next().await {
+                    if matches!(message, AsyncMessage::Notification(_)) {
+                        hears.notify_one();
+                    }
+                }
             });
-            Ok::<_, tokio_postgres::Error>(client)
+            Ok::<_, tokio_postgres::Error>((client, heard))
         });
         let time_max = database.connect_time_max() + Duration::from_secs(1);
-        let client = match block_on(connecting, Instant::now() + time_max) {
+        let (client, heard) = match block_on(connecting, Instant::now() + time_max) {
             Some(Ok(connected)) => connected.map_err(|e| errors::of_connect(database, &e))?,
             Some(Err(_)) => return Err(StoreError::Away("the connection is closed".into())),
             None => {
@@ -148,6 +160,7 @@ impl Session {
         };
         let session = Self {
             client,
+            heard,
             statements: RefCell::default(),
             is_lost: Cell::new(false),
             is_refused: Cell::new(false),
@@ -190,6 +203,11 @@ impl Session {
     /// Returns true if the last call was answered with an error. If it is not, the call may have had its effect.
     pub(super) fn is_refused(&self) -> bool {
         self.is_refused.get()
+    }
+
+    /// Waits for a notification on a channel that this connection listens to, at most for `time_max`.
+    pub(super) fn wait_for_notice(&self, time_max: Duration) {
+        let _ = block_on(self.heard.notified(), Instant::now() + time_max);
     }
 
     /// Runs statements without arguments and results.

@@ -17,6 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::model::LastEnd;
 use crate::store::{Hold, StoreError};
 
+use super::arrivals::Arriving;
 use super::database::Database;
 use super::session::{Call, Io, Purpose, Session, args};
 use super::values::Columns as _;
@@ -27,14 +28,17 @@ pub(super) const WRITER: i64 = 0;
 /// The lane of the connection that shows that the server lives.
 const BEATS: i64 = 1;
 
+/// The lane of the connection by which a server without the term accepts.
+pub(super) const ACCEPTS: i64 = 2;
+
 /// How often the holder shows that it lives.
-const BEAT_EVERY: Duration = Duration::from_secs(1);
+pub(super) const BEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// After which time without an answered beat the holder begins no effect. It is shorter than [`Patience::still`], so that a successor
 /// finds none that is under way without being on record.
 const EFFECTS_UNTIL: Duration = Duration::from_secs(4);
 
-/// How many former holders keep their rows: one of them may still ask what became of its last commit.
+/// The rows of how many epochs are kept: a former holder may still ask what became of its last commit.
 const FORMER_MAX: i64 = 10;
 
 /// How long a server waits for a holder that does not show that it lives. Only tests use other values than the defaults.
@@ -58,7 +62,7 @@ impl Default for Patience {
 /// Why the term was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TermError {
-    /// Another server shows that it lives.
+    /// Another server was faster.
     #[error("another server has the term")]
     Held,
     #[error(transparent)]
@@ -82,6 +86,8 @@ struct Beating {
     /// When the last answered beat was sent, in milliseconds of the clock that does not stop while the machine sleeps.
     sent_ms: AtomicI64,
     is_over: AtomicBool,
+    /// Has a holder that has nothing to write begin a transaction, by which it learns that its term is over.
+    arriving: Arc<Arriving>,
 }
 
 /// The holder of the term, as another server sees it.
@@ -93,20 +99,22 @@ struct Holder {
 }
 
 impl Term {
-    /// Takes the term, if there is no holder that lives. Waits as long as it takes to see that.
+    /// Takes the term, which was seen to be vacant. `session` becomes the connection that writes.
     pub(super) fn take(
         io: &Arc<Io>,
         database: &Database,
         session: &Session,
-        patience: Patience,
+        vacant: Vacant,
+        arriving: &Arc<Arriving>,
     ) -> Result<Self, TermError> {
-        let (epoch, last_end) = vacated(session, patience)?;
+        let Vacant { epoch, last_end } = vacant;
         let server = rand::random::<i64>();
         let sent_ms = boot_ms();
         let epoch = raise(session, epoch, server)?;
         let beating = Arc::new(Beating {
             sent_ms: AtomicI64::new(sent_ms),
             is_over: AtomicBool::new(false),
+            arriving: Arc::clone(arriving),
         });
         let beats = start_beats(io, database, server, &beating)?;
         Ok(Self {
@@ -167,10 +175,43 @@ fn boot_ms() -> i64 {
     now.tv_sec * 1_000 + now.tv_nsec / 1_000_000
 }
 
-/// Waits until nobody has the term; returns its epoch, and how the last holder has ended.
-fn vacated(session: &Session, patience: Patience) -> Result<(i64, LastEnd), TermError> {
-    let mut first: Option<(Holder, Instant)> = None;
-    loop {
+/// What a server sees of the term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Nobody has it: nobody ever had, the last holder gave it back, or it has not shown for long enough that it lives.
+    Vacant(Vacant),
+    /// The holder has not shown that it lives since the first look, or the look after it was seen to.
+    Silent,
+    /// The holder has shown that it lives.
+    Lives,
+}
+
+/// The term, if nobody has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Vacant {
+    epoch: i64,
+    last_end: LastEnd,
+}
+
+/// Watches the holder. The time in which it does not show that it lives is this server's own, and counts only while this server has
+/// answers.
+#[derive(Debug, Default)]
+pub(super) struct Observer {
+    /// The holder as it was seen, and since when it has not changed.
+    still: Option<(Holder, Instant)>,
+    looked: Option<Instant>,
+}
+
+/// The longest time between two looks after which the first still counts: this server may have been suspended, or cut off.
+const LOOKS_APART_MAX: Duration = Duration::from_secs(2);
+
+impl Observer {
+    /// Looks at the term. Ends the processes of the database that serve a holder that counts as gone.
+    pub(super) fn look(
+        &mut self,
+        session: &Session,
+        patience: Patience,
+    ) -> Result<Seen, StoreError> {
         let row = session.one(
             "SELECT t.epoch, t.server, t.ended_in_order, coalesce(s.beat, 0),
                  (SELECT count(*) FROM lanes l JOIN pg_stat_activity a
@@ -179,35 +220,61 @@ fn vacated(session: &Session, patience: Patience) -> Result<(i64, LastEnd), Term
              FROM term t LEFT JOIN servers s ON s.server = t.server",
             &[],
         )?;
+        let now = Instant::now();
+        let last_look = self.looked.replace(now);
         let epoch = row.int(0)?;
         let Some(server) = row.maybe_int(1)? else {
             let in_order: bool = row.column(2)?;
-            return Ok(match (epoch, in_order) {
-                (0, _) => (epoch, LastEnd::None),
-                (_, true) => (epoch, LastEnd::Clean),
-                (_, false) => (epoch, LastEnd::Crash),
-            });
+            let last_end = match (epoch, in_order) {
+                (0, _) => LastEnd::None,
+                (_, true) => LastEnd::Clean,
+                (_, false) => LastEnd::Crash,
+            };
+            return Ok(Seen::Vacant(Vacant { epoch, last_end }));
         };
         let seen = Holder {
             epoch,
             server,
             beat: row.int(3)?,
         };
-        let (holder, since) = *first.get_or_insert((seen, Instant::now()));
+        let is_continuous = last_look.is_some_and(|at| now - at <= LOOKS_APART_MAX);
+        let (holder, since) = match self.still {
+            Some(still) if is_continuous => still,
+            _ => (seen, now),
+        };
         if seen != holder {
-            return Err(TermError::Held);
+            self.still = Some((seen, now));
+            return Ok(Seen::Lives);
         }
+        self.still = Some((holder, since));
         let is_gone = row.int(4)? == 0 && since.elapsed() >= patience.gone;
-        if is_gone || since.elapsed() >= patience.still {
-            session.query(
-                "SELECT pg_terminate_backend(l.pid) FROM lanes l JOIN pg_stat_activity a
-                     ON a.pid = l.pid AND a.backend_start IS NOT DISTINCT FROM l.backend_start
-                 WHERE l.server = $1",
-                &[&server],
-            )?;
-            return Ok((epoch, LastEnd::Crash));
+        if !is_gone && since.elapsed() < patience.still {
+            return Ok(Seen::Silent);
         }
-        std::thread::sleep(Duration::from_millis(10));
+        session.query(
+            "SELECT pg_terminate_backend(l.pid) FROM lanes l JOIN pg_stat_activity a
+                 ON a.pid = l.pid AND a.backend_start IS NOT DISTINCT FROM l.backend_start
+             WHERE l.server = $1",
+            &[&server],
+        )?;
+        self.still = None;
+        let last_end = LastEnd::Crash;
+        Ok(Seen::Vacant(Vacant { epoch, last_end }))
+    }
+
+    /// Looks until it is clear whether the term is vacant.
+    pub(super) fn wait(
+        &mut self,
+        session: &Session,
+        patience: Patience,
+    ) -> Result<Option<Vacant>, StoreError> {
+        loop {
+            match self.look(session, patience)? {
+                Seen::Vacant(vacant) => return Ok(Some(vacant)),
+                Seen::Lives => return Ok(None),
+                Seen::Silent => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
     }
 }
 
@@ -268,6 +335,40 @@ pub(super) fn served<'a>(server: i64, lane: i64) -> Call<'a> {
     )
 }
 
+/// Adds a server that has not the term.
+pub(super) fn join(session: &Session, server: i64) -> Result<(), StoreError> {
+    let calls = [
+        Call::new("BEGIN", args![]),
+        Call::new(
+            "INSERT INTO servers (server, epoch) SELECT $1, epoch FROM term",
+            args![server],
+        ),
+        Call::new(
+            "INSERT INTO lanes (server, lane, pid, backend_start)
+             SELECT $1, $2, pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+            args![server, ACCEPTS],
+        ),
+        Call::new("COMMIT", args![]),
+    ];
+    session.together(&calls).map(drop)
+}
+
+/// Returns what shows that a server without the term lives. Its row is as young as the term, so that it is not removed.
+pub(super) fn lives<'a>(server: i64) -> Call<'a> {
+    Call::new(
+        "UPDATE servers SET beat = beat + 1, epoch = (SELECT epoch FROM term) WHERE server = $1",
+        args![server],
+    )
+}
+
+/// Returns what removes a server without the term.
+pub(super) fn leave<'a>(server: i64) -> [Call<'a>; 2] {
+    [
+        Call::new("DELETE FROM lanes WHERE server = $1", args![server]),
+        Call::new("DELETE FROM servers WHERE server = $1", args![server]),
+    ]
+}
+
 /// Starts the thread that shows that the server lives. It has a connection of its own, and ends when the sender is dropped.
 fn start_beats(
     io: &Arc<Io>,
@@ -325,7 +426,10 @@ fn beat(
     };
     match is_ours {
         true => beating.sent_ms.store(sent_ms, Ordering::SeqCst),
-        false => beating.is_over.store(true, Ordering::SeqCst),
+        false => {
+            beating.is_over.store(true, Ordering::SeqCst);
+            beating.arriving.set_due(true);
+        }
     }
     Ok(())
 }

@@ -5,17 +5,20 @@ use std::collections::BTreeSet;
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Timestamp};
 use alert_manager_core::journal::KvReply;
 
-use crate::model::{Contents, Delivery, Follower, Known, Row, State, StoredTimer, TimerId};
+use crate::model::{
+    Arrived, Contents, Delivery, Follower, Known, Row, State, StoredTimer, TimerId,
+};
 use crate::store::{
     Applied, Change, Committed, EarlierDeaths, KvOp, StoreError, TimerChanged, TimerOp, Txn,
     Unreported, Wanted,
 };
 
 use super::events::Events;
-use super::session::{Call, args};
+use super::session::Call;
 use super::values::Columns as _;
 use super::{
-    PostgresStore, events, journal, kv, listed, meta, refused, rows, storms, timers, unreported,
+    PostgresStore, arrivals, events, journal, kv, listed, meta, refused, rows, storms, timers,
+    unreported,
 };
 
 /// A transaction. Its first statements have raised the number of its lane and locked the term.
@@ -42,7 +45,7 @@ impl<'s> PostgresTxn<'s> {
 impl Drop for PostgresTxn<'_> {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.store.roll_back();
+            self.store.lane.roll_back();
         }
     }
 }
@@ -50,6 +53,15 @@ impl Drop for PostgresTxn<'_> {
 impl Txn for PostgresTxn<'_> {
     fn now(&self) -> Timestamp {
         self.now
+    }
+
+    fn take_arrivals(&mut self, most: usize) -> Result<Vec<Arrived>, StoreError> {
+        let most_rows = i64::try_from(most).unwrap_or(i64::MAX);
+        // Before the look: what comes after it is found by the next one.
+        self.store.arriving.set_due(false);
+        let taken = arrivals::take(self.store.session()?, most_rows)?;
+        self.store.arriving.set_due(taken.len() == most);
+        Ok(taken)
     }
 
     fn recall(&mut self, events: &[Event]) -> Result<Vec<Known>, StoreError> {
@@ -167,25 +179,9 @@ impl Txn for PostgresTxn<'_> {
     }
 
     fn commit(mut self) -> Committed {
-        let mut calls: Vec<Call<'_>> = self.events.written().into_iter().collect();
-        calls.push(Call::new("COMMIT", args![]));
-        let ended = match self.store.session() {
-            Ok(session) => session.together(&calls),
-            Err(error) => return Committed::RolledBack(error),
-        };
-        match ended {
-            Ok(_) => {
-                self.has_ended = true;
-                self.store.lane_n += 1;
-                Committed::Yes
-            }
-            // The database has answered, and the answer is no.
-            Err(error) if self.store.is_answered() => Committed::RolledBack(error),
-            Err(_) => {
-                self.has_ended = true;
-                self.store.forget_session();
-                Committed::Unknown
-            }
-        }
+        let written: Vec<Call<'_>> = self.events.written().into_iter().collect();
+        // What has failed is rolled back there.
+        self.has_ended = true;
+        self.store.lane.commit(written)
     }
 }

@@ -149,8 +149,17 @@ impl Whole for PostgresWhole {
     fn make_complete(&mut self) -> Result<Option<String>, StoreError> {
         let sql = "SELECT count(*) FROM deliveries WHERE state < 3 AND state = $1";
         let cut_off = self.session.one(sql, &[&RUNNING])?.int(0)?;
-        Ok((cut_off > 0)
-            .then(|| format!("{cut_off} deliveries were running when its server ended")))
+        let arrived = "SELECT count(*) FROM arrivals";
+        let arrived = self.session.one(arrived, &[])?.int(0)?;
+        Ok(match (cut_off, arrived) {
+            (0, 0) => None,
+            (0, _) => Some(format!(
+                "{arrived} alerts that its servers have accepted are not scheduled yet"
+            )),
+            _ => Some(format!(
+                "{cut_off} deliveries were running when its server ended"
+            )),
+        })
     }
 
     fn mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
@@ -243,6 +252,11 @@ impl Whole for PostgresWhole {
             Call::new(
                 "SELECT setval(pg_get_serial_sequence('timers', 'id'), greatest(max(id), 1), count(*) > 0)
                  FROM timers",
+                args![],
+            ),
+            Call::new(
+                "SELECT setval(pg_get_serial_sequence('audit', 'id'), greatest(max(id), 1), count(*) > 0)
+                 FROM audit",
                 args![],
             ),
         ])?;

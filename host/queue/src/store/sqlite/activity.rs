@@ -6,15 +6,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Rows, params};
 
-use alert_manager_core::alert::Timestamp;
+use alert_manager_core::alert::{HandlerName, Timestamp};
 
 use crate::model::clock::from_millis;
 use crate::model::{Activity, ActivityKind, ActivityOf, Amount, Tally};
 
 use super::codes::{
-    ACTIVITY_KINDS, activity_code, activity_key, histogram, parse_activity_key, times_of,
+    ACTIVITY_KINDS, activity_code, activity_key, handler_prefix, histogram, parse_activity_key,
+    times_of,
 };
 
 const MINUTE_MS: i64 = 60_000;
@@ -141,23 +142,25 @@ impl Counted {
     }
 }
 
-/// Returns what was counted between two times, the oldest first.
+/// Returns what was counted between two times, the oldest first; if `handler` is given, of this handler alone.
 pub(super) fn between(
     conn: &Connection,
     of: ActivityKind,
+    handler: Option<&HandlerName>,
     from: Timestamp,
     to: Timestamp,
 ) -> rusqlite::Result<Vec<Activity>> {
     let mut found = Vec::new();
     // Hours are older than minutes. One that has begun before `from` is left out, as a minute is.
-    let minute_up = |time: Timestamp| (time.as_millisecond() + MINUTE_MS - 1).div_euclid(MINUTE_MS);
     let (first, end) = (minute_up(from), minute_up(to));
+    let prefix = handler.map(handler_prefix);
     for length in [HOUR, 1] {
         let mut statement = conn.prepare_cached(
             "SELECT key, count, sum_ms, histogram, start FROM activity
-             WHERE length = ?1 AND kind = ?2 AND start >= ?3 AND start < ?4 ORDER BY start, key",
+             WHERE length = ?1 AND kind = ?2 AND start >= ?3 AND start < ?4
+                 AND (?5 IS NULL OR substr(key, 1, length(?5)) = ?5) ORDER BY start, key",
         )?;
-        let mut rows = statement.query(params![length, activity_code(of), first, end])?;
+        let mut rows = statement.query(params![length, activity_code(of), first, end, prefix])?;
         while let Some(row) = rows.next()? {
             // A newer version may count more.
             let Some(of) = parse_activity_key(of, row.get_ref(0)?.as_str()?) else {
@@ -169,6 +172,55 @@ pub(super) fn between(
                 of,
                 amount: read(row)?,
             });
+        }
+    }
+    Ok(found)
+}
+
+/// Returns how many were counted together between two times.
+pub(super) fn counted(
+    conn: &Connection,
+    of: ActivityKind,
+    from: Timestamp,
+    to: Timestamp,
+) -> rusqlite::Result<HashMap<ActivityOf, u64>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT key, sum(count) FROM activity
+         WHERE length IN (1, ?1) AND kind = ?2 AND start >= ?3 AND start < ?4 GROUP BY key",
+    )?;
+    let rows = statement.query(params![
+        HOUR,
+        activity_code(of),
+        minute_up(from),
+        minute_up(to)
+    ])?;
+    by_key(rows, of, i64::unsigned_abs)
+}
+
+/// Returns the beginning of the last minute, or hour, in which something was counted.
+pub(super) fn last_counted(
+    conn: &Connection,
+    of: ActivityKind,
+) -> rusqlite::Result<HashMap<ActivityOf, Timestamp>> {
+    // The index has all of it.
+    let mut statement = conn.prepare_cached(
+        "SELECT key, max(start) FROM activity WHERE length IN (1, ?1) AND kind = ?2 GROUP BY key",
+    )?;
+    let rows = statement.query(params![HOUR, activity_code(of)])?;
+    by_key(rows, of, |start| from_millis(start * MINUTE_MS))
+}
+
+/// Returns the second column by the first one, which is a key.
+fn by_key<T>(
+    mut rows: Rows<'_>,
+    of: ActivityKind,
+    value: impl Fn(i64) -> T,
+) -> rusqlite::Result<HashMap<ActivityOf, T>> {
+    let mut found = HashMap::new();
+    while let Some(row) = rows.next()? {
+        // A newer version may count more.
+        if let Some(of) = parse_activity_key(of, row.get_ref(0)?.as_str()?) {
+            found.insert(of, value(row.get(1)?));
         }
     }
     Ok(found)
@@ -216,6 +268,11 @@ fn roll_hour(conn: &Connection, kind: i64, hour: i64) -> rusqlite::Result<()> {
         add(conn, (HOUR, kind, hour, &key), &sum)?;
     }
     Ok(())
+}
+
+/// Returns the first minute that begins at a time or later.
+fn minute_up(time: Timestamp) -> i64 {
+    (time.as_millisecond() + MINUTE_MS - 1).div_euclid(MINUTE_MS)
 }
 
 fn minute_of(time: Timestamp) -> i64 {

@@ -10,7 +10,9 @@ use crate::store::{Applied, Change, Revive, Settle};
 
 use super::codes::{DEAD, QUEUED, RUNNING, parking_code, reason_code, state_code};
 use super::txn::SqliteTxn;
-use super::{gates, grants, history, journal, meta, refused, rows, storms, timers, unreported};
+use super::{
+    audit, gates, grants, history, journal, meta, refused, rows, storms, timers, unreported,
+};
 
 impl SqliteTxn<'_> {
     /// Makes one change.
@@ -115,6 +117,7 @@ impl SqliteTxn<'_> {
             } => history::end(conn, alert, ran_as, *ends_at)?,
             Change::Count(tally) => store.activity.stage(tally, self.now),
             Change::GrantsUsed(uses) => grants::put(conn, uses)?,
+            Change::Audit(audited) => audit::put(conn, audited)?,
             Change::RemoveTimer(id) => timers::remove(conn, &mut store.timer_usage, *id)?,
         }
         Ok(Applied::Done)

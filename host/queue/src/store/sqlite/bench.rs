@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use alert_manager_core::alert::DeliveryId;
 
-use crate::commit::{self, Started};
+use crate::commit::{self, Committer, Started};
 use crate::conformance::{
     Bench, Faults, Faulty, LostAnswer, Peek, PeekStorm, REFUSED, Sizes, Stopped, Unsupported, Write,
 };
@@ -56,7 +56,7 @@ impl SqliteBench {
     }
 
     /// Opens the store without starting its committer.
-    pub(super) fn start(&self, clock: Clock) -> Started<SqliteStore> {
+    pub(super) fn start(&self, clock: Clock) -> Started<Committer<SqliteStore>> {
         let (options, caps) = (Options::default(), Caps::all(8));
         commit::start(self.store(&options, &clock), options, caps, clock).unwrap()
     }

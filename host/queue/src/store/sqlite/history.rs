@@ -9,12 +9,12 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use alert_manager_core::alert::{Alert, DeliveryId, HandlerName, Timestamp};
-use alert_manager_core::journal::{Earlier, PAST_LISTED_MAX, Past, PastOccurrence};
+use alert_manager_core::journal::{Earlier, Past};
 
+use crate::model::State;
 use crate::model::clock::{from_nanos, nanos};
-use crate::model::{ID_COUNTER_BITS, State};
+use crate::store::past::{self, Found, Gathered, ROWS_READ_MAX};
 
-use super::labels::Same;
 use super::{meta, rows};
 
 /// How long an occurrence is kept.
@@ -28,13 +28,6 @@ const SHARE: u64 = 8;
 
 /// About how many bytes a row has, with its part of the index.
 const ROW_BYTES: u64 = 256;
-
-/// How many of the newest deliveries of an alertname, and of its rows of history, one question reads at most: a longer read would
-/// hold up others, and no time limit of a step ends it.
-const ROWS_READ_MAX: u32 = 100_000;
-
-/// By how much the clock of a sender may be ahead: an alert may have been accepted that long before it began.
-const CLOCK_AHEAD_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
 
 /// The key in `meta` of how many rows there are.
 const ROWS: &str = "history_rows";
@@ -135,17 +128,6 @@ fn like(
     asked: &Earlier,
     rows_max: u32,
 ) -> rusqlite::Result<Past> {
-    let own = alert.event();
-    let own = (
-        nanos(own.starts_at),
-        own.fingerprint.0.cast_signed(),
-        own.occurrence.as_raw(),
-    );
-    let same: Vec<Same> = asked
-        .same
-        .iter()
-        .map(|name| Same::of(alert, name))
-        .collect();
     let mut statement = conn.prepare_cached(
         "SELECT starts_at, fingerprint, occurrence, id, ends_at, died, labels
          FROM (SELECT * FROM (
@@ -164,49 +146,27 @@ fn like(
          ORDER BY starts_at DESC, fingerprint DESC, occurrence DESC, id",
     )?;
     let handlers = format!(",{handler},");
-    let accepted_from = asked
-        .since
-        .as_millisecond()
-        .saturating_sub(CLOCK_AHEAD_MS_MAX)
-        .max(0);
     let mut found = statement.query(params![
         alert.name(),
         nanos(asked.since),
         route,
         handlers,
         rows_max,
-        accepted_from << ID_COUNTER_BITS,
+        past::first_id(asked.since),
     ])?;
-    let (mut past, mut last) = (Past::default(), None);
+    let mut gathered = Gathered::of(alert, asked);
     while let Some(columns) = found.next()? {
-        let this = (columns.get(0)?, columns.get(1)?, columns.get(2)?);
-        let labels = columns.get_ref(6)?.as_blob()?;
-        if this == own || !same.iter().all(|same| same.holds(labels)) {
-            continue;
-        }
-        let ends_at = columns.get::<_, Option<i64>>(4)?.map(from_nanos);
-        // On several routes, and with its reminders, it is one occurrence.
-        if last == Some(this) {
-            if past.count as usize == past.occurrences.len()
-                && let Some(listed) = past.occurrences.last_mut()
-            {
-                listed.ends_at = listed.ends_at.or(ends_at);
-            }
-            continue;
-        }
-        last = Some(this);
-        past.count = past.count.saturating_add(1);
-        if past.occurrences.len() < PAST_LISTED_MAX {
-            let id = DeliveryId::from_raw(columns.get(3)?);
-            past.occurrences.push(PastOccurrence {
-                delivery: id,
-                starts_at: from_nanos(this.0),
-                ends_at,
-                state: state(conn, id, columns.get(5)?)?.as_str().to_owned(),
-            });
-        }
+        let id = DeliveryId::from_raw(columns.get(3)?);
+        let row = Found {
+            which: (columns.get(0)?, columns.get(1)?, columns.get(2)?),
+            delivery: id,
+            ends_at: columns.get::<_, Option<i64>>(4)?.map(from_nanos),
+            labels: columns.get_ref(6)?.as_blob()?,
+        };
+        let died = columns.get(5)?;
+        gathered.add(row, || state(conn, id, died))?;
     }
-    Ok(past)
+    Ok(gathered.past())
 }
 
 /// Returns the state of a delivery, or its last one if it was removed.

@@ -57,6 +57,18 @@ pub(super) fn get(
     .optional()
 }
 
+/// Returns how many keys a handler has, and the bytes of keys and values together.
+pub(super) fn kept(conn: &Connection, handler: &HandlerName) -> rusqlite::Result<(u64, u64)> {
+    conn.prepare_cached(
+        "SELECT count(*), coalesce(sum(length(CAST(key AS BLOB)) + length(value)), 0) FROM kv
+         WHERE handler = ?1",
+    )?
+    .query_row([handler.as_str()], |row| {
+        let (keys, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
+        Ok((keys.unsigned_abs(), bytes.unsigned_abs()))
+    })
+}
+
 /// Makes a change; returns the reply, and true if the state has changed.
 pub(super) fn change(
     conn: &Connection,
@@ -179,16 +191,8 @@ fn used(conn: &Connection, usage: &mut Usage, handler: &HandlerName) -> rusqlite
     if let Some(used) = usage.get(handler) {
         return Ok(*used);
     }
-    let (bytes, keys): (i64, i64) = conn
-        .prepare_cached(
-            "SELECT coalesce(sum(length(CAST(key AS BLOB)) + length(value)), 0), count(*) FROM kv
-             WHERE handler = ?1",
-        )?
-        .query_one([handler.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let used = Used {
-        bytes: bytes.cast_unsigned(),
-        keys: keys.cast_unsigned(),
-    };
+    let (keys, bytes) = kept(conn, handler)?;
+    let used = Used { bytes, keys };
     usage.insert(handler.clone(), used);
     Ok(used)
 }

@@ -315,6 +315,19 @@ CREATE TABLE grants_used (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// The audit log (`audit.rs`). `at` is in milliseconds since 1970.
+const AUDIT: &str = "
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    person TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_at ON audit (at);
+";
+
 /// Creates the tables.
 pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
     let secret: [u8; 32] = rand::random();
@@ -328,6 +341,7 @@ pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
     tx.execute_batch(BY_ALERTNAME)?;
     tx.execute_batch(ACTIVITY)?;
     tx.execute_batch(GRANTS_USED)?;
+    tx.execute_batch(AUDIT)?;
     grants::begin(&tx, Timestamp::now())?;
     tx.execute("INSERT INTO meta VALUES ('secret', ?1)", [&secret[..]])?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -374,6 +388,7 @@ pub(super) fn upgrade(conn: &Connection, from: i64) -> rusqlite::Result<()> {
     tx.execute_batch(BY_ALERTNAME)?;
     tx.execute_batch(ACTIVITY)?;
     tx.execute_batch(GRANTS_USED)?;
+    tx.execute_batch(AUDIT)?;
     grants::begin(&tx, Timestamp::now())?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
     tx.commit()

@@ -120,6 +120,11 @@ fn conditions(filter: &Filter) -> Conditions {
     if let Some(fingerprint) = filter.fingerprint {
         asked.add("fingerprint = ?", fingerprint.0.cast_signed());
     }
+    if let Some(ids) = &filter.ids {
+        let ids: Vec<i64> = ids.iter().map(|id| id.as_raw()).collect();
+        let json = serde_json::Value::from(ids).to_string();
+        asked.add("id IN (SELECT value FROM json_each(?))", json);
+    }
     for (name, value) in filter.labels.iter().flat_map(|test| test.has_all()) {
         // Deliveries of earlier layouts have no hashes.
         asked.add(
@@ -139,6 +144,7 @@ fn conditions(filter: &Filter) -> Conditions {
 impl Source {
     fn of(filter: &Filter) -> Self {
         let from = match (state(filter), &filter.alertname) {
+            (None, _) if filter.ids.is_some() => UNSETTLED,
             (Some(State::Dead), _) => DEAD,
             (Some(State::Queued | State::Running | State::Retrying), _) => UNSETTLED,
             (Some(State::Done) | None, Some(_)) => BY_ALERTNAME,

@@ -2,6 +2,7 @@
 
 mod activity;
 mod apply;
+mod audit;
 #[cfg(test)]
 pub(crate) mod bench;
 mod checkpoint;

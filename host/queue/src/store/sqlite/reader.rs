@@ -1,5 +1,6 @@
 //! Answers queries, on connections that only read.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,8 +12,9 @@ use alert_manager_core::journal::{Earlier, Past, Recorded};
 
 use crate::model::clock::from_millis;
 use crate::model::{
-    Activity, ActivityKind, Bounds, Delivery, Filter, Follower, Known, Page, Position, Progress,
-    ReadError, Reason, RetryBatch, Row, Run, Selected, Selection, Story,
+    Activity, ActivityKind, ActivityOf, AuditFilter, Audited, Bounds, Delivery, Filter, Follower,
+    Known, Page, Position, Progress, ReadError, Reason, RetryBatch, Row, Run, Selected, Selection,
+    Story,
 };
 use crate::store::Reader;
 
@@ -21,7 +23,7 @@ use super::errors::reason;
 use super::gathered::{self, Gathered};
 use super::listed::{self, LISTED};
 use super::schema::open_reader;
-use super::{activity, history, journal, kv, list, rows, storms, timers};
+use super::{activity, audit, history, journal, kv, list, rows, storms, timers};
 
 /// How many idle connections are kept open. More are opened if there are more queries at the same time.
 const IDLE_MAX: usize = 3;
@@ -103,10 +105,32 @@ impl Reader for SqliteReader {
     fn activity(
         &self,
         of: ActivityKind,
+        handler: Option<&HandlerName>,
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<Activity>, ReadError> {
-        self.with(|conn| activity::between(conn, of, from, to))
+        self.with(|conn| activity::between(conn, of, handler, from, to))
+    }
+
+    fn counted(
+        &self,
+        of: ActivityKind,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<HashMap<ActivityOf, u64>, ReadError> {
+        self.with(|conn| activity::counted(conn, of, from, to))
+    }
+
+    fn last_counted(&self, of: ActivityKind) -> Result<HashMap<ActivityOf, Timestamp>, ReadError> {
+        self.with(|conn| activity::last_counted(conn, of))
+    }
+
+    fn audited(&self, filter: &AuditFilter) -> Result<Vec<Audited>, ReadError> {
+        self.with(|conn| audit::list(conn, filter))
+    }
+
+    fn kv_used(&self, handler: &HandlerName) -> Result<(u64, u64), ReadError> {
+        self.with(|conn| kv::kept(conn, handler))
     }
 
     fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {

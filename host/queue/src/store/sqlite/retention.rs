@@ -16,7 +16,7 @@ use crate::store::{Removed, RetentionRun};
 
 use super::codes::{DEAD, DONE, reason_code};
 use super::history::{self, HISTORY_MEMORY};
-use super::{activity, kv, refused, rows, storms};
+use super::{activity, audit, kv, refused, rows, storms};
 
 const DELIVERIES_A_STEP: u32 = 300;
 const EVENTS_A_STEP: u32 = 500;
@@ -156,6 +156,7 @@ impl Retention {
         more |= removed.left() == 0;
         more |= self.forget_events(&tx, limits.now)?;
         more |= activity::roll_up(&tx, limits.now)?;
+        more |= audit::forget(&tx, before(limits.now, HISTORY_MEMORY))?;
         storms::forget(&tx, before(limits.now, limits.options.retention_time))?;
         let forgotten = refused::forget(&tx, before(limits.now, EVENT_MEMORY), REFUSED_A_STEP)?;
         more |= forgotten == REFUSED_A_STEP as usize;

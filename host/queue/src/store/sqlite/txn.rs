@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Timestamp};
 use alert_manager_core::journal::KvReply;
 
-use crate::model::{Contents, Delivery, Follower, Known, Row, State, StoredTimer, TimerId};
+use crate::model::{
+    Arrived, Contents, Delivery, Follower, Known, Row, State, StoredTimer, TimerId,
+};
 use crate::store::{
     Applied, Change, Committed, EarlierDeaths, KvOp, StoreError, TimerChanged, TimerOp, Txn,
     Unreported, Wanted,
@@ -62,6 +64,11 @@ impl Drop for SqliteTxn<'_> {
 impl Txn for SqliteTxn<'_> {
     fn now(&self) -> Timestamp {
         self.now
+    }
+
+    fn take_arrivals(&mut self, _: usize) -> Result<Vec<Arrived>, StoreError> {
+        // No other server opens a file.
+        Ok(Vec::new())
     }
 
     fn recall(&mut self, events: &[Event]) -> Result<Vec<Known>, StoreError> {

@@ -47,11 +47,13 @@
   // While somebody selects or reads, nothing moves under their eyes.
   const isRead = () => {
     if (document.hidden) return true;
-    if (document.querySelector("dialog[open], main details[open], main input:checked")) return true;
+    if (document.querySelector("dialog[open], [data-live] details[open], [data-live] input:checked")) return true;
     const selected = document.getSelection();
     if (selected && !selected.isCollapsed) return true;
     const active = document.activeElement;
-    return active !== null && active.closest("[data-live]") !== null && active.matches("a, input, button, summary, select");
+    // Of what was clicked with a mouse the focus tells nothing.
+    return active !== null && active.closest("[data-live]") !== null && active.matches("a, input, button, summary, select")
+      && active.matches(":focus-visible");
   };
 
   let isStale = false;
@@ -73,8 +75,12 @@
       }
       if (!answer.ok) throw new Error(String(answer.status));
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (!isRead()) replace(page);
-      tell("on", "live");
+      // Somebody may have begun to read meanwhile.
+      if (isRead()) isStale = true;
+      else {
+        replace(page);
+        tell("on", "live");
+      }
     } catch {
       isStale = true;
     } finally {
@@ -82,34 +88,58 @@
     }
   };
 
+  const liveParts = () => document.querySelectorAll("[data-live][id]");
+  // What the server has sent of each part, without what the script has made of it.
+  const received = new Map([...liveParts()].map((part) => [part.id, part.innerHTML]));
+  const links = (part) => new Set([...part.querySelectorAll("tbody tr a")].map((link) => link.getAttribute("href")));
+  const scrollers = (part) => [part, ...part.querySelectorAll(".sheet, pre")];
+
   const replace = (page) => {
-    for (const old of document.querySelectorAll("[data-live][id]")) {
+    for (const old of liveParts()) {
       const fresh = page.getElementById(old.id);
-      if (fresh === null || fresh.innerHTML === old.dataset.last) continue;
-      const last = fresh.innerHTML;
-      const current = old.querySelector("tr.current a")?.getAttribute("href");
+      if (fresh === null || fresh.innerHTML === received.get(old.id)) continue;
+      received.set(old.id, fresh.innerHTML);
       const next = document.importNode(fresh, true);
-      next.dataset.last = last;
       tellTimes(next);
-      next.scrollLeft = old.scrollLeft;
+      const known = links(old);
+      for (const row of next.querySelectorAll("tbody tr:has(a)")) {
+        if (!known.has(row.querySelector("a").getAttribute("href"))) row.classList.add("fresh");
+      }
+      const current = old.querySelector("tr.current a")?.getAttribute("href");
+      const scrolled = scrollers(old).map((part) => part.scrollLeft);
+      const focused = scrollers(old).indexOf(document.activeElement);
       old.replaceWith(next);
-      if (current) mark(next.querySelector(`td a[href="${CSS.escape(current)}"]`)?.closest("tr"));
+      scrollers(next).forEach((part, n) => { part.scrollLeft = scrolled[n] ?? 0; });
+      if (focused !== -1) scrollers(next)[focused]?.focus({ preventScroll: true });
+      if (current) mark([...next.querySelectorAll("tbody a")].find((link) => link.getAttribute("href") === current)?.closest("tr"));
     }
+  };
+
+  const changed = () => {
+    isStale = true;
+    refresh();
+  };
+
+  const connect = (isAgain) => {
+    const events = new EventSource(`${root}api/v1/events`);
+    events.addEventListener("open", () => {
+      tell("on", "live");
+      // What happened while there was no connection is not remembered by a server that has started since.
+      if (isAgain) changed();
+      isAgain = true;
+    });
+    events.addEventListener("error", () => {
+      tell("off", "not connected");
+      // A browser tries again after a cut, but not after an answer that it does not expect, such as one of a proxy.
+      if (events.readyState === EventSource.CLOSED) setTimeout(() => connect(true), 2000 + Math.random() * 3000);
+    });
+    events.addEventListener("change", changed);
   };
 
   const follow = () => {
     if (document.querySelector("[data-live]") === null) return;
     document.querySelector(".bar")?.append(badge);
-    const events = new EventSource(`${root}api/v1/events`);
-    events.addEventListener("open", () => tell("on", "live"));
-    events.addEventListener("error", () => tell("off", "not connected"));
-    const changed = () => {
-      isStale = true;
-      refresh();
-    };
-    events.addEventListener("change", changed);
-    // More has happened than is remembered.
-    events.addEventListener("reload", changed);
+    connect(false);
     document.addEventListener("visibilitychange", refresh);
     document.addEventListener("selectionchange", () => setTimeout(refresh, 500));
     document.addEventListener("change", refresh);
@@ -146,8 +176,14 @@
     k: ["row before", () => move(-1)],
     Enter: ["opens the row", () => document.querySelector("tr.current a")?.click()],
     x: ["selects the row", () => document.querySelector("tr.current input[type=checkbox]")?.click()],
-    r: ["retries what is selected, or this delivery, after a preview", () => {
+    r: ["retries what is selected, this row or this delivery, after a preview", () => {
+      const box = document.querySelector("tr.current input[type=checkbox]");
+      if (box && document.querySelector("main input[type=checkbox]:checked") === null) box.checked = true;
       document.querySelector("button[name=action][value=retry]")?.click();
+    }],
+    Escape: ["leaves the row, so that the page goes on following", () => {
+      mark(null);
+      document.activeElement?.blur();
     }],
     "?": ["shows these keys", () => help.showModal()],
   };
@@ -160,7 +196,7 @@
     title.textContent = "Keys";
     const list = document.createElement("dl");
     list.className = "pairs";
-    for (const [key, [what]] of [...Object.entries(keys), ["Escape", ["closes this"]]]) {
+    for (const [key, [what]] of Object.entries(keys)) {
       const term = document.createElement("dt");
       const shown = document.createElement("kbd");
       shown.textContent = key;

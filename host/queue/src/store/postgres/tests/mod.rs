@@ -4,6 +4,7 @@
 
 mod connection;
 mod proxy;
+mod replicas;
 mod term;
 mod tls;
 mod urls;

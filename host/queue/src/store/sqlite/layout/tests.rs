@@ -62,6 +62,7 @@ macro_rules! layout_7 {
     DELETE FROM meta WHERE key IN ('history_rows', 'grants_used_since');
     DROP TABLE grants_used;
     DROP TABLE activity;
+    DROP TABLE audit;
     PRAGMA user_version = 7;"
     };
 }

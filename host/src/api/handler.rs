@@ -1,0 +1,87 @@
+//! The JSON of the response to `GET /api/v1/handlers/{name}`: one handler, what it has done and used.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Delivery, Handler, Lenient, Series};
+use crate::alert::{DeliveryId, StepKind, Timestamp};
+use crate::queue::Reason;
+
+/// One handler.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandlerDetail {
+    /// The files of this name: the one that serves, and one that was refused.
+    pub files: Vec<Handler>,
+    /// The versions that have served, the newest first.
+    pub versions: Vec<Version>,
+    /// What its last runs have used since the start of the server.
+    pub used: Vec<Use>,
+    /// Its key-value state.
+    pub kv: KvUse,
+    /// How its deliveries have ended over the time that was asked for.
+    pub activity: Series,
+    /// Why its last deliveries have died, the most frequent reason first.
+    pub failures: Vec<Failures>,
+    /// The newest deliveries with it in their pipeline.
+    pub newest: Vec<Delivery>,
+}
+
+/// A version of a handler that has served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// When it was swapped in.
+    pub since: Timestamp,
+    /// The version from `describe`.
+    pub version: String,
+    /// The digest of the module.
+    pub sha256: String,
+}
+
+/// What the last runs of a hook have used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Use {
+    /// The hook.
+    pub step: Lenient<StepKind>,
+    /// How many runs this is about: the last 500.
+    pub runs: u64,
+    /// The time from instantiation to the result, in microseconds; `limits.wall` bounds it.
+    pub wall_us: Spread,
+    /// The CPU time, in microseconds; `limits.cpu` bounds it.
+    pub cpu_us: Spread,
+    /// The peak of the memory, in bytes; `limits.memory` bounds it.
+    pub memory_bytes: Spread,
+}
+
+/// How amounts are spread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Half of them are not larger.
+    pub p50: u64,
+    /// 99 of 100 are not larger.
+    pub p99: u64,
+    /// The largest.
+    pub max: u64,
+}
+
+/// What a handler has in its key-value state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KvUse {
+    /// The number of keys; `limits.kv_keys` bounds it.
+    pub keys: u64,
+    /// The bytes of keys and values together; `limits.kv_bytes` bounds them.
+    pub bytes: u64,
+}
+
+/// Dead deliveries with the same reason and the same first line of their error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failures {
+    /// The reason; null if a delivery does not say one.
+    pub reason: Option<Lenient<Reason>>,
+    /// The line.
+    pub error: String,
+    /// How many, of the last 200 dead ones.
+    pub count: u64,
+    /// The newest of them.
+    pub newest: DeliveryId,
+    /// When that was accepted.
+    pub at: Timestamp,
+}
