@@ -55,6 +55,7 @@ use super::{
 use arrivals::Arriving;
 use database::Database;
 use lane::Lane;
+use layout::LayoutError;
 use reader::PostgresReader;
 pub(crate) use replica::PostgresReplica;
 use retention::Retention;

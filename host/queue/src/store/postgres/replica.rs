@@ -12,13 +12,12 @@ use crate::store::{Committed, Reader, Replica, Resolved, StoreError};
 use super::arrivals::{self, Arriving, CHANNEL};
 use super::database::Database;
 use super::lane::Lane;
-use super::layout::{self, LayoutError};
 use super::reader::PostgresReader;
 use super::retention::Retention;
 use super::session::{Call, Io, Purpose, Session, args};
 use super::term::{self, ACCEPTS, BEAT_EVERY, Observer, Seen, Term, TermError, Vacant, WRITER};
 use super::values::Columns as _;
-use super::{PostgresStore, Settings, check_pooling, check_server, failed, grants, meta, path};
+use super::{PostgresStore, Settings, connect, failed, grants, meta, path, whole};
 
 /// How often the server that has the term looks whether there are arrivals, if it is not notified.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
