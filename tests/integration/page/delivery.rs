@@ -13,7 +13,6 @@ async fn server(slack: &Slack) -> Server {
     Setup::new()
         .slack(slack)
         .module("slack-notify")
-        .config("external_url: https://alerts.example.com")
         .config(
             "routes:\n  - { name: others, matchers: ['team=\"b\"'], handlers: [slack-notify] }\n  \
              - { name: ours, matchers: ['team=\"a\"'], handlers: [slack-notify] }\n  \

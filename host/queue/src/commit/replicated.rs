@@ -321,7 +321,6 @@ impl<R: Replica> Replicated<R> {
             // Asked again later; the server with the term raises its own.
             Urgent::Raise { reply, .. } => drop(reply.send(Raised::NoRoom)),
             Urgent::End { reply, .. } => drop(reply.send(false)),
-            // What a person did is not lost.
             kept @ (Urgent::Alarms(_) | Urgent::Audit(_)) => self.until_term.push_back(kept),
         }
     }
