@@ -622,3 +622,29 @@ fn a_server_on_this_machine_is_asked_past_the_proxy_of_the_environment() {
     let asked = finished(asking.output().unwrap());
     assert_eq!(asked.code, Some(0), "{asked:?}");
 }
+
+#[test]
+fn a_store_that_cannot_be_moved_is_named_and_a_password_is_not_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = run(
+        dir.path(),
+        &["migrate-store", "sqlite:none.db", "sqlite:new.db"],
+    );
+    assert_eq!(missing.code, Some(1), "{missing:?}");
+    assert!(
+        missing.stderr.contains("there is no store none.db"),
+        "{missing:?}"
+    );
+    assert!(!dir.path().join("new.db").exists());
+    let wrong = "postgres://am:hunter2@db.example.com/alerts?sslmod=require";
+    for (from, to, which) in [
+        (wrong, "sqlite:new.db", "FROM"),
+        ("sqlite:none.db", wrong, "TO"),
+    ] {
+        let refused = run(dir.path(), &["migrate-store", from, to]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        let said = format!("{which} is not the URL of a store");
+        assert!(refused.stderr.contains(&said), "{refused:?}");
+        assert!(!refused.stderr.contains("hunter2"), "{refused:?}");
+    }
+}

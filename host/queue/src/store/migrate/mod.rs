@@ -219,6 +219,10 @@ impl<'u> Move<'u> {
             return Err(MigrateError::Missing(self.from.to_string()));
         }
         let mut from = self.open(self.from)?;
+        if from.mark().map_err(|e| self.from_fails(e))?.is_some() {
+            from.let_go().map_err(|e| self.from_fails(e))?;
+            return Err(OpenError::Unfinished(self.from.to_string().into()).into());
+        }
         if let Some(why) = from.make_complete().map_err(|e| self.from_fails(e))? {
             from.let_go().map_err(|e| self.from_fails(e))?;
             return Err(MigrateError::Unfit(self.from.to_string(), why));

@@ -174,6 +174,19 @@ pub(crate) const TABLES: &[Table] = &[
         postgres_key: &["length", "kind", "start", "key"],
     },
     Table {
+        name: "audit",
+        columns: &[
+            ("id", Int),
+            ("at", Int),
+            ("what", Text),
+            ("person", Text),
+            ("subject", Text),
+            ("detail", Text),
+        ],
+        sqlite_key: &["id"],
+        postgres_key: &["id"],
+    },
+    Table {
         name: "grants_used",
         columns: &[
             ("handler", Text),
@@ -343,6 +356,8 @@ pub(crate) const POSTGRES_ALONE: &[&str] = &[
     "term",
     "servers",
     "lanes",
+    // Empty when a store is moved.
+    "arrivals",
     "fingerprints",
     "kv_usage",
     "deliveries.bytes",

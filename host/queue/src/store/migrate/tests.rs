@@ -268,6 +268,9 @@ fn a_value_that_differs_is_noticed_and_no_server_opens_the_result() {
     assert_eq!((*table, *from_rows, *to_rows), ("journal", ROWS, ROWS));
     let opened = Queue::open(&to, Options::default(), Caps::all(1));
     assert!(matches!(opened, Err(OpenError::Unfinished(_))));
+    // Nor is it moved on, which would end the move into it.
+    let error = stores.migrate(&to, &stores.sqlite("third.db")).unwrap_err();
+    assert!(error.to_string().contains("is incomplete"), "{error}");
 
     assert!(stores.migrate_until(&first, &stores.database(), 5));
     let opened = Queue::open(&stores.database(), Options::default(), Caps::all(1));

@@ -1,6 +1,7 @@
 //! The store as what is moved to another one, or moved into.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::model::{LastEnd, OpenError};
 use crate::store::StoreError;
@@ -28,11 +29,17 @@ pub(crate) struct PostgresWhole {
 pub(crate) fn open(database: &Database, settings: &Settings) -> Result<PostgresWhole, OpenError> {
     let (io, session) = super::connect(database)?;
     let term = super::take_term(&io, database, &session, settings)?;
-    Ok(PostgresWhole {
+    let whole = PostgresWhole {
         session,
         term,
         _io: io,
-    })
+    };
+    let failed = |error: StoreError| super::failed(database, &error);
+    if whole.is_shared(settings.patience.still).map_err(failed)? {
+        Box::new(whole).let_go().map_err(failed)?;
+        return Err(OpenError::InUse(super::path(database)));
+    }
+    Ok(whole)
 }
 
 /// Returns true if a move into the store has not finished.
@@ -104,6 +111,27 @@ fn places(count: usize) -> String {
 }
 
 impl PostgresWhole {
+    /// Returns true if another server is connected, and stays so: one without the term accepts alerts too. The connections of one that
+    /// has just ended take a moment to go.
+    fn is_shared(&self, patience: Duration) -> Result<bool, StoreError> {
+        let began = Instant::now();
+        loop {
+            let others = self.session.one(
+                "SELECT count(*) FROM lanes l JOIN pg_stat_activity a
+                     ON a.pid = l.pid AND a.backend_start IS NOT DISTINCT FROM l.backend_start
+                 WHERE l.server <> $1",
+                &[&self.term.server()],
+            )?;
+            if others.int(0)? == 0 {
+                return Ok(false);
+            }
+            if began.elapsed() >= patience {
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Runs statements in one transaction, if this process still has the term.
     fn transact(&self, calls: Vec<Call<'_>>) -> Result<(), StoreError> {
         let term = Call::new(
@@ -149,8 +177,17 @@ impl Whole for PostgresWhole {
     fn make_complete(&mut self) -> Result<Option<String>, StoreError> {
         let sql = "SELECT count(*) FROM deliveries WHERE state < 3 AND state = $1";
         let cut_off = self.session.one(sql, &[&RUNNING])?.int(0)?;
-        Ok((cut_off > 0)
-            .then(|| format!("{cut_off} deliveries were running when its server ended")))
+        let arrived = "SELECT count(*) FROM arrivals";
+        let arrived = self.session.one(arrived, &[])?.int(0)?;
+        Ok(match (cut_off, arrived) {
+            (0, 0) => None,
+            (0, _) => Some(format!(
+                "{arrived} alerts that its servers have accepted are not scheduled yet"
+            )),
+            _ => Some(format!(
+                "{cut_off} deliveries were running when its server ended"
+            )),
+        })
     }
 
     fn mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
@@ -243,6 +280,11 @@ impl Whole for PostgresWhole {
             Call::new(
                 "SELECT setval(pg_get_serial_sequence('timers', 'id'), greatest(max(id), 1), count(*) > 0)
                  FROM timers",
+                args![],
+            ),
+            Call::new(
+                "SELECT setval(pg_get_serial_sequence('audit', 'id'), greatest(max(id), 1), count(*) > 0)
+                 FROM audit",
                 args![],
             ),
         ])?;
