@@ -302,7 +302,9 @@ async fn each_alert_that_prometheus_fires_is_answered_by_the_handler_that_knows_
     for alert in &world.alerts {
         let name = &alert.alertname;
         let story = story(&server, name, "firing", &programs).await;
-        let of_it = |message: &&Message| message.thread_ts.is_none() && message.contains(name);
+        let of_it = |message: &&Message| {
+            message.thread_ts.is_none() && message.text.ends_with(&format!(", {name}"))
+        };
         let message = slack.messages().iter().find(of_it).cloned();
         let message = message.unwrap_or_else(|| panic!("no message about {name}: {story:#}"));
         wrong.extend(differences(alert, &story, &message));
