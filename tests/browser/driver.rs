@@ -1,4 +1,4 @@
-//! Chromium, driven over WebDriver by Debian's `chromedriver`.
+//! Chromium, driven over `WebDriver` by Debian's `chromedriver`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -216,7 +216,7 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
-    /// Calls Chromium's own protocol, for what WebDriver has no word for.
+    /// Calls Chromium's own protocol, for what `WebDriver` has no word for.
     pub(crate) async fn devtools(&self, method: &str, parameters: Value) -> Value {
         let answer = self
             .driver
@@ -251,8 +251,7 @@ impl Browser {
             .driver
             .post("/execute/async", json!({ "script": script, "args": [] }))
             .await;
-        let result = result.unwrap_or_else(|error| panic!("{error}"));
-        result
+        result.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Waits until an expression is true, which a change of the document makes it.

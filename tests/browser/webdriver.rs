@@ -1,11 +1,11 @@
-//! What the tests need of the WebDriver protocol (<https://www.w3.org/TR/webdriver2/>), as requests to a driver.
+//! What the tests need of the `WebDriver` protocol (<https://www.w3.org/TR/webdriver2/>), as requests to a driver.
 
 use std::sync::Arc;
 
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-/// The name under which WebDriver passes elements.
+/// The name under which `WebDriver` passes elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// Keys that are no text.

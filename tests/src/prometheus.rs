@@ -123,6 +123,8 @@ const SERIES: &str = "kube_pod_container_status_waiting_reason{namespace=\"custo
 /// Dropping it kills both.
 #[derive(Debug)]
 pub struct Stack {
+    /// Prometheus' own address.
+    pub prometheus: SocketAddr,
     programs: Programs,
     waiting: Watched<bool>,
     _metrics: Exporter,
@@ -160,6 +162,7 @@ scrape_configs:
             history: "",
         };
         Ok(Self {
+            prometheus: watching.address,
             programs: Programs::start(binaries, webhook_url, &watching).await?,
             waiting,
             _metrics: metrics,

@@ -76,6 +76,7 @@ impl<B: Bench> Harness<B> {
     }
 
     /// Drops the queue, which was shut down; returns the store and the clock.
+    #[cfg(test)]
     pub(crate) fn ended(self) -> (B, Clock) {
         drop((self.queue, self.leases));
         (self.bench, self.clock)

@@ -219,34 +219,34 @@ impl<'u> Move<'u> {
             return Err(MigrateError::Missing(self.from.to_string()));
         }
         let mut from = self.open(self.from)?;
-        if from.mark().map_err(|e| self.from_fails(e))?.is_some() {
-            from.let_go().map_err(|e| self.from_fails(e))?;
+        if from.mark().map_err(|e| self.source_fails(e))?.is_some() {
+            from.let_go().map_err(|e| self.source_fails(e))?;
             return Err(OpenError::Unfinished(self.from.to_string().into()).into());
         }
-        if let Some(why) = from.make_complete().map_err(|e| self.from_fails(e))? {
-            from.let_go().map_err(|e| self.from_fails(e))?;
+        if let Some(why) = from.make_complete().map_err(|e| self.source_fails(e))? {
+            from.let_go().map_err(|e| self.source_fails(e))?;
             return Err(MigrateError::Unfit(self.from.to_string(), why));
         }
         let mut to = match self.open(self.to) {
             Ok(to) => to,
             Err(error) => {
-                from.close().map_err(|e| self.from_fails(e))?;
+                from.close().map_err(|e| self.source_fails(e))?;
                 return Err(error.into());
             }
         };
         let mark = match self.begin(&*from, &mut *to) {
             Ok(mark) => mark,
             Err(error) => {
-                from.close().map_err(|e| self.from_fails(e))?;
-                to.let_go().map_err(|e| self.to_fails(e))?;
+                from.close().map_err(|e| self.source_fails(e))?;
+                to.let_go().map_err(|e| self.target_fails(e))?;
                 return Err(error);
             }
         };
         self.copy(&*from, &mut *to, mark, progress)?;
-        to.derive().map_err(|e| self.to_fails(e))?;
+        to.derive().map_err(|e| self.target_fails(e))?;
         let moved = self.compare(&*from, &*to, progress)?;
-        to.close().map_err(|e| self.to_fails(e))?;
-        from.close().map_err(|e| self.from_fails(e))?;
+        to.close().map_err(|e| self.target_fails(e))?;
+        from.close().map_err(|e| self.source_fails(e))?;
         Ok(moved)
     }
 
@@ -259,27 +259,27 @@ impl<'u> Move<'u> {
         })
     }
 
-    fn from_fails(&self, error: StoreError) -> MigrateError {
+    fn source_fails(&self, error: StoreError) -> MigrateError {
         MigrateError::Failed(self.from.to_string(), error.to_string())
     }
 
-    fn to_fails(&self, error: StoreError) -> MigrateError {
+    fn target_fails(&self, error: StoreError) -> MigrateError {
         MigrateError::Failed(self.to.to_string(), error.to_string())
     }
 
     /// Returns where to go on; begins a move into an empty store.
     fn begin(&self, from: &dyn Whole, to: &mut dyn Whole) -> Result<Mark, MigrateError> {
-        let facts = from.facts().map_err(|e| self.from_fails(e))?;
+        let facts = from.facts().map_err(|e| self.source_fails(e))?;
         let digest: [u8; 32] = Sha256::digest(&facts.secret).into();
         let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        if let Some(known) = to.mark().map_err(|e| self.to_fails(e))? {
+        if let Some(known) = to.mark().map_err(|e| self.target_fails(e))? {
             let known: Option<Mark> = serde_json::from_slice(&known).ok();
             return known
                 .filter(|mark| mark.from == digest && mark.table <= TABLES.len())
                 .ok_or_else(|| MigrateError::Other(self.to.to_string()));
         }
         for table in TABLES {
-            let rows = to.count(table).map_err(|e| self.to_fails(e))?;
+            let rows = to.count(table).map_err(|e| self.target_fails(e))?;
             if rows > 0 {
                 let found = format!("{rows} rows in {}", table.name);
                 return Err(MigrateError::NotEmpty(self.to.to_string(), found));
@@ -291,7 +291,7 @@ impl<'u> Move<'u> {
             after: None,
         };
         let begun = mark.bytes().and_then(|bytes| to.set_facts(&facts, &bytes));
-        begun.map_err(|e| self.to_fails(e))?;
+        begun.map_err(|e| self.target_fails(e))?;
         Ok(mark)
     }
 
@@ -303,18 +303,18 @@ impl<'u> Move<'u> {
         progress: &mut dyn FnMut(MoveProgress),
     ) -> Result<(), MigrateError> {
         while let Some(table) = TABLES.get(mark.table) {
-            let rows_in_all = from.count(table).map_err(|e| self.from_fails(e))?;
+            let rows_in_all = from.count(table).map_err(|e| self.source_fails(e))?;
             let mut rows = match mark.after {
-                Some(_) => to.count(table).map_err(|e| self.to_fails(e))?,
+                Some(_) => to.count(table).map_err(|e| self.target_fails(e))?,
                 None => 0,
             };
             loop {
                 let page = from.page(table, mark.after.as_ref(), self.rows_a_page);
-                let page = page.map_err(|e| self.from_fails(e))?;
+                let page = page.map_err(|e| self.source_fails(e))?;
                 let Some(last) = page.last() else { break };
                 mark.after = Some(table.key_of(from.key(table), last));
                 let added = mark.bytes().and_then(|mark| to.add(table, &page, &mark));
-                added.map_err(|e| self.to_fails(e))?;
+                added.map_err(|e| self.target_fails(e))?;
                 rows += page.len() as u64;
                 progress(MoveProgress {
                     is_copying: true,
@@ -326,7 +326,7 @@ impl<'u> Move<'u> {
             mark.table += 1;
             mark.after = None;
             let noted = mark.bytes().and_then(|mark| to.add(table, &[], &mark));
-            noted.map_err(|e| self.to_fails(e))?;
+            noted.map_err(|e| self.target_fails(e))?;
         }
         Ok(())
     }
@@ -351,15 +351,15 @@ impl<'u> Move<'u> {
             Ok::<_, StoreError>(sum)
         };
         let (ours, theirs) = (
-            facts(from).map_err(|e| self.from_fails(e))?,
-            facts(to).map_err(|e| self.to_fails(e))?,
+            facts(from).map_err(|e| self.source_fails(e))?,
+            facts(to).map_err(|e| self.target_fails(e))?,
         );
         if ours != theirs {
             return Err(differs("meta", ours, theirs));
         }
         let mut moved = Vec::new();
         for table in TABLES {
-            let rows_in_all = from.count(table).map_err(|e| self.from_fails(e))?;
+            let rows_in_all = from.count(table).map_err(|e| self.source_fails(e))?;
             let mut shown = |rows| {
                 progress(MoveProgress {
                     is_copying: false,
@@ -369,9 +369,9 @@ impl<'u> Move<'u> {
                 });
             };
             let ours = self.sum(from, table, &mut |_| {});
-            let ours = ours.map_err(|e| self.from_fails(e))?;
+            let ours = ours.map_err(|e| self.source_fails(e))?;
             let theirs = self.sum(to, table, &mut shown);
-            let theirs = theirs.map_err(|e| self.to_fails(e))?;
+            let theirs = theirs.map_err(|e| self.target_fails(e))?;
             if ours != theirs {
                 return Err(differs(table.name, ours, theirs));
             }

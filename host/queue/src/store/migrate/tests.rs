@@ -85,7 +85,7 @@ fn connect(url: &StoreUrl) -> Connection {
     Connection::open(path).unwrap()
 }
 
-fn names<'t>(tables: &'t BTreeSet<(String, String)>) -> BTreeSet<&'t str> {
+fn names(tables: &BTreeSet<(String, String)>) -> BTreeSet<&str> {
     tables.iter().map(|(table, _)| table.as_str()).collect()
 }
 
