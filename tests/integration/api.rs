@@ -329,6 +329,7 @@ async fn what_is_held(api: &mut Api) {
         settled.push((server.wait_settled(&id).await["state"].clone(), id));
     }
     assert_eq!(settled[0].0, "dead");
+    asker.get(ONE, &format!("{LIST}/{}", settled[1].1)).await;
     let (_, retried) = asker.command(RETRY_ALL, RETRY_ALL).await;
     assert_eq!(retried["left"][0]["id"], json!(settled[0].1), "{retried}");
 
