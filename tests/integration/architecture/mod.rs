@@ -217,9 +217,10 @@ fn modules_of_the_core_and_the_router_use_only_what_is_below_them() {
     ] {
         uses_only(&core, module, &[]);
     }
-    for module in ["policy", "description", "plan"] {
+    for module in ["policy", "plan"] {
         uses_only(&core, module, &["alert"]);
     }
+    uses_only(&core, "description", &["alert", "units"]);
     uses_only(&core, "journal", &["alert", "gate"]);
     uses_only(&named("alert-manager"), "router", &[]);
 }

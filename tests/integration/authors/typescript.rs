@@ -218,6 +218,6 @@ const asks = defineHandler({
 
 test("an interface that package.json does not name is refused", () => {
   const run = new Host().run(asks, Alert.of({ labels: { alertname: "A" } }));
-  assert.match(run.failure.message, /add it in package.json: "alertManager": \{ "needs": \["slack", "http"\] \}/);
+  assert.match(run.failure?.message ?? "", /add it in package.json: "alertManager": \{ "needs": \["slack", "http"\] \}/);
 });
 "#;

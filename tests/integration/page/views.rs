@@ -230,7 +230,7 @@ async fn a_handler_has_a_page_with_its_grants_and_why_it_fails() {
     assert_eq!(list.texts("tbody th"), ["probe", "slack-notify"]);
     let page = browser.see("/handlers/slack-notify").await;
     assert_sound(&page, "/handlers/slack-notify");
-    let grants = page.texts("section[aria-label=Grants] tbody tr");
+    let grants = page.texts("[aria-label=Grants] tbody tr");
     assert!(
         grants[0].starts_with("slack alerts 1 0 s ago") || grants[0].starts_with("slack alerts 1"),
         "{grants:?}"

@@ -20,7 +20,7 @@ use crate::store::{Committed, Hold, Replica, Resolved, StoreError};
 
 use super::committer::{BACKOFF, Committer, EndGuard, Ended};
 use super::inbox::{AcceptJob, Close, Taken, Urgent};
-use super::shared::Shared;
+use super::shared::{self, Shared};
 use super::start::{self, Started};
 
 /// What a server without the term answers to those who want a decision.
@@ -145,7 +145,7 @@ impl<R: Replica> Replicated<R> {
             "another replica has taken over; what ran here goes on there, and this one accepts alerts for it"
         );
         let shared = &self.shared;
-        let mut idle = start::idle(&shared.options, Caps::all(1));
+        let mut idle = shared::idle(&shared.options, Caps::all(1));
         {
             let mut scheduler = shared.scheduler.lock();
             scheduler.hand_settings_to(&mut idle);

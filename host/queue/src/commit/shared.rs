@@ -17,6 +17,9 @@ use crate::store::Hold;
 
 use super::inbox::Inbox;
 
+/// The JSON bytes of waiting alerts that are kept in memory. Other alerts are read when their deliveries are leased.
+const ALERT_BYTES_MAX: usize = 16 << 20;
+
 /// Looks at an alert that another server has accepted for this one.
 #[derive(Clone)]
 pub(crate) struct OnArrival(pub(crate) Arc<dyn Fn(&Alert) + Send + Sync>);
@@ -65,7 +68,7 @@ impl Shared {
     pub(super) fn new(hold: Hold, clock: Clock, options: Options, secret: [u8; 32]) -> Self {
         Self {
             inbox: Inbox::default(),
-            scheduler: Mutex::new(super::start::idle(&options, Caps::all(1))),
+            scheduler: Mutex::new(idle(&options, Caps::all(1))),
             clock,
             options,
             unwritable: Mutex::default(),
@@ -116,6 +119,11 @@ impl Shared {
         let depth = self.scheduler.lock().depth() + elsewhere + before;
         (depth, Reserved(&self.reserved, deliveries))
     }
+}
+
+/// A scheduler in which nothing is.
+pub(super) fn idle(options: &Options, caps: Caps) -> Scheduler {
+    Scheduler::new(caps, options.queue_depth_max, ALERT_BYTES_MAX)
 }
 
 /// Reserved room in the queue, until it is dropped.

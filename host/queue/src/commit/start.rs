@@ -24,13 +24,10 @@ use crate::store::{Change, Committed, Found, Reader, Resolved, Store, StoreError
 use super::committer::Committer;
 use super::group::{CommitterState, Group, Texts, Work};
 use super::open_timers::Timers;
-use super::shared::Shared;
+use super::shared::{self, Shared};
 use super::updates;
 use super::urgency::Urgency;
 use super::watched::Watched;
-
-/// The JSON bytes of waiting alerts that are kept in memory. Other alerts are read when their deliveries are leased.
-const ALERT_BYTES_MAX: usize = 16 << 20;
 
 /// The longest that a delivery waits after a start, in case the system's clock was wrong when its time was set.
 const WAIT_MS_MAX: i64 = 60 * 60 * 1_000;
@@ -88,11 +85,6 @@ pub(super) fn take_over<S: Store>(
         .hand_settings_to(&mut open.scheduler);
     let read = read(&mut store, open, &shared.clock)?;
     resume(store, read, shared, grants)
-}
-
-/// A scheduler in which nothing is.
-pub(super) fn idle(options: &Options, caps: Caps) -> Scheduler {
-    Scheduler::new(caps, options.queue_depth_max, ALERT_BYTES_MAX)
 }
 
 /// What was read of a store.
@@ -220,7 +212,7 @@ struct Unsettled {
 impl Unsettled {
     fn new(options: &Options, caps: Caps, clock: &Clock) -> Self {
         Self {
-            scheduler: idle(options, caps),
+            scheduler: shared::idle(options, caps),
             texts: Texts::default(),
             now: clock.now(),
             ticks: clock.ticks(),

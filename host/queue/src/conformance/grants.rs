@@ -50,7 +50,6 @@ pub(super) async fn uses_of_grants_outlive_a_restart_and_a_kill<B: Bench>() {
 pub(super) async fn a_write_that_fails_keeps_uses_for_the_next<B: Bench>() {
     let bench = Harness::<B>::new();
     let one = used("a", "https://x.example.com", 1, bench.clock.now());
-    let failed = bench.bench.failures();
     bench.bench.fail_writes(true);
     bench.queue.keep_grants_used(vec![one.clone()]);
     bench
@@ -58,7 +57,6 @@ pub(super) async fn a_write_that_fails_keeps_uses_for_the_next<B: Bench>() {
         .accept(Parcel::new(vec![firing("A")], Vec::new()))
         .await
         .unwrap_err();
-    assert!(bench.bench.failures() > failed);
     bench.bench.fail_writes(false);
     bench.flush().await;
     let bench = bench.restart().await;

@@ -11,7 +11,9 @@ mod pages;
 mod past;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
+mod tables;
 mod url;
+mod whole;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;

@@ -29,7 +29,7 @@ use crate::limits::quota::LimitHit;
 use crate::outbound::change::Change;
 use crate::sandbox::stop::Stop;
 use crate::text::masked;
-use crate::trace::recorder::micros;
+use crate::trace::elapsed::micros;
 use crate::trace::{Answered, Call};
 use alert_manager_core::gate::Parked;
 use alert_manager_core::journal::{CallKind, CallName};

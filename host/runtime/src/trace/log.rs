@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::recorder::micros;
+use super::elapsed::micros;
 use super::{LogLine, met};
 use crate::limits;
 use crate::limits::quota::{LimitName, Limits};

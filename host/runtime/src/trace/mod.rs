@@ -1,5 +1,6 @@
 //! The trace of one invocation, which the API calls its story: its host calls, its log lines and its use of resources.
 
+pub(crate) mod elapsed;
 pub(crate) mod log;
 pub(crate) mod recorder;
 

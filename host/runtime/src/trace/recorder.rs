@@ -1,10 +1,11 @@
 //! Records one invocation, within bounds. The recorder outlives the wasmtime store, so that the story also has invocations
 //! that trapped or timed out.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::elapsed::micros;
 use super::log::{GuestLog, LogBudget, LogSource, Written};
 use super::{Answered, Call, CallCount, Trace, met};
 use crate::limits;
@@ -291,11 +292,6 @@ fn count(trace: &mut Trace, kind: CallKind, result: &'static str) {
             count: 1,
         }),
     }
-}
-
-/// Returns the duration in microseconds.
-pub(crate) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -261,7 +261,7 @@ handlers:
         let settings = config.handlers.of(&HandlerName::new(name));
         settings.config.get("story_base").cloned()
     };
-    let below_external_url = "https://alerts.example.com/am/api/v1/deliveries";
+    let below_external_url = "https://alerts.example.com/am/deliveries";
     assert_eq!(base("listed").as_deref(), Some(below_external_url));
     assert_eq!(base("not-listed").as_deref(), Some(below_external_url));
     assert_eq!(base("set").as_deref(), Some("https://stories.example.com"));

@@ -9,11 +9,12 @@ use std::path::Path;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::tables::{POSTGRES_ALONE, SQLITE_ALONE};
 use super::*;
 use crate::conformance::prelude::*;
 use crate::store::postgres::bench::PostgresBench;
 use crate::store::sqlite::bench::SqliteBench;
+use crate::store::tables::{Kind, POSTGRES_ALONE, SQLITE_ALONE, Value};
+use crate::store::whole::Facts;
 
 /// How many rows each table of a filled store has.
 const ROWS: u64 = 4;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use crate::model::{LastEnd, OpenError};
 use crate::store::StoreError;
 use crate::store::codes::RUNNING;
-use crate::store::migrate::{Facts, Kind, MARK, Table, Value, Values, Whole};
+use crate::store::tables::{Kind, Table, Value, Values};
+use crate::store::whole::{Facts, MARK, Whole};
 
 use super::database::Database;
 use super::rows;

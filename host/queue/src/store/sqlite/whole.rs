@@ -10,7 +10,8 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, params, params_from_it
 use crate::model::OpenError;
 use crate::store::StoreError;
 use crate::store::codes::{QUEUED, RETRYING};
-use crate::store::migrate::{Facts, MARK, Table, Value, Values, Whole};
+use crate::store::tables::{Table, Value, Values};
+use crate::store::whole::{Facts, MARK, Whole};
 
 use super::events::{Events, Gathering};
 use super::rows::STORED_BYTES_SQL;

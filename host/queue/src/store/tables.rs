@@ -340,7 +340,7 @@ const TIMERS: Table = Table {
 /// What is not moved, as `table.column` or `table`: each store makes it anew from what is moved, or only one of them needs it.
 #[cfg(test)]
 pub(crate) const SQLITE_ALONE: &[&str] = &[
-    // Its keys are [`Facts`](super::Facts).
+    // Its keys are [`Facts`](super::whole::Facts).
     "meta",
     "activity.id",
     "deliveries.dead_bytes",
