@@ -30,7 +30,7 @@ pub(super) struct Server {
 }
 
 /// What the `ClusterRole` of `host/deploy/kubernetes` grants: resource and verb. All else is refused.
-pub(super) const GRANTED: [(&str, &str); 23] = [
+pub(super) const GRANTED: [(&str, &str); 24] = [
     ("pods", "get"),
     ("pods", "list"),
     ("pods/log", "get"),
