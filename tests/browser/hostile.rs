@@ -67,7 +67,13 @@ pub(crate) async fn text_from_outside_stays_text_and_in_its_place(world: &World)
                     const made = document.querySelectorAll('main img, main style, main script, [onerror], [onfocus], [style]');
                     for (const element of made) faults.push(element.outerHTML.slice(0, 200));
                     const page = document.documentElement;
-                    if (page.scrollWidth > innerWidth) faults.push(`${page.scrollWidth} px are wider than ${innerWidth}`);
+                    const width = screen.width < 500 ? screen.width : innerWidth;
+                    if (page.scrollWidth > width) {
+                        faults.push(`${page.scrollWidth} px are wider than ${width}`);
+                        for (const wide of document.querySelectorAll('main *'))
+                            if (wide.getBoundingClientRect().right > width + 1 && !wide.parentElement.closest('.sheet, pre'))
+                                faults.push(wide.outerHTML.slice(0, 120));
+                    }
                     if (document.querySelectorAll('main').length !== 1) faults.push('no main');
                     const frame = ['header.bar', 'main', 'h1'].map((name) => document.querySelector(name));
                     if (frame.some((part) => part === null || part.parentElement.closest('td'))) faults.push('out of its place');

@@ -49,7 +49,11 @@ pub(super) async fn view(
     let id = answers::parse_id(&id)?;
     let story = answers.story(id).await?;
     let related = answers.related(&story).await?;
-    let title = format!("Delivery {id}");
+    // A part of a body that was no alert may have no name.
+    let title = match story.delivery.alertname.as_str() {
+        "" => format!("Delivery {id}"),
+        name => format!("{name}, delivery {id}"),
+    };
     show(&DeliveryView {
         frame: visit.frame(title, Tab::Deliveries),
         story,
