@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-/// After an answer was made, none is for this many times as long as that took, …
+/// The pause after an answer, in times of how long it took to make: whoever asks meanwhile waits.
 const REST: u32 = 4;
 
-/// … and for no longer than this: whoever asks waits for it.
+/// The longest such pause.
 const REST_MAX: Duration = Duration::from_millis(50);
 
 /// Makes an answer for all who have asked for it before it was begun.

@@ -280,6 +280,7 @@ impl Observer {
 
 /// Makes this server the holder; returns the new epoch.
 fn raise(session: &Session, epoch: i64, server: i64) -> Result<i64, TermError> {
+    let [its_row, its_lane] = added(server, WRITER);
     let calls = [
         Call::new("BEGIN", args![]),
         Call::new(
@@ -287,15 +288,8 @@ fn raise(session: &Session, epoch: i64, server: i64) -> Result<i64, TermError> {
              WHERE epoch = $1 RETURNING epoch",
             args![epoch, server],
         ),
-        Call::new(
-            "INSERT INTO servers (server, epoch) SELECT $1, epoch FROM term",
-            args![server],
-        ),
-        Call::new(
-            "INSERT INTO lanes (server, lane, pid, backend_start)
-             SELECT $1, $2, pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()",
-            args![server, WRITER],
-        ),
+        its_row,
+        its_lane,
         Call::new(
             "DELETE FROM lanes WHERE server IN (SELECT server FROM servers WHERE epoch < $1)",
             args![epoch - FORMER_MAX],
@@ -335,10 +329,9 @@ pub(super) fn served<'a>(server: i64, lane: i64) -> Call<'a> {
     )
 }
 
-/// Adds a server that has not the term.
-pub(super) fn join(session: &Session, server: i64) -> Result<(), StoreError> {
-    let calls = [
-        Call::new("BEGIN", args![]),
+/// Returns what adds a server of the present term, with the lane that this connection serves.
+fn added<'a>(server: i64, lane: i64) -> [Call<'a>; 2] {
+    [
         Call::new(
             "INSERT INTO servers (server, epoch) SELECT $1, epoch FROM term",
             args![server],
@@ -346,8 +339,18 @@ pub(super) fn join(session: &Session, server: i64) -> Result<(), StoreError> {
         Call::new(
             "INSERT INTO lanes (server, lane, pid, backend_start)
              SELECT $1, $2, pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()",
-            args![server, ACCEPTS],
+            args![server, lane],
         ),
+    ]
+}
+
+/// Adds a server that has not the term.
+pub(super) fn join(session: &Session, server: i64) -> Result<(), StoreError> {
+    let [its_row, its_lane] = added(server, ACCEPTS);
+    let calls = [
+        Call::new("BEGIN", args![]),
+        its_row,
+        its_lane,
         Call::new("COMMIT", args![]),
     ];
     session.together(&calls).map(drop)
