@@ -132,7 +132,7 @@ fn stacked(title: &'static str, id: &'static str, series: &Series, parts: &[Part
 
 /// Returns a chart of times, each on the scale of its logarithm, since they are milliseconds as well as hours.
 fn times(series: &Series) -> Chart {
-    let parts = vec![("warn", "99 of 100"), ("some", "half of them")];
+    let parts = vec![("warn", "p99"), ("some", "p50")];
     let top = series
         .buckets
         .iter()
@@ -153,7 +153,7 @@ fn times(series: &Series) -> Chart {
             cells: vec![text(p99_ms), text(p50_ms)],
         }
     };
-    let title = "Time from webhook to effect (logarithmic)";
+    let title = "Time from acceptance to the end (logarithmic)";
     let top_text = span(Duration::from_millis(top));
     chart((title, "times"), series, parts, top_text, column)
 }

@@ -75,3 +75,15 @@ pub(super) async fn view(
     *response.status_mut() = status;
     Ok(response)
 }
+
+/// Returns what deliveries wait for, in words.
+fn awaited(name: &str) -> &str {
+    match name {
+        "gate" => "a rate limit",
+        "slot" => "a slot of their handler",
+        "order" => "an earlier one",
+        "time" => "their next attempt",
+        "coalesced" => "one that stands for them",
+        other => other,
+    }
+}

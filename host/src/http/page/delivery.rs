@@ -10,10 +10,15 @@ use super::filters;
 use super::frame::{Frame, Tab, Visit, show};
 use super::slack::Conversation;
 use super::waterfall::{self, What};
+use crate::alert::DeliveryId;
 use crate::api::{self, Outcome, Source};
 use crate::http::answers::{self, Answers};
 use crate::http::error::ApiError;
+use crate::journal::CallKind;
 use crate::queue::{State as DeliveryState, StepStatus};
+
+/// How many ambiguous calls are named at the head.
+const AMBIGUOUS_MAX: usize = 3;
 
 #[derive(Template)]
 #[template(path = "delivery.html")]
@@ -30,6 +35,39 @@ impl DeliveryView {
 
     fn conversation(&self) -> Conversation {
         Conversation::of(waterfall::messages(&self.story))
+    }
+
+    /// Returns the calls of which it is not known how often they happened.
+    fn ambiguous(&self) -> impl Iterator<Item = &api::JournalEntry> {
+        let calls = self.story.journal.iter();
+        calls.filter(|call| call.ambiguous).take(AMBIGUOUS_MAX)
+    }
+
+    /// Returns the first delivery that stood for its storm, if that is another one.
+    fn storm(&self) -> Option<DeliveryId> {
+        let storm = self.story.delivery.storm;
+        storm.filter(|first| *first != self.story.delivery.id)
+    }
+
+    /// Returns why nobody was notified, if the delivery is done and has sent nothing.
+    fn why_silent(&self) -> Option<&'static str> {
+        let delivery = &self.story.delivery;
+        let is_done = delivery.state.is(DeliveryState::Done) && delivery.coalesced_into.is_none();
+        if !is_done || self.story.journal.iter().any(is_sent) {
+            return None;
+        }
+        Some(match delivery.handlers.is_empty() {
+            true => "Nobody was notified: no route takes this alert.",
+            false => "Nothing was sent: its handlers made no call that changes something outside.",
+        })
+    }
+
+    /// Returns how many routes the alert does not reach.
+    fn not_reached(&self) -> usize {
+        let routes = self.related.routes.iter();
+        routes
+            .filter(|verdict| verdict.outcome == Outcome::NotReached)
+            .count()
     }
 
     /// Returns how many members are not shown.
@@ -59,6 +97,22 @@ pub(super) async fn view(
         story,
         related,
     })
+}
+
+/// Returns whether a call has sent something to somebody.
+fn is_sent(call: &api::JournalEntry) -> bool {
+    call.effect && (call.kind.is(CallKind::Slack) || call.kind.is(CallKind::Http))
+}
+
+/// Returns how often a step was run, and how many of that count as attempts.
+fn runs(step: &api::Step) -> String {
+    let (runs, used, most) = (step.tries, step.attempts_used, step.attempts_max);
+    match runs {
+        runs if runs == used => format!("{used} of {most}"),
+        0 => format!("{used} of {most}"),
+        1 => format!("1 run, {used} of {most} counted"),
+        runs => format!("{runs} runs, {used} of {most} counted"),
+    }
 }
 
 /// Returns whether a step was done without a call: its module has no such hook.

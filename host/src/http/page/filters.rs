@@ -85,6 +85,18 @@ pub(super) fn ago(value: &Timestamp, _: &dyn Values) -> askama::Result<Safe<Stri
     Ok(Safe(html))
 }
 
+/// Writes when something is due, as in `in 3 min`, or that it is now; the script keeps it true.
+#[filter_fn]
+pub(super) fn due(value: &Timestamp, _: &dyn Values) -> askama::Result<Safe<String>> {
+    let (exact, now) = (exact(*value), Timestamp::now());
+    let apart = match *value > now {
+        true => relative(*value, now),
+        false => "now".to_owned(),
+    };
+    let html = format!("<time datetime=\"{exact}\" title=\"{exact}\" data-due>{apart}</time>");
+    Ok(Safe(html))
+}
+
 /// Writes a time in milliseconds, if there is one.
 #[filter_fn]
 pub(super) fn millis(value: &Option<u64>, _: &dyn Values) -> askama::Result<String> {
@@ -133,7 +145,7 @@ pub(super) fn state(value: &Lenient<State>, _: &dyn Values) -> askama::Result<Sa
 /// Writes the name of an alert, or that it has none.
 #[filter_fn]
 pub(super) fn name(value: &str, _: &dyn Values) -> askama::Result<String> {
-    let shown = if value.is_empty() {
+    let shown = if value.trim().is_empty() {
         "(no alertname)"
     } else {
         value
@@ -188,8 +200,18 @@ pub(super) fn odd_reason(value: &Delivery, _: &dyn Values) -> askama::Result<Opt
 /// Writes what a delivery waits for.
 #[filter_fn]
 pub(super) fn waits(value: &Waiting, _: &dyn Values) -> askama::Result<String> {
+    if let Some(what) = &value.until_recovered {
+        return Ok(match what.split_once(' ') {
+            Some(("slack", channel)) => {
+                let name = channel.trim_start_matches("channel ");
+                format!("Slack to accept the channel {name} again")
+            }
+            None if what == "slack" => "Slack to answer again".to_owned(),
+            _ => format!("the recovery of {what}"),
+        });
+    }
     Ok(match (value.waits_for.as_str(), &value.gate) {
-        ("gate", Some(gate)) => format!("its turn at {gate}"),
+        ("gate", Some(gate)) => format!("the rate limit of {gate}"),
         ("slot", _) => "a slot of its handler".to_owned(),
         ("order", _) => "an earlier delivery of this alert".to_owned(),
         ("storm", _) => "what runs for its storm".to_owned(),
@@ -228,9 +250,27 @@ impl Display for Shown {
     }
 }
 
+/// How many marks above or below a letter are drawn: more would reach into other lines.
+const MARKS_MAX: usize = 3;
+
+/// Returns whether a character is drawn above, below or through the one before it.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
+        | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
+}
+
+/// Returns whether a character has no shape, so that a text with it looks like one without it. Those that choose the shape of an
+/// emoji do not count.
+fn is_blank(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0d}' | '\u{ffa0}')
+}
+
 /// Writes text as HTML: escaped, with what is invisible shown.
 pub(super) fn escape_into(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    let mut marks = 0;
     for c in text.chars() {
+        marks = if is_mark(c) { marks + 1 } else { 0 };
         match c {
             '&' => f.write_str("&amp;")?,
             '<' => f.write_str("&lt;")?,
@@ -238,7 +278,7 @@ pub(super) fn escape_into(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result
             '"' => f.write_str("&quot;")?,
             '\'' => f.write_str("&#39;")?,
             '\n' | '\t' => f.write_char(c)?,
-            c if is_unprintable(c) => {
+            c if is_unprintable(c) || is_blank(c) || marks > MARKS_MAX => {
                 write!(f, "<span class=\"invisible\">U+{:04X}</span>", u32::from(c))?;
             }
             c => f.write_char(c)?,
@@ -328,6 +368,13 @@ mod tests {
             shown("a\u{202e}b\u{1b}\n", 99),
             "<bdi>a<span class=\"invisible\">U+202E</span>b<span class=\"invisible\">U+001B</span>\n</bdi>"
         );
+        assert_eq!(
+            shown("a\u{ad}b", 99),
+            "<bdi>a<span class=\"invisible\">U+00AD</span>b</bdi>"
+        );
+        let stacked = shown(&format!("Z{}e\u{301}", "\u{300}".repeat(5)), 99);
+        assert_eq!(stacked.matches("U+0300").count(), 2, "{stacked}");
+        assert!(stacked.ends_with("e\u{301}</bdi>"), "{stacked}");
     }
 
     #[test]

@@ -55,31 +55,36 @@ pub(super) async fn view(
     })
 }
 
-/// Returns the counts of a time: how often the alerts or deliveries of each kind, and the part of the query of the list of
-/// deliveries that selects them.
-fn counts(amounts: &Amounts) -> [(u64, &'static str, Option<&'static str>); 6] {
+/// How many, of what, the part of a query that selects them, and the parameter that says since when.
+type Count = (u64, &'static str, Option<&'static str>, &'static str);
+
+/// Returns the counts of a time, of alerts or deliveries.
+fn counts(amounts: &Amounts) -> [Count; 6] {
+    // What has ended is counted when it does, and found by that.
+    let ended = |count, what, query| (count, what, Some(query), "ended_from");
     [
-        (amounts.received.values().sum(), "alerts received", None),
         (
-            amounts.ended_as("handled"),
-            "handled",
-            Some("reason=handled"),
+            amounts.received.values().sum(),
+            "alerts received",
+            None,
+            "from",
         ),
-        (
+        ended(amounts.ended_as("handled"), "handled", "reason=handled"),
+        ended(
             amounts.ended_as("coalesced"),
             "coalesced",
-            Some("reason=coalesced"),
+            "reason=coalesced",
         ),
-        (
+        ended(
             amounts.ended_as("unrouted"),
             "on no route",
-            Some("reason=unrouted"),
+            "reason=unrouted",
         ),
-        (chart::dead(amounts), "dead", Some("state=dead")),
-        (
+        ended(chart::dead(amounts), "dead", "state=dead"),
+        ended(
             amounts.received_as("rejected"),
             "not valid",
-            Some("reason=refused"),
+            "reason=refused",
         ),
     ]
 }

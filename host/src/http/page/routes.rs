@@ -11,7 +11,7 @@ use url::form_urlencoded::{Serializer, parse};
 use super::filters;
 use super::form::Form;
 use super::frame::{Frame, Tab, Visit, show};
-use crate::api::{Explained, Outcome, Routes};
+use crate::api::{Explained, Outcome, Routes, Verdict};
 use crate::http::answers::Answers;
 use crate::http::error::ApiError;
 use crate::router::Matcher;
@@ -80,4 +80,10 @@ fn query_of(explained: &Explained) -> String {
     let mut query = Serializer::new(String::new());
     query.append_pair("alert", &pairs.join(", "));
     format!("?{}", query.finish())
+}
+
+/// Returns the routes that an alert takes.
+fn taken(explained: &Explained) -> impl Iterator<Item = &Verdict> {
+    let all = explained.verdicts.iter();
+    all.filter(|verdict| verdict.outcome == Outcome::Taken)
 }

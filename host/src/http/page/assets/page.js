@@ -28,6 +28,9 @@
       if ("relative" in time.dataset) {
         const text = relative(at, now);
         if (time.textContent !== text) time.textContent = text;
+      } else if ("due" in time.dataset) {
+        const text = at > now ? relative(at, now) : "now";
+        if (time.textContent !== text) time.textContent = text;
       }
       time.title = `${local.format(at)} · ${time.dateTime}`;
     }
@@ -44,9 +47,27 @@
     badge.textContent = text;
   };
 
+  // What somebody has chosen in this tab stays chosen while it goes from view to view.
+  let isHeld = sessionStorage.getItem("held") !== null;
+  const hold = document.createElement("button");
+  hold.type = "button";
+  hold.className = "quiet hold";
+  const showHold = () => {
+    hold.textContent = "Pause";
+    hold.setAttribute("aria-pressed", String(isHeld));
+  };
+  hold.addEventListener("click", () => {
+    isHeld = !isHeld;
+    if (isHeld) sessionStorage.setItem("held", "");
+    else sessionStorage.removeItem("held");
+    showHold();
+    tell(isHeld ? "paused" : "on", isHeld ? "paused" : "live");
+    changed();
+  });
+
   // While somebody selects or reads, nothing moves under their eyes.
   const isRead = () => {
-    if (document.hidden) return true;
+    if (document.hidden || isHeld) return true;
     if (document.querySelector("dialog[open], [data-live] details[open], [data-live] input:checked")) return true;
     const selected = document.getSelection();
     if (selected && !selected.isCollapsed) return true;
@@ -58,15 +79,24 @@
 
   let isStale = false;
   let isFetching = false;
+  // A page that takes the server long is asked for less often.
+  let notBefore = 0;
+  let freshAt = Date.now();
+  const restMin = 2000;
+  const restTimes = 10;
+  // What changes without an event: what was in the last hour, since when something is missing.
+  const ageMax = 30000;
 
   const refresh = async () => {
-    if (isFetching || !isStale) return;
+    if (Date.now() - freshAt > ageMax) isStale = true;
+    if (isFetching || !isStale || Date.now() < notBefore) return;
     if (isRead()) {
-      tell("paused", "paused while you read");
+      tell("paused", isHeld ? "paused" : "paused while you read");
       return;
     }
     isFetching = true;
     isStale = false;
+    const asked = Date.now();
     try {
       const answer = await fetch(location.href, { credentials: "same-origin", redirect: "error" });
       if (answer.status === 401) {
@@ -79,12 +109,16 @@
       if (isRead()) isStale = true;
       else {
         replace(page);
-        tell("on", "live");
+        freshAt = asked;
+        if (isConnected) tell("on", "live");
       }
     } catch {
       isStale = true;
+      const since = new Date(freshAt).toLocaleTimeString();
+      tell("off", isConnected ? `not up to date since ${since}` : "not connected");
     } finally {
       isFetching = false;
+      notBefore = Date.now() + Math.max(restMin, restTimes * (Date.now() - asked));
     }
   };
 
@@ -101,6 +135,7 @@
       received.set(old.id, fresh.innerHTML);
       const next = document.importNode(fresh, true);
       tellTimes(next);
+      addSelectAll(next);
       const known = links(old);
       for (const row of next.querySelectorAll("tbody tr:has(a)")) {
         if (!known.has(row.querySelector("a").getAttribute("href"))) row.classList.add("fresh");
@@ -120,36 +155,61 @@
     refresh();
   };
 
-  const connect = (isAgain) => {
-    const events = new EventSource(`${root}api/v1/events`);
+  let events = null;
+  let isConnected = false;
+  let wasConnected = false;
+
+  const connect = () => {
+    // A browser opens few connections to a server: a tab that nobody sees leaves its own to others.
+    if (document.hidden || events !== null) return;
+    events = new EventSource(`${root}api/v1/events`);
     events.addEventListener("open", () => {
-      tell("on", "live");
+      isConnected = true;
+      if (!isHeld) tell("on", "live");
       // What happened while there was no connection is not remembered by a server that has started since.
-      if (isAgain) changed();
-      isAgain = true;
+      if (wasConnected) changed();
+      wasConnected = true;
     });
     events.addEventListener("error", () => {
+      isConnected = false;
       tell("off", "not connected");
       // A browser tries again after a cut, but not after an answer that it does not expect, such as one of a proxy.
-      if (events.readyState === EventSource.CLOSED) setTimeout(() => connect(true), 2000 + Math.random() * 3000);
+      if (events?.readyState !== EventSource.CLOSED) return;
+      disconnect();
+      setTimeout(connect, 2000 + Math.random() * 3000);
     });
     events.addEventListener("change", changed);
   };
 
+  const disconnect = () => {
+    events?.close();
+    events = null;
+    isConnected = false;
+  };
+
   const follow = () => {
     if (document.querySelector("[data-live]") === null) return;
-    document.querySelector(".bar")?.append(badge);
-    connect(false);
-    document.addEventListener("visibilitychange", refresh);
+    showHold();
+    document.querySelector(".bar")?.append(badge, hold);
+    if (isHeld) tell("paused", "paused");
+    connect();
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) disconnect();
+      else connect();
+      refresh();
+    });
+    // A page that is kept for the way back would keep its connection.
+    addEventListener("pagehide", disconnect);
+    addEventListener("pageshow", connect);
     document.addEventListener("selectionchange", () => setTimeout(refresh, 500));
     document.addEventListener("change", refresh);
     document.addEventListener("focusout", () => setTimeout(refresh, 0));
-    setInterval(refresh, 2000);
+    setInterval(refresh, 500);
   };
 
   // ---- Keys ----
 
-  const rows = () => [...document.querySelectorAll("main tbody tr:has(a)")];
+  const rows = () => [...document.querySelectorAll('main tbody tr:has(a:not([href*="?"]))')];
 
   const mark = (row) => {
     document.querySelector("tr.current")?.classList.remove("current");
@@ -170,7 +230,7 @@
     "/": ["goes to the filter", () => {
       const field = document.querySelector("[role=search] input:not([type=hidden])");
       if (field) field.focus();
-      else location.href = `${root}deliveries`;
+      else location.href = `${root}deliveries#match`;
     }],
     j: ["next row", () => move(1)],
     k: ["row before", () => move(-1)],
@@ -178,8 +238,9 @@
     x: ["selects the row", () => document.querySelector("tr.current input[type=checkbox]")?.click()],
     r: ["retries what is selected, this row or this delivery, after a preview", () => {
       const box = document.querySelector("tr.current input[type=checkbox]");
-      if (box && document.querySelector("main input[type=checkbox]:checked") === null) box.checked = true;
-      document.querySelector("button[name=action][value=retry]")?.click();
+      const isPicked = () => document.querySelector("main input[name=id]:checked, main input[name=id][type=hidden]") !== null;
+      if (box && !isPicked()) box.checked = true;
+      if (isPicked()) document.querySelector("button[name=action][value=retry]")?.click();
     }],
     Escape: ["leaves the row, so that the page goes on following", () => {
       mark(null);
@@ -205,16 +266,28 @@
       text.textContent = what;
       list.append(term, text);
     }
+    const choice = document.createElement("label");
+    const box = document.createElement("input");
+    box.type = "checkbox";
+    box.checked = hasKeys();
+    box.addEventListener("change", () => {
+      if (box.checked) localStorage.removeItem("keys");
+      else localStorage.setItem("keys", "off");
+    });
+    choice.append(box, " Keys are on (? works always)");
     const form = document.createElement("form");
     form.method = "dialog";
     const close = document.createElement("button");
     close.textContent = "Close";
     form.append(close);
-    help.append(title, list, form);
+    help.append(title, list, choice, form);
     document.body.append(help);
   };
 
+  const hasKeys = () => localStorage.getItem("keys") !== "off";
+
   document.addEventListener("keydown", (event) => {
+    if (!hasKeys() && event.key !== "?") return;
     if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
     if (event.target.matches("input:not([type=checkbox]), textarea, select")) {
       if (event.key === "Escape") event.target.blur();
@@ -227,7 +300,35 @@
     key[1]();
   });
 
+  // ---- Forms ----
+
+  // A URL that is sent to somebody has no fields that are empty.
+  document.addEventListener("formdata", (event) => {
+    if (event.target.method !== "get") return;
+    for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
+  });
+
+  const boxes = () => [...document.querySelectorAll("main .pick input[type=checkbox]")];
+
+  // Selects all of a page; it is of no use without a script.
+  const addSelectAll = (within = document) => {
+    const head = within.querySelector(".deliveries thead th:has(> .unseen:only-child)");
+    if (!head) return;
+    const label = document.createElement("label");
+    const all = document.createElement("input");
+    all.type = "checkbox";
+    all.autocomplete = "off";
+    all.setAttribute("aria-label", "Select all on this page");
+    all.addEventListener("change", () => { for (const box of boxes()) box.checked = all.checked; });
+    label.className = "all";
+    label.append(all);
+    head.replaceChildren(label);
+    head.classList.add("pick");
+  };
+
   build();
+  addSelectAll();
+  if (location.hash === "#match") document.getElementById("match")?.focus();
   tellTimes();
   setInterval(tellTimes, 1000);
   follow();
