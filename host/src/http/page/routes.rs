@@ -14,6 +14,7 @@ use super::frame::{Frame, Tab, Visit, show};
 use crate::api::{Explained, Outcome, Routes};
 use crate::http::answers::Answers;
 use crate::http::error::ApiError;
+use crate::router::Matcher;
 
 #[derive(Template)]
 #[template(path = "routes.html")]
@@ -73,7 +74,8 @@ async fn routes(answers: &Answers, visit: &Visit, alert: String) -> Result<Respo
 
 /// Returns the labels of an alert as the query of a URL that says the same again.
 fn query_of(explained: &Explained) -> String {
-    let pair = |(name, value): (&str, &str)| format!("{name}={value:?}");
+    // As matchers are written, which is how they are read again.
+    let pair = |(name, value): (&str, &str)| Matcher::equal(name, value).to_string();
     let pairs: Vec<_> = explained.labels.iter().map(pair).collect();
     let mut query = Serializer::new(String::new());
     query.append_pair("alert", &pairs.join(", "));
