@@ -45,8 +45,16 @@ async fn now_has_counts_that_are_filters_and_names_what_needs_somebody() {
     assert_sound(&page, "/");
     assert!(page.text("#longest").contains("Nothing waits"));
     assert!(page.text("#newest").contains("No alert has come yet"));
-    assert!(page.text("#heartbeats").contains("prometheus 5m ✓ arrives"));
+    let heartbeats = page.text("#heartbeats");
+    assert!(
+        heartbeats.contains("prometheus 5m not arrived since the start"),
+        "{heartbeats}"
+    );
     assert!(page.text("#channels").contains("alerts #alerts 0"));
+
+    server.accept(&alerts::firing("Watchdog", &[])).await;
+    let page = browser.see("/").await;
+    assert!(page.text("#heartbeats").contains("prometheus 5m ✓ arrives"));
 
     settled(&server, &alerts::firing("Fine", &[("team", "a")])).await;
     for n in ["1", "2", "3"] {
@@ -57,7 +65,7 @@ async fn now_has_counts_that_are_filters_and_names_what_needs_somebody() {
     assert!(page.texts(".counts li").contains(&"3 dead".to_owned()));
     let dead = page.attributes(".counts a.bad", "href");
     assert_eq!(dead, ["./deliveries?state=dead"]);
-    assert_eq!(page.elements("#newest tbody tr").len(), 4);
+    assert_eq!(page.elements("#newest tbody tr").len(), 5);
     assert!(
         page.text("#handlers").contains("probe paused"),
         "{}",
@@ -107,6 +115,27 @@ async fn deliveries_are_filtered_by_what_is_in_the_url() {
     let second = browser.see(&format!("/deliveries{next}")).await;
     assert_eq!(names(&second), ["A"]);
     assert!(second.elements("a[rel=next]").is_empty());
+    // And back: what would be the newest page is shown as that.
+    let link = |page: &Page, rel: &str| {
+        let links = page.attributes(&format!("a[rel={rel}]"), "href");
+        format!("/deliveries{}", links[0])
+    };
+    let back = browser.get(&link(&second, "prev")).await;
+    assert_eq!(back.status, StatusCode::SEE_OTHER);
+    assert_eq!(back.header("location"), "?limit=3");
+    assert!(first.elements("a[rel=prev]").is_empty());
+    let mut page = browser.see("/deliveries?limit=1").await;
+    for name in ["C", "B"] {
+        page = browser.see(&link(&page, "next")).await;
+        assert_eq!(names(&page), [name]);
+    }
+    let page = browser.see(&link(&page, "prev")).await;
+    assert_eq!(names(&page), ["C"]);
+    assert_eq!(
+        names(&browser.see(&link(&page, "next")).await),
+        ["B"],
+        "the way goes on in both directions"
+    );
 
     let wrong = browser.get("/deliveries?state=nonsense&alertname=A").await;
     assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
