@@ -41,34 +41,29 @@ pub(crate) fn fill(store: &Path) {
     }
 }
 
+/// Copies a delivery to another time.
 fn copy(store: &Connection, source: i64, n: i64, (at_ms, took_ms): (i64, i64)) {
-    let id = (at_ms << COUNTER_BITS) + n;
-    let columns = |table: &str| -> Vec<String> {
-        let sql = format!("SELECT name FROM pragma_table_info('{table}')");
-        let mut statement = store.prepare(&sql).unwrap();
-        let names = statement.query_map([], |row| row.get(0)).unwrap();
-        names.collect::<Result<_, _>>().unwrap()
-    };
     for table in ["deliveries", "alerts"] {
-        let columns = columns(table);
-        let values: Vec<_> = columns
-            .iter()
-            .map(|column| match column.as_str() {
-                "id" => "?1",
-                "accepted_at" => "?2",
-                "settled_at" => "?2 + ?3",
-                "fingerprint" => "fingerprint + ?4",
-                other => other,
-            })
-            .collect();
-        let sql = format!(
-            "INSERT INTO {table} ({}) SELECT {} FROM {table}
-             WHERE id = ?5 AND ?1 + ?2 + ?3 + ?4 IS NOT NULL",
-            columns.join(", "),
-            values.join(", ")
-        );
+        let columns: Vec<String> = store
+            .prepare(&format!("SELECT name FROM pragma_table_info('{table}')"))
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let values = columns.iter().map(|column| match column.as_str() {
+            "id" => ((at_ms << COUNTER_BITS) + n).to_string(),
+            "accepted_at" => at_ms.to_string(),
+            "settled_at" => (at_ms + took_ms).to_string(),
+            other => other.to_owned(),
+        });
+        let values: Vec<_> = values.collect();
         store
-            .execute(&sql, params![id, at_ms, took_ms, n % 40, source])
+            .execute_batch(&format!(
+                "INSERT INTO {table} ({}) SELECT {} FROM {table} WHERE id = {source}",
+                columns.join(", "),
+                values.join(", ")
+            ))
             .unwrap();
     }
 }
