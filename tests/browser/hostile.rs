@@ -6,7 +6,7 @@ use tests::fakes::Slack;
 use tests::server::Setup;
 
 use crate::World;
-use crate::driver::{Extent, Look};
+use crate::driver::Look;
 
 const MARKUP: &str = "</td></table><script>alert(1)</script><img src=x onerror=alert(1)>\" autofocus onfocus=\"alert(1)' style='x";
 /// A letter with so many marks that they would reach into other lines.
@@ -101,12 +101,10 @@ pub(crate) async fn text_from_outside_stays_text_and_in_its_place(world: &World)
         browser
             .open(&format!("{}/deliveries/{id}", server.url))
             .await;
-        browser
-            .picture(&format!("hostile-{}", look.width_px), Extent::Page)
-            .await;
+        browser.picture(&format!("hostile-{}", look.width_px)).await;
         browser.open(&format!("{}/deliveries", server.url)).await;
         browser
-            .picture(&format!("hostile-list-{}", look.width_px), Extent::Page)
+            .picture(&format!("hostile-list-{}", look.width_px))
             .await;
     }
     browser.close().await;
