@@ -105,7 +105,7 @@ async fn a_secret_in_an_alert_is_masked_wherever_a_delivery_shows_the_alert() {
     let token = format!("ghp_{}", "0123456789abcdefghij0123456789abcdef");
     let alert = json!({
         "status": "firing",
-        "labels": { "alertname": "Leaks", "db_password": "hunter2hunter2" },
+        "labels": { "alertname": "Leaks", "store": "postgres://u:hunter2hunter2@h/db" },
         "annotations": { "summary": format!("the token is {token}"), "plain": "stays as it is" },
     });
     let id = server.accept(&alert).await.remove(0);

@@ -295,7 +295,7 @@ async fn the_box_says_which_routes_an_alert_takes_and_why() {
     let verdicts = page.texts(".verdicts > li");
     assert!(verdicts[0].contains("does not match"), "{verdicts:?}");
     assert!(
-        verdicts[0].contains("✕ alertname=\"Traps\" it is X"),
+        verdicts[0].contains("✕ fails alertname=\"Traps\" the label is X"),
         "{verdicts:?}"
     );
     assert!(verdicts[1].contains("✓ matches"), "{verdicts:?}");
