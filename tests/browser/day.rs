@@ -214,6 +214,8 @@ impl Day {
             .accept(&of_billing("LedgerDiffers", "8", summary))
             .await;
         self.sink.wait_for_count(before + 1).await;
+        let store = self.dir.path().join("alert-manager.db");
+        tokio::task::block_in_place(|| crate::past::wait_for_failed(&store, 2));
         self.kill();
         self.sink.faults().clear();
         gate.open();

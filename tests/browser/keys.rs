@@ -58,7 +58,7 @@ pub(crate) async fn the_keys_filter_move_open_select_and_retry(world: &World) {
 
     browser.press("x").await;
     let selected: Vec<String> = browser
-        .run("return [...document.querySelectorAll('input:checked')].map((box) => box.getAttribute('aria-label'))")
+        .run("return [...document.querySelectorAll('main input:checked')].map((box) => box.getAttribute('aria-label'))")
         .await;
     assert!(
         selected.len() == 1 && selected[0].contains("Third"),

@@ -77,6 +77,7 @@ pub(crate) async fn a_page_goes_on_after_the_server_was_killed(world: &World) {
 async fn failing() -> Server {
     Setup::new()
         .module("probe")
+        .config("slack: { preview: true }")
         .config("dead_letter: { handlers: [] }\nroutes: [{ handlers: [probe] }]")
         .config(
             "handlers: { probe: { config: { script: panic boom }, retry: { max_attempts: 1 } } }",

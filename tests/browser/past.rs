@@ -1,6 +1,7 @@
 //! The day before the server's: deliveries and aggregates as it would have kept them, so that the views have something to show.
 
 use std::path::Path;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -38,6 +39,25 @@ pub(crate) fn fill(store: &Path) {
             add(&store, at_ms + took_ms, (2, "handled"), took_ms);
             count += 1;
         }
+    }
+}
+
+/// Waits until a store has counted so many deliveries that have failed. Counts are written once a second, and a kill loses what is
+/// not written.
+pub(crate) fn wait_for_failed(store: &Path, count: i64) {
+    let store = Connection::open(store).unwrap();
+    let counted = || -> i64 {
+        let sql = "SELECT coalesce(sum(count), 0) FROM activity WHERE kind = 2 AND key = 'failed'";
+        store.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let began = Instant::now();
+    while counted() < count {
+        assert!(
+            began.elapsed() < tests::PATIENCE,
+            "{} are counted",
+            counted()
+        );
+        std::thread::yield_now();
     }
 }
 
