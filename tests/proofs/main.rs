@@ -14,6 +14,7 @@ mod late;
 mod load;
 mod outages;
 mod power;
+mod replicas;
 mod rig;
 mod senders;
 mod shim;
