@@ -59,6 +59,7 @@ async fn a_server_that_goes_on_without_its_lease_is_caught() {
     let Some((mut fleet, sleeper)) = sleep_past_the_lease(&broken).await else {
         return;
     };
+    fleet.sink.wait_for_count(2).await;
     fleet.stop(sleeper);
     let complaints = fleet.history([0].into()).await.complaints();
     println!("replicas, without the fence: {complaints:?}");

@@ -1,5 +1,6 @@
 //! Senders that choose another server for each attempt, and send each alert until it is acknowledged. The alerts are those of
-//! [`crate::load`]: pairs of a firing and its resolved, which is sent when the firing is acknowledged.
+//! [`crate::load`]: pairs of a firing and its resolved, which is sent when the firing is acknowledged and no request with it is under
+//! way. A request that a suspended server takes up after the resolved would be a new firing to all of them, as to one server.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,9 +9,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use reqwest::{Client, StatusCode};
+use serde_json::Value;
 use tests::fakes::watched::Watched;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use crate::load::post;
 
@@ -46,15 +49,17 @@ impl Senders {
             let (targets, failure) = (Arc::clone(targets), Arc::clone(&failure));
             let acknowledged = acknowledged.clone();
             senders.spawn(async move {
-                let http = Client::builder().timeout(ANSWER_TIME_MAX);
-                let http = http.build().unwrap();
+                let http = Client::new();
                 let mut turn = sender;
                 while let Ok(permit) = permits.acquire().await {
                     permit.forget();
                     let firing = next.fetch_add(2, Ordering::Relaxed);
                     for n in [firing, firing + 1] {
-                        send(&http, &targets, &mut turn, n, &failure).await;
+                        let unanswered = send(&http, &targets, &mut turn, n, &failure).await;
                         acknowledged.change(|all| all.insert(n));
+                        for request in unanswered {
+                            let _ = request.await;
+                        }
                     }
                 }
             });
@@ -107,13 +112,18 @@ impl Senders {
     }
 }
 
+/// A request that is under way.
+type Request = JoinHandle<reqwest::Result<(StatusCode, Value)>>;
+
+/// Sends an alert until it is acknowledged; returns the requests that were not answered in time.
 async fn send(
     http: &Client,
     targets: &Mutex<Vec<String>>,
     turn: &mut usize,
     n: usize,
     failure: &Mutex<String>,
-) {
+) -> Vec<Request> {
+    let mut unanswered = Vec::new();
     loop {
         *turn += 1;
         let url = {
@@ -122,14 +132,20 @@ async fn send(
             targets.get(*turn % count.max(1)).cloned()
         };
         if let Some(url) = url {
-            match post(http, &url, n).await {
-                Ok((StatusCode::ACCEPTED, answer)) => {
+            let (http, to) = (http.clone(), url.clone());
+            let mut request = tokio::spawn(async move { post(&http, &to, n).await });
+            match timeout(ANSWER_TIME_MAX, &mut request).await {
+                Ok(Ok(Ok((StatusCode::ACCEPTED, answer)))) => {
                     let known = ["accepted", "duplicates"].map(|key| answer[key].as_u64());
                     assert_eq!(known.iter().flatten().sum::<u64>(), 1, "{answer}");
-                    return;
+                    return unanswered;
                 }
-                Ok((status, answer)) => *failure.lock() = format!("{url}: {status} {answer}"),
-                Err(error) => *failure.lock() = format!("{url}: {error:?}"),
+                Ok(Ok(other)) => *failure.lock() = format!("{url}: {other:?}"),
+                Ok(Err(panicked)) => panic!("{panicked}"),
+                Err(_) => {
+                    *failure.lock() = format!("{url}: no answer");
+                    unanswered.push(request);
+                }
             }
         }
         tokio::time::sleep(AGAIN_AFTER).await;
