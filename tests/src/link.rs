@@ -1,6 +1,6 @@
-//! A TCP proxy between a server and its PostgreSQL, which breaks a connection at a COMMIT.
+//! A TCP proxy between a server and its `PostgreSQL`, which breaks a connection at a COMMIT.
 //!
-//! It reads what the client sends as the messages of PostgreSQL's protocol, without TLS, to find the COMMIT.
+//! It reads what the client sends as the messages of `PostgreSQL`'s protocol, without TLS, to find the COMMIT.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -52,7 +52,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Listens on a free port of loopback, for the PostgreSQL at this one.
+    /// Listens on a free port of loopback, for the `PostgreSQL` at this one.
     ///
     /// # Panics
     /// If loopback has no free port.

@@ -1,4 +1,4 @@
-//! A real PostgreSQL of a test's own: started, killed, restarted.
+//! A real `PostgreSQL` of a test's own: started, killed, restarted.
 
 use std::fs;
 use std::net::TcpListener;
@@ -43,7 +43,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts a cluster on a free port of loopback. None if PostgreSQL is not installed, which is reported.
+    /// Starts a cluster on a free port of loopback. None if `PostgreSQL` is not installed, which is reported.
     ///
     /// # Panics
     /// If it does not start.

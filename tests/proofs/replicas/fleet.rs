@@ -54,7 +54,7 @@ struct Replica {
 }
 
 impl Fleet {
-    /// Prepares so many servers; none if PostgreSQL is not installed.
+    /// Prepares so many servers; none if `PostgreSQL` is not installed.
     pub(crate) async fn new(replicas: usize) -> Option<Self> {
         let database = tokio::task::block_in_place(Postgres::start)?;
         Some(Self::over(database, replicas).await)

@@ -1,4 +1,4 @@
-//! Several servers on one PostgreSQL: no alert is lost and no effect is doubled unexplained, whatever happens to the servers, to the
+//! Several servers on one `PostgreSQL`: no alert is lost and no effect is doubled unexplained, whatever happens to the servers, to the
 //! database, and to the network between them.
 
 mod clocks;
