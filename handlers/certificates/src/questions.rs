@@ -7,7 +7,7 @@ use handler_kit::prelude::*;
 use handler_kit::prometheus::Query;
 
 /// A certificate of cert-manager, and how far its newest request got.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Issue {
     pub(crate) certificate: Read<Certificate>,
     pub(crate) events: Events,
@@ -21,12 +21,8 @@ pub(crate) struct Issue {
 impl Issue {
     pub(crate) fn about(look: &Look<'_>) -> Self {
         let mut issue = Self {
-            certificate: certificate(look),
-            events: Events::default(),
-            requests: Extent::Nothing,
-            request: None,
-            order: None,
-            challenge: None,
+            certificate: look.find("name"),
+            ..Self::default()
         };
         let Read::Found(certificate) = &issue.certificate else {
             return issue;
@@ -48,13 +44,6 @@ impl Issue {
 /// Returns whether the alert is about an object of cert-manager.
 pub(crate) fn is_of_cert_manager(look: &Look<'_>) -> bool {
     look.alert().name.starts_with("CertManager")
-}
-
-pub(crate) fn certificate(look: &Look<'_>) -> Read<Certificate> {
-    match look.place("name") {
-        Some(place) => look.kubernetes().find(&place),
-        None => Read::Unknown,
-    }
 }
 
 /// Returns the objects of a kind that belong to another object, and how much of their list was read.

@@ -15,8 +15,8 @@ pub(crate) fn of(issue: &Issue, now: i64) -> Option<Verdict> {
     let certificate = match &issue.certificate {
         Read::Found(certificate) => certificate,
         Read::Gone => {
-            let rest = "it was deleted since the alert began";
-            return Some(Verdict::proves("gone", "The Certificate is gone", rest));
+            let how = "it was deleted since the alert began";
+            return Some(Verdict::gone("Certificate", how));
         }
         Read::Unknown => return None,
     };
@@ -66,20 +66,12 @@ fn why(issue: &Issue) -> Option<(&'static str, String)> {
         return Some(("order", format!("the ACME order is {state}: {reason}")));
     }
     let request = issue.request.as_ref()?;
-    for denied in ["Denied", "InvalidRequest"] {
-        if let Some(condition) = request
-            .condition(denied)
-            .filter(|it| it.is_true == Some(true))
-        {
-            return Some((
-                "denied",
-                format!("its request is refused: {}", condition.message),
-            ));
-        }
+    let denied = ["Denied", "InvalidRequest"];
+    if let Some(denied) = denied.iter().find_map(|kind| request.holds(kind)) {
+        let rest = format!("its request is refused: {}", denied.message);
+        return Some(("denied", rest));
     }
-    let ready = request
-        .condition("Ready")
-        .filter(|it| it.is_true == Some(false))?;
+    let ready = request.fails("Ready")?;
     Some(match ready.reason.as_str() {
         "Failed" => ("request", format!("its request failed: {}", ready.message)),
         _ => ("pending", format!("its request waits: {}", ready.message)),
@@ -116,15 +108,13 @@ fn short(kind: &str, lead: &str) -> String {
 }
 
 fn describe(issue: &Issue, certificate: &Object) -> Option<Step> {
-    let place = match &issue.challenge {
-        Some(challenge) => challenge.place()?,
-        None => certificate.place()?,
-    };
-    let names = [("namespace", place.namespace()?), ("name", place.name())];
-    Some(match issue.challenge {
-        Some(_) => Step::run("kubectl -n $namespace describe challenge $name", &names),
-        None => Step::run("kubectl -n $namespace describe certificate $name", &names),
-    })
+    match &issue.challenge {
+        Some(it) => Step::on(it, "kubectl -n $namespace describe challenge $name"),
+        None => Step::on(
+            certificate,
+            "kubectl -n $namespace describe certificate $name",
+        ),
+    }
 }
 
 /// Returns the verdict by the metric of the alert.
@@ -139,18 +129,19 @@ pub(crate) fn of_metric(look: &Look<'_>, expires: Option<i64>) -> Option<Verdict
                 .short(format!("a client's certificate expires in {left}")),
         );
     }
-    Some(match at <= now {
-        true => Verdict::proves(
+    let (kind, when) = match at <= now {
+        true => (
             "expired",
-            &format!("The certificate expired {} ago", words::roughly(at, now)),
-            "the first to expire in the chain that the target shows",
+            format!("expired {} ago", words::roughly(at, now)),
         ),
-        false => Verdict::proves(
-            "expires",
-            &format!("The certificate expires in {}", words::roughly(now, at)),
-            "the first to expire in the chain that the target shows",
-        ),
-    })
+        false => ("expires", format!("expires in {}", words::roughly(now, at))),
+    };
+    let rest = "the first to expire in the chain that the target shows";
+    Some(Verdict::proves(
+        kind,
+        &format!("The certificate {when}"),
+        rest,
+    ))
 }
 
 /// Returns a moment in words: `in 6d`, `2h ago`.
@@ -168,66 +159,46 @@ pub(crate) fn issuer(certificate: &Object) -> Option<String> {
 }
 
 pub(crate) fn names(certificate: &Object) -> Option<String> {
-    let names = certificate.items("/spec/dnsNames");
-    let shown: Vec<&str> = names
-        .iter()
-        .take(NAMES_MAX)
-        .filter_map(|name| name.as_str())
-        .collect();
-    let more = names.len().saturating_sub(NAMES_MAX);
-    let more = (more > 0).then(|| format!(" and {more} more"));
-    (!shown.is_empty()).then(|| format!("{}{}", shown.join(", "), more.unwrap_or_default()))
+    let names = certificate.items("/spec/dnsNames").iter();
+    let names = words::few(names.filter_map(|name| name.as_str()), NAMES_MAX);
+    (!names.is_empty()).then_some(names)
 }
 
 /// Returns how the alert of a certificate of cert-manager ended.
 pub(crate) fn end(certificate: &Read<Certificate>, now: i64) -> End {
     let certificate = match certificate {
         Read::Found(certificate) => certificate,
-        Read::Gone => {
-            return End::new("gone", "ended")
-                .caveat("the Certificate is gone")
-                .says(
-                    "The Certificate is gone:",
-                    " it was deleted, which is not the same as fixed.",
-                );
-        }
+        Read::Gone => return End::gone("Certificate", "it was deleted"),
         Read::Unknown => {
             return End::unknown("Whether the certificate is valid was not found out.");
         }
     };
-    let ready = certificate
-        .condition("Ready")
-        .filter(|it| it.is_true == Some(true));
-    match (ready, certificate.moment("/status/notAfter")) {
-        (Some(_), Some(at)) if at > now => End::new("valid", "valid again").says(
-            "The certificate is valid:",
-            format!(" for {} more.", words::roughly(now, at)),
+    let expires = certificate.moment("/status/notAfter");
+    match (certificate.holds("Ready"), expires) {
+        (Some(_), Some(at)) if at > now => valid(at, now),
+        _ => End::not_fixed("not-ready", "the certificate is not ready").says(
+            "The certificate is not ready:",
+            " the alert ended for another reason.",
         ),
-        _ => End::new("not-ready", "ended")
-            .caveat("the certificate is not ready")
-            .says(
-                "The certificate is not ready:",
-                " the alert ended for another reason.",
-            ),
     }
+}
+
+fn valid(until: i64, now: i64) -> End {
+    let rest = format!(" for {} more.", words::roughly(now, until));
+    End::new("valid", "valid again").says("The certificate is valid:", rest)
 }
 
 /// Returns how the alert ended, by its metric.
 pub(crate) fn end_of_metric(expires: Option<i64>, now: i64) -> End {
     match expires {
-        Some(at) if at > now + LONG_SECONDS => End::new("valid", "valid again").says(
-            "The certificate is valid:",
-            format!(" for {} more.", words::roughly(now, at)),
+        Some(at) if at > now + LONG_SECONDS => valid(at, now),
+        Some(at) if at > now => End::not_fixed("expires", "it still expires soon").says(
+            "It still expires soon:",
+            format!(" in {}.", words::roughly(now, at)),
         ),
-        Some(at) if at > now => End::new("expires", "ended")
-            .caveat("it still expires soon")
-            .says(
-                "It still expires soon:",
-                format!(" in {}.", words::roughly(now, at)),
-            ),
-        Some(_) => End::new("expired", "ended")
-            .caveat("it has expired")
-            .says("The certificate has expired.", ""),
+        Some(_) => {
+            End::not_fixed("expired", "it has expired").says("The certificate has expired.", "")
+        }
         None => End::unknown("Whether the certificate is valid was not found out."),
     }
 }
