@@ -221,7 +221,7 @@ fn stuck(facts: &Facts<'_>, verdict: Verdict) -> Verdict {
 fn of_message(ready: &Condition) -> Verdict {
     let has = |part: &&str| ready.message.contains(part) || ready.reason.contains(part);
     let mut known = NOT_READY.iter();
-    let known = known.find(|(parts, ..)| parts.is_empty() || parts.iter().any(|part| has(part)));
+    let known = known.find(|(parts, ..)| parts.is_empty() || parts.iter().any(has));
     let (_, kind, lead, short) = known.unwrap_or(&NOT_READY[NOT_READY.len() - 1]);
     let rest = Line::from(ready.said()).lasting_if(", for ", ready.since);
     Verdict::proves(kind, lead, rest).short(*short)
