@@ -177,7 +177,7 @@ impl Description {
         let before = self.more.iter().position(|(name, _)| name == MORE);
         let mut stated: Vec<Value> = before
             .map(|at| self.more.remove(at).1)
-            .and_then(|json| serde_json::from_slice(json.as_bytes()).ok())
+            .and_then(|json| serde_json::from_str(&json).ok())
             .unwrap_or_default();
         stated.extend(settings.into_iter().map(|setting| setting.to_json()));
         self.more

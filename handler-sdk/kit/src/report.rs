@@ -309,10 +309,7 @@ impl Findings {
     pub(crate) fn from_enrichment(found: &Enrichment, handler: &str) -> Option<Self> {
         let kind = kind(handler);
         found.blocks.iter().find_map(|block| match block {
-            // The SDK reads all JSON from bytes: a second kind of reader would be compiled besides.
-            Block::Custom(custom) if custom.kind == kind => {
-                serde_json::from_slice(custom.data.as_bytes()).ok()
-            }
+            Block::Custom(custom) if custom.kind == kind => serde_json::from_str(&custom.data).ok(),
             _ => None,
         })
     }
