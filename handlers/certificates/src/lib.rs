@@ -31,9 +31,12 @@ impl Answer for Certificates {
     fn firing(look: &Look<'_>) -> Report {
         let now = look.now();
         if !questions::is_of_cert_manager(look) {
-            let expires = questions::expires(look);
+            let verdict = match questions::is_of_clients(look) {
+                true => questions::clients(look).and_then(verdicts::of_clients),
+                false => questions::expires(look).map(|at| verdicts::of_metric(at, now)),
+            };
             return Report::new()
-                .verdict(verdicts::of_metric(look, expires))
+                .verdict(verdict)
                 .field_if("Job", look.alert().label("job"));
         }
         let issue = Issue::about(look);
@@ -60,8 +63,11 @@ impl Answer for Certificates {
 
     fn resolved(look: &Look<'_>) -> End {
         let now = look.now();
-        match questions::is_of_cert_manager(look) {
-            true => verdicts::end(&look.find("name"), now),
+        if questions::is_of_cert_manager(look) {
+            return verdicts::end(&look.find("name"), now);
+        }
+        match questions::is_of_clients(look) {
+            true => verdicts::end_of_clients(questions::clients(look)),
             false => verdicts::end_of_metric(questions::expires(look), now),
         }
     }

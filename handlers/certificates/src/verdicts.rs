@@ -4,11 +4,13 @@ use handler_kit::kubernetes::{Certificate, Extent, Object};
 use handler_kit::prelude::*;
 use handler_kit::words;
 
-use crate::questions::Issue;
+use crate::questions::{Clients, Issue};
 
 const NAMES_MAX: usize = 3;
 /// A certificate that is valid for this long counts as renewed: cert-manager's alert begins at 21 days.
 const LONG_SECONDS: i64 = 21 * 86_400;
+/// The alert about the certificates of clients begins at 7 days.
+const SOON_SECONDS: i64 = 7 * 86_400;
 
 /// Returns the verdict on a certificate of cert-manager; `None` if it could not be read. `now` is in seconds since 1970.
 pub(crate) fn of(issue: &Issue, now: i64) -> Option<Verdict> {
@@ -117,18 +119,26 @@ fn describe(issue: &Issue, certificate: &Object) -> Option<Step> {
     }
 }
 
-/// Returns the verdict by the metric of the alert.
-pub(crate) fn of_metric(look: &Look<'_>, expires: Option<i64>) -> Option<Verdict> {
-    let (at, now) = (expires?, look.now());
-    if look.alert().name == "KubeClientCertificateExpiration" {
-        let left = words::roughly(now, at);
-        let rest = "the metric does not show whose it is: the kubelets, the controllers and people's kubeconfigs come into question";
-        let lead = format!("A client's certificate for the API server expires in {left}");
-        return Some(
-            Verdict::proves("client", &lead, rest)
-                .short(format!("a client's certificate expires in {left}")),
-        );
-    }
+/// Returns the verdict on the certificates with which clients come to the API server; `None` if the histogram does not show
+/// when the first of them expires.
+pub(crate) fn of_clients(clients: Clients) -> Option<Verdict> {
+    let when = match clients.within_seconds? {
+        0 => "has expired".to_owned(),
+        within => format!("expires within {}", words::roughly(0, within)),
+    };
+    let rest = match clients.over_seconds {
+        0 => String::new(),
+        over => format!("in {} at the earliest; ", words::roughly(0, over)),
+    };
+    let rest = format!(
+        "{rest}the metric does not show whose it is: the kubelets, the controllers and people's kubeconfigs come into question"
+    );
+    let lead = format!("A client's certificate for the API server {when}");
+    Some(Verdict::proves("client", &lead, rest).short(format!("a client's certificate {when}")))
+}
+
+/// Returns the verdict on the certificate of a probe's target.
+pub(crate) fn of_metric(at: i64, now: i64) -> Verdict {
     let (kind, when) = match at <= now {
         true => (
             "expired",
@@ -137,11 +147,7 @@ pub(crate) fn of_metric(look: &Look<'_>, expires: Option<i64>) -> Option<Verdict
         false => ("expires", format!("expires in {}", words::roughly(now, at))),
     };
     let rest = "the first to expire in the chain that the target shows";
-    Some(Verdict::proves(
-        kind,
-        &format!("The certificate {when}"),
-        rest,
-    ))
+    Verdict::proves(kind, &format!("The certificate {when}"), rest)
 }
 
 /// Returns a moment in words: `in 6d`, `2h ago`.
@@ -200,5 +206,29 @@ pub(crate) fn end_of_metric(expires: Option<i64>, now: i64) -> End {
             End::not_fixed("expired", "it has expired").says("The certificate has expired.", "")
         }
         None => End::unknown("Whether the certificate is valid was not found out."),
+    }
+}
+
+/// Returns how the alert about the certificates of clients ended: they have no names, so it shows only that none comes any more
+/// with one that expires soon.
+pub(crate) fn end_of_clients(clients: Option<Clients>) -> End {
+    match clients {
+        Some(clients) if clients.over_seconds >= SOON_SECONDS => {
+            let over = words::roughly(0, clients.over_seconds);
+            End::new("valid", "none expires soon").says(
+                "No client's certificate expires soon:",
+                format!(
+                    " all requests of the last 5m come with one that is valid for more than {over}. It was renewed, or its client comes no more."
+                ),
+            )
+        }
+        Some(Clients {
+            within_seconds: Some(within),
+            ..
+        }) => End::not_fixed("expires", "one still expires soon").says(
+            "A client's certificate still expires soon:",
+            format!(" within {}.", words::roughly(0, within)),
+        ),
+        Some(_) | None => End::unknown("Whether a client's certificate expires was not found out."),
     }
 }

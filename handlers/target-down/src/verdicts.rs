@@ -106,7 +106,7 @@ pub(crate) fn of(found: &Found) -> Option<Verdict> {
 
 /// Whether the others that are down fail for the same reason.
 fn with_others(verdict: Verdict, found: &Found, target: &Target) -> Verdict {
-    let is_other = |other: &&Target| kind_of(other) != kind_of(target);
+    let is_other = |other: &&Target| reason_of(other) != reason_of(target);
     let differ = found.down.iter().filter(is_other).count();
     let differing = found.down.iter().find(is_other);
     match (found.down.len(), differing) {
@@ -120,10 +120,14 @@ fn with_others(verdict: Verdict, found: &Found, target: &Target) -> Verdict {
     }
 }
 
-fn kind_of(target: &Target) -> &'static str {
+/// Returns the kind of the error, with its words if several reasons have that kind.
+fn reason_of(target: &Target) -> (&'static str, &str) {
     let error = target.last_error.as_deref().unwrap_or_default();
     let found = ERRORS.iter().find(|(part, ..)| error.contains(part));
-    found.map_or("other", |(_, kind, _)| kind)
+    match found.map_or("other", |(_, kind, _)| *kind) {
+        kind @ ("certificate" | "http-status" | "other") => (kind, briefest(error)),
+        kind => (kind, ""),
+    }
 }
 
 /// The exact error, and what it means.
