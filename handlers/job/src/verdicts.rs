@@ -306,7 +306,7 @@ fn of_gone(cron: Option<&CronJob>, began: i64) -> End {
         Some((cron, at)) => {
             let rest = Line::from(format!(" CronJob {} succeeded last ", cron.name())).ago(at);
             let rest = rest.text(", before the alert; that is not the same as fixed.");
-            End::gone("Job", "").says("The Job is gone:", rest)
+            End::not_fixed("gone", "the Job is gone").says("The Job is gone:", rest)
         }
         None => End::gone("Job", "it was deleted"),
     }
