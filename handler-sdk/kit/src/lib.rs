@@ -84,7 +84,7 @@
 //!     let free = words::bytes(free?);
 //!     let verdict = Verdict::proves("filling-up", "It fills up", format!("{free} are free")).short(format!("{free} free"));
 //!     Some(match can_grow {
-//!         Some(true) => verdict.next_if(Step::on(claim, "kubectl -n $namespace edit pvc $name")),
+//!         Some(true) => verdict.next_if(claim.command("kubectl -n $namespace edit pvc $name")),
 //!         Some(false) => verdict.next(Line::from("its storage class does not allow it to grow")),
 //!         None => verdict,
 //!     })

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bind::fill;
-use crate::kubernetes::Object;
 use crate::line::Line;
 use crate::name::Name;
 
@@ -32,13 +31,6 @@ impl Step {
             let bound = names.iter().find(|(name, _)| *name == wanted);
             bound.map(|(_, value)| value.to_string())
         }))
-    }
-
-    /// Returns a command about an object: `$namespace` and `$name` are its own. `None` if it has no namespace.
-    pub fn on(object: &Object, template: &'static str) -> Option<Self> {
-        let place = object.place()?;
-        let names = [("namespace", place.namespace()?), ("name", place.name())];
-        Some(Self::run(template, &names))
     }
 }
 

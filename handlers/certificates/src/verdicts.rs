@@ -111,11 +111,8 @@ fn short(kind: &str, lead: &str) -> String {
 
 fn describe(issue: &Issue, certificate: &Object) -> Option<Step> {
     match &issue.challenge {
-        Some(it) => Step::on(it, "kubectl -n $namespace describe challenge $name"),
-        None => Step::on(
-            certificate,
-            "kubectl -n $namespace describe certificate $name",
-        ),
+        Some(it) => it.command("kubectl -n $namespace describe challenge $name"),
+        None => certificate.command("kubectl -n $namespace describe certificate $name"),
     }
 }
 

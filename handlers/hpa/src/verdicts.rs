@@ -57,7 +57,7 @@ pub(crate) fn of(found: &Found) -> Option<Verdict> {
         .or_else(|| at_maximum(autoscaler, replicas))
         .unwrap_or_else(|| of_workload(found, replicas));
     let describe = "kubectl -n $namespace describe hpa $name";
-    Some(verdict.next_if(Step::on(autoscaler, describe)))
+    Some(verdict.next_if(autoscaler.command(describe)))
 }
 
 /// What keeps it from working at all.

@@ -10,16 +10,14 @@ use crate::pods;
 pub(crate) const NAMED_MAX: usize = 3;
 /// What changed longer ago is not said to be what changed.
 const CHANGE_SECONDS_MAX: i64 = 2 * 3_600;
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 /// Taints with which something says that it takes the machine away, and what they say.
 const TAKEN_AWAY: [(&str, &str); 7] = [
     (
         "node.cloudprovider.kubernetes.io/shutdown",
         "The cloud provider says that the machine is shut down",
     ),
-    (
-        "node.kubernetes.io/out-of-service",
-        "A person marked the node as out of service",
-    ),
+    (OUT_OF_SERVICE, "A person marked the node as out of service"),
     (
         "ToBeDeletedByClusterAutoscaler",
         "The cluster autoscaler removes the node",
@@ -177,7 +175,12 @@ fn of_taint(facts: &Facts<'_>, ready: &Condition) -> Option<Verdict> {
             .code(key)
             .text(" and is not ready")
             .lasting_if(", for ", ready.since);
-        return Some(stuck(facts, Verdict::proves("taken-away", lead, rest)));
+        let verdict = Verdict::proves("taken-away", lead, rest);
+        return Some(match *key {
+            // With this taint, the pods are deleted by force, so those of a StatefulSet are replaced elsewhere.
+            OUT_OF_SERVICE => verdict,
+            _ => stuck(facts, verdict),
+        });
     }
     let deleted = node.moment("/metadata/deletionTimestamp")?;
     let finalizers = node.items("/metadata/finalizers").iter();

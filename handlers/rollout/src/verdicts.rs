@@ -82,7 +82,7 @@ fn paused(object: &Object) -> Option<Verdict> {
         .short(format!("paused, {}", counts(object)));
     let resume = "kubectl -n $namespace rollout resume deployment/$name";
     let is_paused = object.is("/spec/paused");
-    is_paused.then(|| verdict.next_if(Step::on(object, resume)))
+    is_paused.then(|| verdict.next_if(object.command(resume)))
 }
 
 /// The worst pod, and why it is not ready.

@@ -161,7 +161,7 @@ fn with_pod(verdict: Verdict, found: &Found) -> Verdict {
             let get = "kubectl -n $namespace get pod $name -o wide";
             verdict
                 .and(format!("Its pod {name} is ready{}", look_at(&kind)))
-                .next_if(Step::on(pod, get))
+                .next_if(pod.command(get))
         }
         Some(Read::Found(_)) => match &found.trouble.verdict {
             Some(why) => {

@@ -10,6 +10,7 @@ use handler_sdk::serde_json::Value;
 
 use super::Place;
 use crate::name::Name;
+use crate::step::Step;
 use crate::words::{or_silent, said};
 
 /// An object of the API, whatever its kind.
@@ -183,6 +184,13 @@ impl Object {
             Some(namespace) => Place::new(namespace, name),
             None => Place::of_cluster(name),
         })
+    }
+
+    /// Returns a command about it: `$namespace` and `$name` in the template are its own. `None` if it has no namespace.
+    pub fn command(&self, template: &'static str) -> Option<Step> {
+        let place = self.place()?;
+        let names = [("namespace", place.namespace()?), ("name", place.name())];
+        Some(Step::run(template, &names))
     }
 
     /// Returns its namespace, if it has one, and its name: `shop/checkout`.

@@ -106,10 +106,7 @@ impl Workload {
         let is_of_use = change?.supports_undo(began) && self.is_a_persons();
         let object = self.object.as_ref().filter(|_| is_of_use)?;
         match object.kind() {
-            "Deployment" => Step::on(
-                object,
-                "kubectl -n $namespace rollout undo deployment/$name",
-            ),
+            "Deployment" => object.command("kubectl -n $namespace rollout undo deployment/$name"),
             _ => None,
         }
     }

@@ -59,7 +59,7 @@ pub fn why_not_ready(pod: &Pod, events: &Events, node: Option<&Node>) -> Option<
 }
 
 fn describe(pod: &Pod) -> Option<Step> {
-    Step::on(pod, "kubectl -n $namespace describe pod $name")
+    pod.command("kubectl -n $namespace describe pod $name")
 }
 
 fn logs(pod: &Pod, container: &Container) -> Option<Step> {
