@@ -43,6 +43,7 @@ impl Drop for Elsewhere {
 async fn with_a_dead_one(config: &str) -> (Server, String) {
     let server = Setup::new()
         .module("probe")
+        .config("slack: { preview: true }")
         .config("routes: [{ name: rest, handlers: [probe] }]\ndead_letter: { handlers: [] }")
         .config("handlers: { probe: { config: { script: panic boom }, retry: { min_backoff: 1ms, max_backoff: 1ms } } }")
         .config(config)

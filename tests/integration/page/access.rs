@@ -288,6 +288,7 @@ async fn behind_a_path_of_a_proxy_the_cookie_is_for_that_path() {
 async fn a_name_that_was_typed_is_kept_with_the_address_and_found_without_it() {
     let server = Setup::new()
         .module("probe")
+        .config(PREVIEW)
         .config("dead_letter: { handlers: [] }\nroutes: [{ name: rest, handlers: [probe] }]")
         .config("handlers: { probe: { config: { script: panic boom }, retry: { min_backoff: 1ms, max_backoff: 1ms } } }")
         .config(WITH_TOKEN)
