@@ -49,7 +49,11 @@ impl Day {
     pub(crate) async fn live_through() -> Self {
         alert_manager::runtime::install_crypto();
         let mut day = Self::at_dawn().await;
-        day.done = day.usual_alerts().await;
+        day.usual_alerts().await;
+        day.kill();
+        crate::past::fill(&day.dir.path().join("alert-manager.db"));
+        day.start_again();
+        day.done = day.crash_loop().await;
         (day.storm, day.member) = day.storm().await;
         day.dead = day.refused_by_a_service().await;
         day.ambiguous = day.of_unknown_effect().await;
@@ -80,7 +84,7 @@ impl Day {
         }
     }
 
-    async fn usual_alerts(&self) -> String {
+    async fn usual_alerts(&self) {
         for (name, severity, namespace, pod, summary) in [
             (
                 "Watchdog",
@@ -123,6 +127,10 @@ impl Day {
                 .await;
             self.wait_for(&id, "done").await;
         }
+    }
+
+    /// An alert that a handler of its own serves.
+    async fn crash_loop(&self) -> String {
         let summary = "cart-7d9f6c5b8-x2x9k restarts 2.1 times in 10 minutes.";
         let crash = alert(
             "KubePodCrashLooping",

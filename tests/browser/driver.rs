@@ -40,15 +40,6 @@ pub(crate) enum Scheme {
     Dark,
 }
 
-/// How much of a page a picture has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// All of it, at most so much that a person looks at it.
-    Page,
-    /// What the screen shows at first.
-    Screen,
-}
-
 /// The tallest picture.
 const PICTURE_PX_MAX: f64 = 6_000.0;
 
@@ -389,15 +380,12 @@ impl Browser {
         is_open
     }
 
-    /// Takes a picture and leaves it in `target/pictures`.
-    pub(crate) async fn picture(&self, name: &str, extent: Extent) -> PathBuf {
+    /// Takes a picture of the whole page and leaves it in `target/pictures`.
+    pub(crate) async fn picture(&self, name: &str) -> PathBuf {
         let (width, screen, page): (f64, f64, f64) = self
             .run("return [innerWidth, innerHeight, Math.ceil(document.documentElement.scrollHeight)]")
             .await;
-        let height = match extent {
-            Extent::Page => page.max(screen).min(PICTURE_PX_MAX),
-            Extent::Screen => screen,
-        };
+        let height = page.max(screen).min(PICTURE_PX_MAX);
         let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
         let wanted = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         let picture = self.devtools("Page.captureScreenshot", wanted).await;

@@ -1,13 +1,17 @@
 //! Text that would do something if it were not text, in a real browser.
 
 use serde_json::json;
+use tests::alerts;
 use tests::fakes::Slack;
 use tests::server::Setup;
 
 use crate::World;
-use crate::driver::{Extent, Look};
+use crate::driver::Look;
 
 const MARKUP: &str = "</td></table><script>alert(1)</script><img src=x onerror=alert(1)>\" autofocus onfocus=\"alert(1)' style='x";
+/// A letter with so many marks that they would reach into other lines.
+const STACKED: &str =
+    "Z\u{300}\u{301}\u{302}\u{303}\u{304}\u{306}\u{307}\u{308}\u{309}\u{30a}Stacked";
 const REVERSED: &str = "gpj.\u{202e}exe\u{2066}\u{0}\u{1b}[2J";
 
 pub(crate) async fn text_from_outside_stays_text_and_in_its_place(world: &World) {
@@ -39,6 +43,9 @@ pub(crate) async fn text_from_outside_stays_text_and_in_its_place(world: &World)
     let id = server.accept(&alert).await.remove(0);
     server.wait_settled(&id).await;
     let (_, answer) = server.post(&json!([alert, { "labels": MARKUP }])).await;
+    for name in ["  ", STACKED] {
+        server.accept(&alerts::firing(name, &[])).await;
+    }
     let rejected = answer["rejected"][0]["id"].as_str().unwrap().to_owned();
     let escaped: String = url::form_urlencoded::byte_serialize(MARKUP.as_bytes()).collect();
     let escaped = escaped.replace('+', "%20");
@@ -77,6 +84,9 @@ pub(crate) async fn text_from_outside_stays_text_and_in_its_place(world: &World)
                     if (document.querySelectorAll('main').length !== 1) faults.push('no main');
                     const frame = ['header.bar', 'main', 'h1'].map((name) => document.querySelector(name));
                     if (frame.some((part) => part === null || part.parentElement.closest('td'))) faults.push('out of its place');
+                    for (const link of document.querySelectorAll('main a'))
+                        if (link.textContent.trim() === '') faults.push(`a link without a text: ${link.outerHTML.slice(0, 200)}`);
+                    if (/[\\u0300-\\u036f]{4}/.test(document.body.innerText)) faults.push('a stack of marks');
                     if (/[\\u202a-\\u202e\\u2066-\\u2069]/.test(document.body.innerText)) faults.push('a direction');
                     return faults;",
                 )
@@ -91,12 +101,10 @@ pub(crate) async fn text_from_outside_stays_text_and_in_its_place(world: &World)
         browser
             .open(&format!("{}/deliveries/{id}", server.url))
             .await;
-        browser
-            .picture(&format!("hostile-{}", look.width_px), Extent::Page)
-            .await;
+        browser.picture(&format!("hostile-{}", look.width_px)).await;
         browser.open(&format!("{}/deliveries", server.url)).await;
         browser
-            .picture(&format!("hostile-list-{}", look.width_px), Extent::Page)
+            .picture(&format!("hostile-list-{}", look.width_px))
             .await;
     }
     browser.close().await;

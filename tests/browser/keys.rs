@@ -5,7 +5,7 @@ use tests::alerts;
 use tests::server::{Server, Setup};
 
 use crate::World;
-use crate::driver::{Browser, Extent, Look};
+use crate::driver::{Browser, Look};
 use crate::webdriver::{ENTER, ESCAPE, TAB};
 
 async fn server() -> Server {
@@ -43,7 +43,7 @@ pub(crate) async fn the_keys_filter_move_open_select_and_retry(world: &World) {
         help.contains("retries") && help.contains("next row"),
         "{help}"
     );
-    browser.picture("keys", Extent::Page).await;
+    browser.picture("keys").await;
     browser.press(ESCAPE).await;
     browser
         .wait("document.querySelector('dialog[open]') === null")

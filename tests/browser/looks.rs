@@ -7,7 +7,7 @@ use tests::server::{Server, Setup};
 
 use crate::World;
 use crate::day::Day;
-use crate::driver::{Browser, Extent, Look, Scheme};
+use crate::driver::{Browser, Look, Scheme};
 
 /// The rules of WCAG 2.2 at the levels A and AA, as axe names them.
 const WCAG: &str = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']";
@@ -15,7 +15,7 @@ const WCAG: &str = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']";
 /// The pictures that the documentation shows: the view, the look, the file below `docs/`.
 const SHOWN: [(&str, Look, &str); 2] = [
     ("now", Look::DESK, "page.png"),
-    ("crashed", Look::DESK_AT_NIGHT, "page-delivery.png"),
+    ("done", Look::DESK_AT_NIGHT, "page-delivery.png"),
 ];
 
 /// A view of the day.
@@ -118,7 +118,8 @@ async fn faults(browser: &Browser, view: &View) -> Vec<String> {
         if (page.scrollWidth > width)
           for (const wide of document.querySelectorAll('main *'))
             if (right(wide) > width + 1 && !wide.parentElement.closest('.sheet, pre')) faults.push(wide.outerHTML.slice(0, 120));
-        expect(document.querySelector('[style]') === null || document.querySelector('script:not([src])') === null, 'inline');
+        expect(document.querySelector('[style]') === null, 'an inline style');
+        expect(document.querySelector('script:not([src])') === null, 'an inline script');
         return faults;"
     );
     let mut faults: Vec<String> = browser.run(&script).await;
@@ -146,9 +147,9 @@ pub(crate) async fn every_view_is_whole_in_light_and_dark_on_a_desk_and_on_a_pho
             browser.open(&view.url).await;
             wrong.extend(faults(&browser, &view).await);
             let name = format!("{}-{}-{}", view.name, look.scheme.as_str(), look.width_px);
-            browser.picture(&name, Extent::Page).await;
+            browser.picture(&name).await;
             if is_update && let Some(file) = shown_as(&view, look) {
-                let picture = browser.picture("shown", Extent::Screen).await;
+                let picture = browser.picture("shown").await;
                 std::fs::copy(picture, workspace().join("docs").join(file)).unwrap();
             }
         }
@@ -275,6 +276,17 @@ pub(crate) async fn a_printed_view_has_nothing_to_click(world: &World) {
         (0, 255),
         "black on white"
     );
-    browser.picture("print", Extent::Page).await;
+    browser.picture("print").await;
+    // A list has its rows, and nothing of the form around them.
+    browser.open(&format!("{}/deliveries", day.url)).await;
+    let (rows, controls): (usize, usize) = browser
+        .run(
+            "const seen = (selector) => [...document.querySelectorAll(selector)].filter((one) => one.checkVisibility()).length;
+            return [seen('.deliveries tbody tr'), seen('header, nav, button, input, select')]",
+        )
+        .await;
+    assert!(rows > 10, "{rows} rows");
+    assert_eq!(controls, 0);
+    browser.picture("print-list").await;
     browser.close().await;
 }

@@ -12,6 +12,7 @@ mod hostile;
 mod keys;
 mod live;
 mod looks;
+mod past;
 mod plain;
 mod webdriver;
 
@@ -64,6 +65,9 @@ fn tests() -> Vec<(&'static str, Test)> {
         keys::the_tab_key_reaches_everything_in_order_and_shows_where_it_is,
         live::a_new_alert_arrives_and_waits_while_somebody_reads,
         live::a_page_goes_on_after_the_server_was_killed,
+        live::a_list_follows_though_it_is_empty_and_is_emptied,
+        live::a_delivery_gets_what_it_did_not_have_when_it_was_opened,
+        live::a_tab_that_nobody_sees_holds_no_connection,
         access::a_token_is_exchanged_for_a_cookie_that_no_script_reads,
         access::a_link_of_another_page_arrives_signed_in,
         access::a_form_of_another_page_does_nothing,

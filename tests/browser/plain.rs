@@ -3,7 +3,7 @@
 use tests::PATIENCE;
 
 use crate::World;
-use crate::driver::{Browser, Extent, Look};
+use crate::driver::{Browser, Look};
 
 /// Returns the text of the elements of a selector.
 async fn texts(browser: &Browser, selector: &str) -> String {
@@ -90,11 +90,11 @@ pub(crate) async fn a_dead_delivery_is_retried_from_the_page(world: &World) {
         preview.contains("1 Slack call") && preview.contains("not repeated"),
         "{preview}"
     );
-    browser.picture("preview", Extent::Page).await;
+    browser.picture("preview").await;
     browser.follow("form[action$=apply] button").await;
     let applied = browser.text("main").await;
     assert!(applied.contains("1 retried"), "{applied}");
-    browser.picture("applied", Extent::Page).await;
+    browser.picture("applied").await;
     browser.follow(&format!("a[href$='{id}']")).await;
     let story = tokio::time::timeout(PATIENCE, day.wait_for(id, "done"));
     story.await.expect("it is done");

@@ -76,7 +76,7 @@ async fn now_has_the_counts_and_charts_of_a_time() {
     let page = eventually(&browser, "/", is_counted).await;
     let links = page.attributes(".lately tbody tr:first-child a", "href");
     assert!(
-        links.contains(&"./deliveries?state=dead&from=1h".to_owned()),
+        links.contains(&"./deliveries?state=dead&ended_from=1h".to_owned()),
         "{links:?}"
     );
     assert_eq!(page.elements("svg.chart").len(), 3);

@@ -55,14 +55,17 @@ async fn a_delivery_shows_the_message_the_calls_why_this_route_and_what_was_earl
     let request = page.text(".waterfall tr.call details pre");
     assert!(request.contains("\"method\": \"post\""), "{request}");
     let verdicts = page.texts(".verdicts > li");
-    assert!(verdicts[0].contains("no match"), "{verdicts:?}");
+    assert!(verdicts[0].contains("does not match"), "{verdicts:?}");
     assert!(
         verdicts[0].contains("✕ fails team=\"b\" the label is a"),
         "{verdicts:?}"
     );
-    assert!(verdicts[1].contains("1 ours taken"), "{verdicts:?}");
     assert!(
-        verdicts[2].contains("route 1 took the alert"),
+        verdicts[1].contains("1 ours → slack-notify : ✓ matches"),
+        "{verdicts:?}"
+    );
+    assert!(
+        verdicts[2].contains("not reached: route 1 took it"),
         "{verdicts:?}"
     );
     assert!(page.elements(".earlier").is_empty(), "it is the first");

@@ -95,3 +95,25 @@ fn escaped(text: &str) -> String {
         .collect::<String>()
         .replace('+', "%20")
 }
+
+#[tokio::test]
+async fn a_secret_in_an_alert_is_masked_wherever_a_delivery_shows_the_alert() {
+    let server = Setup::new()
+        .config("slack: { preview: true }")
+        .start()
+        .await;
+    let token = format!("ghp_{}", "0123456789abcdefghij0123456789abcdef");
+    let alert = json!({
+        "status": "firing",
+        "labels": { "alertname": "Leaks", "store": "postgres://u:hunter2hunter2@h/db" },
+        "annotations": { "summary": format!("the token is {token}"), "plain": "stays as it is" },
+    });
+    let id = server.accept(&alert).await.remove(0);
+    let page = Browser::new(&server)
+        .see(&format!("/deliveries/{id}"))
+        .await;
+    assert!(!page.body.contains("hunter2hunter2"), "{}", page.body);
+    assert!(!page.body.contains(&token), "{}", page.body);
+    assert!(page.text("main").contains("[masked]"));
+    assert!(page.text("main").contains("stays as it is"));
+}

@@ -45,8 +45,16 @@ async fn now_has_counts_that_are_filters_and_names_what_needs_somebody() {
     assert_sound(&page, "/");
     assert!(page.text("#longest").contains("Nothing waits"));
     assert!(page.text("#newest").contains("No alert has come yet"));
-    assert!(page.text("#heartbeats").contains("prometheus 5m ✓ arrives"));
+    let heartbeats = page.text("#heartbeats");
+    assert!(
+        heartbeats.contains("prometheus 5m not arrived since the start"),
+        "{heartbeats}"
+    );
     assert!(page.text("#channels").contains("alerts #alerts 0"));
+
+    server.accept(&alerts::firing("Watchdog", &[])).await;
+    let page = browser.see("/").await;
+    assert!(page.text("#heartbeats").contains("prometheus 5m ✓ arrives"));
 
     settled(&server, &alerts::firing("Fine", &[("team", "a")])).await;
     for n in ["1", "2", "3"] {
@@ -57,7 +65,7 @@ async fn now_has_counts_that_are_filters_and_names_what_needs_somebody() {
     assert!(page.texts(".counts li").contains(&"3 dead".to_owned()));
     let dead = page.attributes(".counts a.bad", "href");
     assert_eq!(dead, ["./deliveries?state=dead"]);
-    assert_eq!(page.elements("#newest tbody tr").len(), 4);
+    assert_eq!(page.elements("#newest tbody tr").len(), 5);
     assert!(
         page.text("#handlers").contains("probe paused"),
         "{}",
@@ -107,6 +115,27 @@ async fn deliveries_are_filtered_by_what_is_in_the_url() {
     let second = browser.see(&format!("/deliveries{next}")).await;
     assert_eq!(names(&second), ["A"]);
     assert!(second.elements("a[rel=next]").is_empty());
+    // And back: what would be the newest page is shown as that.
+    let link = |page: &Page, rel: &str| {
+        let links = page.attributes(&format!("a[rel={rel}]"), "href");
+        format!("/deliveries{}", links[0])
+    };
+    let back = browser.get(&link(&second, "prev")).await;
+    assert_eq!(back.status, StatusCode::SEE_OTHER);
+    assert_eq!(back.header("location"), "?limit=3");
+    assert!(first.elements("a[rel=prev]").is_empty());
+    let mut page = browser.see("/deliveries?limit=1").await;
+    for name in ["C", "B"] {
+        page = browser.see(&link(&page, "next")).await;
+        assert_eq!(names(&page), [name]);
+    }
+    let page = browser.see(&link(&page, "prev")).await;
+    assert_eq!(names(&page), ["C"]);
+    assert_eq!(
+        names(&browser.see(&link(&page, "next")).await),
+        ["B"],
+        "the way goes on in both directions"
+    );
 
     let wrong = browser.get("/deliveries?state=nonsense&alertname=A").await;
     assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
@@ -276,10 +305,9 @@ async fn what_a_later_event_has_passed_is_retried_only_if_that_is_confirmed() {
 #[tokio::test]
 async fn a_part_of_a_body_that_was_no_alert_is_not_promised_a_retry() {
     let server = server().await;
-    let (_, answer) = server.post(&json!([{ "labels": "none" }])).await;
-    let list = server.get("/api/v1/deliveries?reason=invalid").await.1;
-    let id = list["deliveries"][0]["id"].as_str();
-    let id = id.unwrap_or_else(|| panic!("{answer} {list}")).to_owned();
+    let body = json!([alerts::firing("Fine", &[("team", "a")]), { "labels": "none" }]);
+    let (_, answer) = server.post(&body).await;
+    let id = answer["rejected"][0]["id"].as_str().unwrap().to_owned();
     let browser = Browser::new(&server);
     let token = browser.see("/deliveries").await.token();
     let selected = [("token", token.as_str()), ("action", "retry"), ("id", &id)];
@@ -354,7 +382,7 @@ async fn the_box_says_which_routes_an_alert_takes_and_why() {
     let verdicts = page.texts(".verdicts > li");
     assert!(verdicts[0].contains("does not match"), "{verdicts:?}");
     assert!(
-        verdicts[0].contains("✕ alertname=\"Traps\" it is X"),
+        verdicts[0].contains("✕ fails alertname=\"Traps\" the label is X"),
         "{verdicts:?}"
     );
     assert!(verdicts[1].contains("✓ matches"), "{verdicts:?}");

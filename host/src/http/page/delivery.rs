@@ -62,14 +62,6 @@ impl DeliveryView {
         })
     }
 
-    /// Returns how many routes the alert does not reach.
-    fn not_reached(&self) -> usize {
-        let routes = self.related.routes.iter();
-        routes
-            .filter(|verdict| verdict.outcome == Outcome::NotReached)
-            .count()
-    }
-
     /// Returns how many members are not shown.
     fn members_left_out(&self) -> u64 {
         let members = self.story.members.as_ref();

@@ -12,6 +12,7 @@ use crate::alert::{Priority, Timestamp};
 use crate::api::{Delivery, Handler, Lenient, Waiting};
 use crate::queue::{Reason, State};
 use crate::runtime::ModuleState;
+use crate::shapes::mask_named;
 use crate::text::{is_unprintable, visible};
 
 /// Writes a text that comes from outside, as in `{{ text|text(200) }}`: escaped, with its direction isolated, invisible characters
@@ -38,6 +39,18 @@ pub(super) fn plain<T: Display>(
 ) -> askama::Result<String> {
     let text: String = value.to_string().chars().take(chars_max).collect();
     Ok(visible(&text, " ", " "))
+}
+
+/// Returns what has a name, such as a label, without secrets, as in `{{ value|masked(name)|text(80) }}`.
+#[filter_fn]
+pub(super) fn masked<T: Display, N: Display>(
+    value: T,
+    _: &dyn Values,
+    name: N,
+) -> askama::Result<String> {
+    let mut text = value.to_string();
+    mask_named(&name.to_string(), &mut text);
+    Ok(text)
 }
 
 /// Writes the content of a field of a form as it was sent. HTML has no U+0000.

@@ -126,7 +126,7 @@
   // What the server has sent of each part, without what the script has made of it.
   const received = new Map([...liveParts()].map((part) => [part.id, part.innerHTML]));
   const links = (part) => new Set([...part.querySelectorAll("tbody tr a")].map((link) => link.getAttribute("href")));
-  const scrollers = (part) => [part, ...part.querySelectorAll(".sheet, pre")];
+  const scrollers = (part) => [part, ...part.querySelectorAll(".sheet, pre, .said")];
 
   const replace = (page) => {
     for (const old of liveParts()) {
