@@ -313,9 +313,17 @@ async fn a_name_that_was_typed_is_kept_with_the_address_and_found_without_it() {
     browser.apply(&retry).await;
     for person in ["anna", "anna (127.0.0.1)"] {
         let person: String = url::form_urlencoded::byte_serialize(person.as_bytes()).collect();
-        let page = browser.see(&format!("/timeline?person={person}")).await;
-        let rows = page.texts(".timeline tbody tr");
-        assert!(!rows.is_empty(), "{person}: {}", page.text("main"));
+        let path = format!("/timeline?person={person}");
+        let mut rows = browser.see(&path).await.texts(".timeline tbody tr");
+        // An entry is stored a moment later.
+        for _ in 0..600 {
+            if !rows.is_empty() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            rows = browser.see(&path).await.texts(".timeline tbody tr");
+        }
+        assert!(!rows.is_empty(), "{person}");
         assert!(
             rows.iter().all(|row| row.contains("anna (127.0.0.1)")),
             "{rows:?}"
