@@ -39,6 +39,22 @@ impl Drop for Elsewhere {
     }
 }
 
+/// A server with a delivery that has died, and can be retried.
+async fn with_a_dead_one(config: &str) -> (Server, String) {
+    let server = Setup::new()
+        .module("probe")
+        .config("slack: { preview: true }")
+        .config("routes: [{ name: rest, handlers: [probe] }]\ndead_letter: { handlers: [] }")
+        .config("handlers: { probe: { config: { script: panic boom }, retry: { min_backoff: 1ms, max_backoff: 1ms } } }")
+        .config(config)
+        .start()
+        .await;
+    let id = server.accept(&alerts::firing("Open", &[])).await.remove(0);
+    let story = server.wait_settled(&id).await;
+    assert_eq!(story["state"], "dead");
+    (server, id)
+}
+
 async fn server(config: &str) -> Server {
     let setup = Setup::new().config("slack: { preview: true }");
     setup.config(config).start().await
@@ -113,8 +129,8 @@ pub(crate) async fn a_link_of_another_page_arrives_signed_in(world: &World) {
 
 pub(crate) async fn a_form_of_another_page_does_nothing(world: &World) {
     for config in ["", WITH_TOKEN] {
-        let server = server(config).await;
-        let id = server.accept(&alerts::firing("Open", &[])).await.remove(0);
+        let (server, id) = with_a_dead_one(config).await;
+        let attempts = server.delivery(&id).await.delivery.attempts;
         let browser = world.browser(Look::DESK).await;
         if config == WITH_TOKEN {
             sign_in(&browser, &server).await;
@@ -137,6 +153,8 @@ pub(crate) async fn a_form_of_another_page_does_nothing(world: &World) {
             !said.contains("1 retried") && !said.contains("Open"),
             "{said}"
         );
+        let story = server.delivery(&id).await.delivery;
+        assert_eq!(story.attempts, attempts, "nothing was retried");
 
         browser.open(&elsewhere.url).await;
         for path in ["/", "/api/v1/deliveries", "/deliveries/apply"] {
@@ -166,6 +184,13 @@ pub(crate) async fn a_form_of_another_page_does_nothing(world: &World) {
             browser.run_until_done(&framed).await,
             Value::from("nothing")
         );
+        // The same form retries it on a page of the server itself.
+        browser
+            .open(&format!("{}/deliveries/{id}", server.url))
+            .await;
+        browser.follow("form.actions button").await;
+        browser.follow("form.next button").await;
+        assert!(browser.text("main").await.contains("1 retried"));
         browser.close().await;
     }
 }

@@ -15,7 +15,7 @@ use tests::server::{Server, Setup, ids};
 /// Fields that need a crash, a failing disk or a story of half a megabyte: other tests cover them.
 ///
 /// A name that ends with a dot stands for all below it.
-const RARE: [&str; 35] = [
+const RARE: [&str; 40] = [
     "Attempt.after_crash",
     "Attempt.left_out",
     "Block.fields",
@@ -34,6 +34,8 @@ const RARE: [&str; 35] = [
     "Doubt.",
     "JournalEntry.answer",
     "NamedCall.",
+    "Now.longest.waiting.behind",
+    "Now.longest.waiting.handler",
     "Reloaded.keep_settings",
     "Retried.rest.",
     "Story.coalesced_into",
@@ -44,6 +46,9 @@ const RARE: [&str; 35] = [
     "Story.timer.",
     "Story.timers",
     "Story.timers.",
+    "Story.waiting.behind",
+    "Story.waiting.handler",
+    "Story.waiting.why",
     "Step.begun",
     "Step.begun.",
     "Step.cut_off",

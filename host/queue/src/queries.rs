@@ -1,13 +1,13 @@
 //! What people request of the queue: lists, retries and cancellations.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 
-use alert_manager_core::alert::{DeliveryId, HandlerName, Timestamp};
+use alert_manager_core::alert::{DeliveryId, Event, HandlerName, Timestamp};
 use alert_manager_core::gate::{GateName, GateRate, Parked};
 use alert_manager_core::journal::Dependency;
 
@@ -27,6 +27,9 @@ const WAITING_MAX: usize = 5_000;
 
 /// How many open deliveries are looked at while the scheduler is locked: some tenths of a millisecond.
 const LOOKED_AT_MAX: usize = 1_000;
+
+/// How many events of an alert are looked at on either side of a start.
+const EVENTS_NEAR_MAX: u32 = 100;
 
 impl Queue {
     /// Returns deliveries, newest first.
@@ -143,6 +146,28 @@ impl Queue {
         self.inner
             .read(move |inner| inner.reader.outlines(&ids))
             .await
+    }
+
+    /// Returns deliveries of the alert of an event, in the order of acceptance, by what is remembered of its events: so they are found
+    /// among any number of others. Of a few hundred events at most, the nearest ones; of each, the last delivery on each route.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn same_alert(&self, event: Event) -> Result<Vec<DeliveryId>, ReadError> {
+        let near = move |inner: &Inner| inner.reader.same_alert(event, EVENTS_NEAR_MAX);
+        let mut found = self.inner.read(near).await?;
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Returns which of some dead deliveries are overtaken: a later event of their ordering key has run, so that they are retried with
+    /// [`Force::Yes`] only.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn overtaken(&self, dead: Vec<DeliveryId>) -> Result<HashSet<DeliveryId>, ReadError> {
+        self.inner.read(move |inner| inner.overtaken(dead)).await
     }
 
     /// Returns a delivery with everything that is stored of it.
@@ -393,6 +418,28 @@ impl Inner {
         self.reader
             .followers(from, &mut |other| later.add(&other))?;
         Ok((batch, later))
+    }
+
+    fn overtaken(&self, mut dead: Vec<DeliveryId>) -> Result<HashSet<DeliveryId>, ReadError> {
+        dead.sort_unstable();
+        let mut positions = Vec::with_capacity(dead.len());
+        for id in dead {
+            positions.extend(self.reader.position(id)?);
+        }
+        if positions.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let mut later = LaterByKey::new(&positions);
+        let from = later.begin_read();
+        self.reader
+            .followers(from, &mut |other| later.add(&other))?;
+        let mut overtaken = HashSet::new();
+        for position in &positions {
+            // Those that had not run a moment ago count as not run.
+            let is_overtaken = later.is_overtaken(position, |_| Ok::<_, ReadError>(None))?;
+            overtaken.extend(is_overtaken.then_some(position.id));
+        }
+        Ok(overtaken)
     }
 
     /// Reads from the store on a blocking thread.

@@ -34,6 +34,9 @@ pub struct Previewed {
     pub delivery: Delivery,
     /// Why nothing would be done with it; null if something would be.
     pub refused: Option<String>,
+    /// True if a later event of its alert has run: it is retried only with `force`, since what it says may be over.
+    #[serde(default)]
+    pub overtaken: bool,
     /// The steps that would run, or would not run any more.
     pub steps: Vec<(HandlerName, Lenient<StepKind>)>,
     /// The effects that were made, and are neither repeated nor undone.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Delivery, Lenient, is_zero};
-use crate::alert::{Alert, Block, HandlerName, Labels, Priority, StepKind, Timestamp};
+use crate::alert::{Alert, Block, DeliveryId, HandlerName, Labels, Priority, StepKind, Timestamp};
 use crate::gate::GateName;
 use crate::journal::{Begun, CallKind, Doubt, Entry};
 use crate::queue::{self, StepStatus, WaitsFor};
@@ -63,6 +63,18 @@ pub struct Waiting {
     pub since: Timestamp,
     /// How many go before it.
     pub ahead: u64,
+    /// Which delivery has to end first, if it waits for its `order` or its `storm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<DeliveryId>,
+    /// The handler whose `slot` it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handler: Option<HandlerName>,
+    /// Its `time`, or until when the service behind its `gate` has said to wait; absent if neither is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Why that has not recovered, for people: what Slack has said, since when, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// What has to recover, if it waits for that: `slack channel NAME`, `slack`, `origin URL` or `handler NAME`. It is due as soon as
     /// that has happened, and at its time otherwise.
     #[serde(default)]
@@ -71,19 +83,44 @@ pub struct Waiting {
 
 impl From<queue::Waiting> for Waiting {
     fn from(waiting: queue::Waiting) -> Self {
-        let (waits_for, gate) = match waiting.what {
-            WaitsFor::Gate { name, label } => match name {
-                GateName::SlackChannel(_) => ("gate", Some(label)),
-                _ => ("gate", Some(name.to_string())),
-            },
-            WaitsFor::Permit(_) => ("slot", None),
-            WaitsFor::Earlier(_) => ("order", None),
-            WaitsFor::Generation(_) => ("storm", None),
-            WaitsFor::Time(_) => ("time", None),
+        let (mut gate, mut behind, mut handler, mut until) = (None, None, None, None);
+        let waits_for = match waiting.what {
+            WaitsFor::Gate {
+                name,
+                label,
+                closed_until,
+            } => {
+                gate = Some(match name {
+                    GateName::SlackChannel(_) => label,
+                    _ => name.to_string(),
+                });
+                until = closed_until;
+                "gate"
+            }
+            WaitsFor::Permit(of) => {
+                handler = Some(of);
+                "slot"
+            }
+            WaitsFor::Earlier(id) => {
+                behind = Some(id);
+                "order"
+            }
+            WaitsFor::Generation(id) => {
+                behind = Some(id);
+                "storm"
+            }
+            WaitsFor::Time(at) => {
+                until = Some(at);
+                "time"
+            }
         };
         Self {
             waits_for: waits_for.to_owned(),
             gate,
+            behind,
+            handler,
+            until,
+            why: None,
             priority: waiting.priority.into(),
             since: waiting.since,
             ahead: waiting.ahead as u64,

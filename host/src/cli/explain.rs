@@ -314,13 +314,19 @@ fn waiting(out: &mut String, story: &Story, paint: Paint) {
     let retry = paint.bold(&format!("alert-manager retry {}", story.delivery.id));
     // What waits for its time has that in `not_before`.
     if let Some(waiting) = story.waiting.as_ref().filter(|w| w.waits_for != "time") {
-        let what = match (waiting.waits_for.as_str(), &waiting.gate) {
+        let mut what = match (waiting.waits_for.as_str(), &waiting.gate) {
             ("gate", Some(gate)) => format!("the rate limit of {}", one_line(gate)),
             ("slot", _) => "a free slot of its handler (limits.concurrency)".to_owned(),
             ("order", _) => "an earlier delivery of its alert".to_owned(),
             ("storm", _) => "the delivery that runs for others of its storm now".to_owned(),
             (other, _) => one_line(other),
         };
+        if let Some(until) = waiting.until {
+            let _ = write!(what, ", closed until {}", moment(&until.to_string()));
+        }
+        if let Some(id) = waiting.behind {
+            let _ = write!(what, " ({id})");
+        }
         let ahead = match waiting.ahead {
             0 => "it is next".to_owned(),
             ahead => format!("{ahead} go before it"),
@@ -435,6 +441,35 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_behind_another_says_which_and_a_closed_gate_until_when() {
+        let mut waits = story("x");
+        let id = crate::alert::DeliveryId::from_raw(7);
+        let at = crate::alert::Timestamp::UNIX_EPOCH;
+        let mut waiting = crate::api::Waiting {
+            waits_for: "order".to_owned(),
+            gate: None,
+            priority: crate::alert::Priority::Warning.into(),
+            since: at,
+            ahead: 0,
+            behind: Some(id),
+            handler: None,
+            until: None,
+            why: None,
+            until_recovered: None,
+        };
+        waits.waiting = Some(waiting.clone());
+        let rendered = render(&waits, Paint::for_stdout());
+        let expected = format!("an earlier delivery of its alert ({id}) since");
+        assert!(rendered.contains(&expected), "{rendered}");
+        waiting.waits_for = "gate".to_owned();
+        (waiting.gate, waiting.behind, waiting.until) = (Some("alerts".to_owned()), None, Some(at));
+        waits.waiting = Some(waiting);
+        let rendered = render(&waits, Paint::for_stdout());
+        let expected = "the rate limit of alerts, closed until 1970-01-01T00:00:00Z since";
+        assert!(rendered.contains(expected), "{rendered}");
+    }
+
+    #[test]
     fn what_waits_for_a_rate_limit_says_which_and_how_many_go_before_it() {
         let mut waits = story("x");
         for (ahead, expected) in [(0, "it is next"), (7, "7 go before it")] {
@@ -444,6 +479,10 @@ mod tests {
                 priority: crate::alert::Priority::Warning.into(),
                 since: crate::alert::Timestamp::UNIX_EPOCH,
                 ahead,
+                behind: None,
+                handler: None,
+                until: None,
+                why: None,
                 until_recovered: None,
             });
             let rendered = render(&waits, Paint::for_stdout());

@@ -73,6 +73,23 @@ impl OriginCheck {
         self.bound.tls.is_some() || external.is_some_and(|url| url.scheme() == "https")
     }
 
+    /// Returns the path below which a browser that sends these headers has the page: that of `external_url`, if the browser reaches the
+    /// server by that. Other programs of the same host have other paths.
+    pub(super) fn path_for(&self, headers: &HeaderMap) -> String {
+        let settings = self.settings.load();
+        let origin = headers.get(header::ORIGIN);
+        let origin = origin.and_then(|origin| Url::parse(origin.to_str().ok()?).ok());
+        let external = settings
+            .external_url
+            .as_ref()
+            .filter(|external| origin.is_some_and(|origin| origin.origin() == external.origin()));
+        let path = external.map_or("", |url| url.path().trim_end_matches('/'));
+        match path.is_empty() || path.contains(';') {
+            true => "/".to_owned(),
+            false => path.to_owned(),
+        }
+    }
+
     fn proof(&self, settings: &Settings, is_closed: bool) -> Proof {
         if is_closed || settings.is_insecure || self.bound.requires_client_certificate() {
             Proof::Asked

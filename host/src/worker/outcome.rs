@@ -44,7 +44,10 @@ pub(super) struct Circumstances {
 fn actor_failed(step: &mut Step, failure: &StepFailure, policy: &Retry, at: Circumstances) {
     step.last_error = Some(failure.to_string());
     let wait = match failure {
-        StepFailure::Permanent(_) => None,
+        StepFailure::Permanent(_) => {
+            step.attempts += 1;
+            None
+        }
         StepFailure::Retryable { after, .. } => {
             step.attempts += 1;
             let asked = after.map_or(Duration::ZERO, |after| {

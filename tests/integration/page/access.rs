@@ -164,6 +164,19 @@ async fn a_wrong_token_signs_nobody_in_and_leads_nowhere() {
         assert_eq!(page.header("set-cookie"), "");
         assert!(page.text("[role=alert]").contains("the token is wrong"));
     }
+    let mistyped = [
+        ("credentials", "a-toke"),
+        ("to", "/deliveries?state=dead"),
+        ("name", "Anna"),
+    ];
+    let page = browser.post("/sign-in", &mistyped).await;
+    assert_eq!(page.attributes("#name", "value"), ["Anna"]);
+    let to = page.attributes("input[name=to]", "value");
+    assert_eq!(to, ["/deliveries?state=dead"]);
+    // A form that was posted without a session leads to where it can be posted from.
+    let page = browser.post("/deliveries/apply", &[("id", "x")]).await;
+    assert!(is_sign_in(&page), "{}", page.body);
+    assert_eq!(page.attributes("input[name=to]", "value"), ["/deliveries"]);
     let elsewhere = [("credentials", "a-token"), ("to", "//evil.example/")];
     let page = browser.post("/sign-in", &elsewhere).await;
     assert_eq!(page.header("location"), "./evil.example/");
@@ -234,6 +247,12 @@ async fn a_proxy_names_the_person_if_it_is_trusted() {
         assert_eq!(page.text(".who"), expected, "{proxies}");
         assert_eq!(page.text("b"), "");
     }
+    let server = self::server(&config("127.0.0.1")).await;
+    let twice = Browser::new(&server)
+        .with("x-forwarded-user", "mallory")
+        .with("x-forwarded-user", "anna");
+    let page = twice.see("/deliveries").await;
+    assert_eq!(page.text(".who"), "", "the first may be the client's own");
     let both = "api: { user_header: X-Forwarded-User }";
     let dir = std::sync::Arc::new(tempfile::tempdir().unwrap());
     let refused = Setup::new()
@@ -243,4 +262,73 @@ async fn a_proxy_names_the_person_if_it_is_trusted() {
         .await;
     let refused = refused.map(|_| ()).unwrap_err();
     assert!(refused.contains("trusted_proxies"), "{refused}");
+}
+
+#[tokio::test]
+async fn behind_a_path_of_a_proxy_the_cookie_is_for_that_path() {
+    let config = format!("external_url: https://ops.example/alerts/\n{WITH_TOKEN}");
+    let server = server(&config).await;
+    for (origin, expected) in [
+        (Some("https://ops.example"), "; Path=/alerts; "),
+        (None, "; Path=/; "),
+    ] {
+        let mut browser = Browser::new(&server);
+        if let Some(origin) = origin {
+            browser = browser.with("origin", origin);
+        }
+        let page = browser
+            .post("/sign-in", &[("credentials", "a-token")])
+            .await;
+        let cookie = page.header("set-cookie");
+        assert!(cookie.contains(expected), "{origin:?}: {cookie}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_was_typed_is_kept_with_the_address_and_found_without_it() {
+    let server = Setup::new()
+        .module("probe")
+        .config(PREVIEW)
+        .config("dead_letter: { handlers: [] }\nroutes: [{ name: rest, handlers: [probe] }]")
+        .config("handlers: { probe: { config: { script: panic boom }, retry: { min_backoff: 1ms, max_backoff: 1ms } } }")
+        .config(WITH_TOKEN)
+        .start()
+        .await;
+    let ids = server.accept(&alerts::firing("A", &[])).await;
+    let cookie = signed_in(&server, "anna").await;
+    let browser = Browser::new(&server).with("cookie", &cookie);
+    let token = browser.see("/deliveries").await.token();
+    let fields = [
+        ("token", token.as_str()),
+        ("action", "cancel"),
+        ("id", &ids[0]),
+    ];
+    // It may have ended already: only who asked for it counts here.
+    browser.apply(&fields).await;
+    let retry = [
+        ("token", token.as_str()),
+        ("action", "retry"),
+        ("id", &ids[0]),
+    ];
+    browser.apply(&retry).await;
+    for person in ["anna", "anna (127.0.0.1)"] {
+        let person: String = url::form_urlencoded::byte_serialize(person.as_bytes()).collect();
+        let path = format!("/timeline?person={person}");
+        let mut rows = browser.see(&path).await.texts(".timeline tbody tr");
+        // An entry is stored a moment later.
+        for _ in 0..600 {
+            if !rows.is_empty() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            rows = browser.see(&path).await.texts(".timeline tbody tr");
+        }
+        assert!(!rows.is_empty(), "{person}");
+        assert!(
+            rows.iter().all(|row| row.contains("anna (127.0.0.1)")),
+            "{rows:?}"
+        );
+    }
+    let other = browser.see("/timeline?person=ann").await;
+    assert!(other.elements(".timeline tbody tr").is_empty());
 }

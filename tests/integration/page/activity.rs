@@ -47,8 +47,9 @@ async fn eventually(browser: &Browser<'_>, path: &str, is_so: impl Fn(&Page) -> 
 async fn apply(browser: &Browser<'_>, action: &str, id: &str) {
     let token = browser.see("/deliveries").await.token();
     let fields = [("token", token.as_str()), ("action", action), ("id", id)];
-    let applied = browser.post("/deliveries/apply", &fields).await;
-    assert_eq!(applied.status, StatusCode::OK, "{}", applied.text("main"));
+    let applied = browser.apply(&fields).await;
+    let said = applied.text("[role=status]");
+    assert!(said.starts_with("1 "), "{said}");
 }
 
 #[tokio::test]
@@ -252,4 +253,77 @@ async fn a_count_of_what_waits_leads_to_what_waits_for_that() {
             .text("[role=alert]")
             .contains("gate, slot, order, time, coalesced")
     );
+}
+
+#[tokio::test]
+async fn what_many_retries_were_about_is_in_the_timeline_and_so_is_each_of_them() {
+    let server = setup().start().await;
+    let mut ids = Vec::new();
+    for n in ["1", "2"] {
+        ids.push(settled(&server, "Traps", &[("n", n)]).await);
+    }
+    let query = "handler=probe&match=alertname%3D%22Traps%22";
+    let (status, answer) = server
+        .command(&format!("/api/v1/deliveries/retry?{query}"))
+        .await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    // Entries are stored a moment later.
+    let mut timeline = server.get("/api/v1/timeline?what=retried").await.1;
+    for _ in 0..600 {
+        if timeline["entries"].as_array().unwrap().len() == 3 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        timeline = server.get("/api/v1/timeline?what=retried").await.1;
+    }
+    let entries = timeline["entries"].as_array().unwrap();
+    let by = "handler=probe match=alertname=\"Traps\"";
+    let of_all = entries.iter().find(|entry| entry["delivery"].is_null());
+    let of_all = of_all.unwrap_or_else(|| panic!("{timeline:#}"));
+    assert_eq!(of_all["detail"], format!("2 deliveries, by {by}"));
+    for id in ids {
+        let own = entries
+            .iter()
+            .find(|entry| entry["delivery"] == id.as_str());
+        let own = own.unwrap_or_else(|| panic!("{id}: {timeline:#}"));
+        assert_eq!(own["detail"], by);
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_is_in_the_timeline_even_if_whoever_asked_has_gone_away() {
+    use tokio::io::AsyncWriteExt as _;
+    let server = Setup::new()
+        .variable("SLACK_API_URL", "http://127.0.0.1:9/")
+        .variable("SLACK_TOKEN", "xoxb-none")
+        .config("handlers: { slack-notify: { allow: { slack: [alerts] }, retry: { min_backoff: 1h, max_backoff: 1h } } }")
+        .module("slack-notify")
+        .start()
+        .await;
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        let alert = alerts::firing("Waits", &[("n", &n.to_string())]);
+        ids.push(server.accept(&alert).await.remove(0));
+    }
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    for id in &ids {
+        let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let request = format!(
+            "POST /api/v1/deliveries/{id}/cancel HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n"
+        );
+        connection.write_all(request.as_bytes()).await.unwrap();
+    }
+    // A request may be cut off before it is read: then nothing has happened. What has happened is noted.
+    let mut seen = (0, 0);
+    for _ in 0..600 {
+        let (_, timeline) = server.get("/api/v1/timeline?what=cancelled").await;
+        let noted = timeline["entries"].as_array().unwrap().len();
+        let (_, list) = server.get("/api/v1/deliveries?state=dead").await;
+        seen = (list["deliveries"].as_array().unwrap().len(), noted);
+        if seen.0 > 0 && seen.0 == seen.1 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("cancelled and noted: {seen:?}");
 }

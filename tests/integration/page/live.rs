@@ -70,6 +70,36 @@ async fn a_shutdown_ends_the_events() {
 }
 
 #[tokio::test]
+async fn events_end_once_the_token_has_changed() {
+    let server = Setup::new()
+        .config("slack: { preview: true }")
+        .config("api: { authorization: { credentials: a-token } }")
+        .start()
+        .await;
+    let request = Client::new().get(format!("{}/api/v1/events", server.url));
+    let answer = request.bearer_auth("a-token").send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let mut events: Events = Box::pin(
+        answer
+            .bytes_stream()
+            .map(|chunk| String::from_utf8(chunk.unwrap().to_vec()).unwrap()),
+    );
+    next(&mut events).await;
+    server.accept(&alerts::firing("A", &[])).await;
+    assert!(next(&mut events).await.contains("event: change"));
+    let file = server.dir.path().join("alert-manager.yml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("a-token", "another")).unwrap();
+    let reload = Client::new().post(format!("{}/-/reload", server.url));
+    let reloaded = reload.bearer_auth("a-token").send().await.unwrap();
+    assert_eq!(reloaded.status(), StatusCode::OK);
+    server.accept(&alerts::firing("B", &[])).await;
+    let end = async { while events.next().await.is_some() {} };
+    let end = tokio::time::timeout(PATIENCE, end).await;
+    end.expect("they end");
+}
+
+#[tokio::test]
 async fn every_view_that_changes_says_which_parts() {
     let server = server().await;
     server.accept(&alerts::firing("A", &[])).await;

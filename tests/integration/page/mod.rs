@@ -85,6 +85,16 @@ impl<'a> Browser<'a> {
     }
 }
 
+impl Browser<'_> {
+    /// Posts the form that does something with deliveries, and follows to what was done.
+    async fn apply(&self, fields: &[(&str, &str)]) -> Page {
+        let answer = self.post("/deliveries/apply", fields).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+        let place = answer.header("location").strip_prefix('.').unwrap();
+        self.see(&format!("/deliveries{place}")).await
+    }
+}
+
 impl Page {
     fn elements(&self, selector: &str) -> Vec<ElementRef<'_>> {
         let selector = Selector::parse(selector).unwrap();

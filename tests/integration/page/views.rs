@@ -207,9 +207,10 @@ async fn what_is_selected_is_retried_after_a_preview_and_by_no_page_of_others() 
     }
     assert_eq!(server.delivery(&id).await.delivery.attempts, attempts);
 
-    let applied = browser.post("/deliveries/apply", &selected).await;
-    assert_eq!(applied.status, StatusCode::OK);
+    let applied = browser.apply(&selected).await;
     assert_sound(&applied, "what was done");
+    let results = applied.text(".results");
+    assert!(results.contains("it is done"), "{results}");
     assert!(
         applied
             .text("[role=status]")
@@ -221,12 +222,98 @@ async fn what_is_selected_is_retried_after_a_preview_and_by_no_page_of_others() 
         })
         .await;
     let again = [("token", token.as_str()), ("action", "cancel"), ("id", &id)];
-    let applied = browser.post("/deliveries/apply", &again).await;
+    let applied = browser.apply(&again).await;
     assert!(
         applied
             .text("[role=status]")
             .starts_with("0 cancelled, 1 not")
     );
+}
+
+#[tokio::test]
+async fn what_a_later_event_has_passed_is_retried_only_if_that_is_confirmed() {
+    let setup = |script: &str| {
+        Setup::new()
+            .module("probe")
+            .config("slack: { preview: true }")
+            .config("routes: [{ name: rest, handlers: [probe] }]\ndead_letter: { handlers: [] }")
+            .config(&format!(
+                "handlers: {{ probe: {{ config: {{ script: '{script}' }}, retry: {{ min_backoff: 1ms, max_backoff: 1ms }} }} }}"
+            ))
+    };
+    let server = setup("panic boom").start().await;
+    let id = settled(&server, &alerts::firing("Passed", &[])).await;
+    let dir = server.stop().await;
+    let server = setup("").start_in(dir).await;
+    let resolved = settled(&server, &alerts::resolved("Passed", &[])).await;
+    let browser = Browser::new(&server);
+    let token = browser.see("/deliveries").await.token();
+    let selected = [
+        ("token", token.as_str()),
+        ("action", "retry"),
+        ("query", "alertname=Passed&state="),
+        ("id", &id),
+        ("id", &resolved),
+    ];
+    let preview = browser.post("/deliveries/preview", &selected).await;
+    assert_sound(&preview, "the preview");
+    let notice = preview.text(".notice");
+    assert!(notice.starts_with("0 of 2 would run again."), "{notice}");
+    assert!(
+        notice.contains("A later event of the alert has run for 1"),
+        "{notice}"
+    );
+    let overtaken = preview.attributes("input[name=overtaken]", "value");
+    assert_eq!(overtaken, [id.as_str()]);
+    assert!(
+        preview
+            .attributes("main input[name=id]", "value")
+            .is_empty()
+    );
+    let back = preview.attributes("form.next a", "href");
+    assert_eq!(back, ["../deliveries?alertname=Passed"]);
+
+    let confirmed = |force: &'static str| {
+        [
+            ("token", token.as_str()),
+            ("action", "retry"),
+            ("overtaken", id.as_str()),
+            ("overtaken", id.as_str()),
+            ("force", force),
+        ]
+    };
+    let nothing = browser.post("/deliveries/apply", &confirmed("")).await;
+    assert_eq!(nothing.status, StatusCode::BAD_REQUEST);
+    assert_eq!(server.story(&id).await["state"], "dead");
+    let by_id = [("token", token.as_str()), ("action", "retry"), ("id", &id)];
+    let refused = browser.apply(&by_id).await;
+    assert!(
+        refused
+            .text(".results")
+            .contains("a later event of this alert has run"),
+        "{}",
+        refused.text("main")
+    );
+    let applied = browser.apply(&confirmed("true")).await;
+    assert_eq!(applied.text("[role=status]"), "1 retried.");
+    assert!(applied.text(".results").contains("Passed"));
+    server
+        .wait_for_story(&id, |story| story["state"] == "done")
+        .await;
+}
+
+#[tokio::test]
+async fn a_part_of_a_body_that_was_no_alert_is_not_promised_a_retry() {
+    let server = server().await;
+    let body = json!([alerts::firing("Fine", &[("team", "a")]), { "labels": "none" }]);
+    let (_, answer) = server.post(&body).await;
+    let id = answer["rejected"][0]["id"].as_str().unwrap().to_owned();
+    let browser = Browser::new(&server);
+    let token = browser.see("/deliveries").await.token();
+    let selected = [("token", token.as_str()), ("action", "retry"), ("id", &id)];
+    let preview = browser.post("/deliveries/preview", &selected).await;
+    assert!(preview.text(".notice").contains("Nothing can be done"));
+    assert!(preview.text("tbody").contains("was not an alert"));
 }
 
 #[tokio::test]
@@ -374,12 +461,76 @@ async fn the_timeline_has_what_was_done_and_can_be_taken_along() {
 }
 
 #[tokio::test]
+async fn a_timeline_goes_on_to_earlier_deliveries_and_an_export_has_all_of_them() {
+    let server = server().await;
+    for (name, team) in [
+        ("A", "a"),
+        ("B", "b"),
+        ("C", "a"),
+        ("D", "none"),
+        ("E", "none"),
+    ] {
+        settled(&server, &alerts::firing(name, &[("team", team)])).await;
+    }
+    let browser = Browser::new(&server);
+    // The two newest are unrouted: nothing of their page is of this handler, and it says where to go on.
+    let page = browser.see("/timeline?from=1h&limit=2&what=effect").await;
+    assert_sound(&page, "a page without entries");
+    let said = page.text("main");
+    assert!(!said.contains("Nothing happened then"), "{said}");
+    let mut effects = page.elements(".timeline tbody tr").len();
+    let mut next = page.attributes("a[rel=next]", "href");
+    assert_eq!((effects, next.len()), (0, 1), "{said}");
+    while let Some(link) = next.pop() {
+        let page = browser.see(&format!("/timeline{link}")).await;
+        effects += page.elements(".timeline tbody tr").len();
+        next = page.attributes("a[rel=next]", "href");
+    }
+    assert!(effects >= 3, "one of each alert that was posted");
+    for format in ["md", "csv", "json"] {
+        let file = browser
+            .see(&format!("/timeline/{format}?from=1h&limit=2&what=received"))
+            .await;
+        for name in ["A", "B", "C", "D", "E"] {
+            let cell = format!("{name} firing");
+            let is_in = file.body.contains(&cell)
+                || file.body.contains(&format!("\"alertname\": \"{name}\""));
+            assert!(is_in, "{name}: {}", file.body);
+        }
+        assert!(!file.body.contains("It is cut"), "{}", file.body);
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_after_the_time_of_acceptance_is_in_the_time_in_which_it_was_done() {
+    let server = server().await;
+    let id = settled(&server, &alerts::firing("Traps", &[])).await;
+    let died = server.story(&id).await["settled_at"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let browser = Browser::new(&server);
+    let of_death = browser.see(&format!("/timeline?from={died}")).await;
+    let rows = of_death.texts(".timeline tbody tr");
+    assert_eq!(rows.len(), 1, "not its acceptance: {rows:?}");
+    assert!(rows[0].contains("✕ dead"), "{rows:?}");
+}
+
+#[tokio::test]
 async fn a_path_that_is_none_is_a_page_for_a_browser_and_json_for_others() {
     let server = server().await;
     let browser = Browser::new(&server).with("accept", "text/html,*/*;q=0.8");
     let page = browser.get("/delivery").await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
     assert!(page.text("main").contains("no such path: /delivery"));
+    let wrong_method = browser.get("/deliveries/apply").await;
+    assert_eq!(wrong_method.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        wrong_method.elements("h1").len(),
+        1,
+        "{}",
+        wrong_method.body
+    );
     let other = Browser::new(&server).with("accept", "application/json");
     let answer = other.get("/delivery").await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);

@@ -137,6 +137,7 @@ suite! {
         what_waits_is_listed_towards_newer_ones_too,
         a_list_leaves_out_what_had_ended_before,
         outlines_have_effects_and_leave_out_what_is_not_stored,
+        deliveries_of_an_alert_are_found_by_its_events_next_to_a_start,
     ]
     journal: [
         a_record_is_there_after_a_crash_for_the_steps_that_have_not_ended,

@@ -676,6 +676,7 @@ pub(super) async fn what_waits_is_seen_by_priority_and_since_when<B: Bench>() {
     let gate = WaitsFor::Gate {
         name: asks[0].name.clone(),
         label: "alerts".into(),
+        closed_until: None,
     };
     assert_eq!(
         (seen.what, seen.ahead, seen.priority),

@@ -472,3 +472,34 @@ pub(super) async fn outlines_have_effects_and_leave_out_what_is_not_stored<B: Be
     let expected = [(second, vec![]), (first, vec![(CallKind::Slack, 2)])];
     assert_eq!(found, expected);
 }
+
+pub(super) async fn deliveries_of_an_alert_are_found_by_its_events_next_to_a_start<B: Bench>() {
+    let mut bench = Harness::<B>::small(Caps::all(0));
+    let at = |hour: u64| {
+        let mut firing = firing("A");
+        firing.alert.starts_at += Duration::from_secs(hour * 3_600);
+        firing
+    };
+    let mut of_alert = Vec::new();
+    for hour in 0..4 {
+        of_alert.push(bench.accept_new(at(hour)).await);
+        for other in 0..10 {
+            bench.accept_new(firing(&format!("B{hour}{other}"))).await;
+        }
+        bench = match hour {
+            0 => bench.restart().await,
+            1 => bench.crash(),
+            _ => bench,
+        };
+        let mut ended = at(hour);
+        ended.alert.status = Status::Resolved;
+        of_alert.push(bench.accept_new(ended).await);
+    }
+    for hour in [0, 2, 3] {
+        let found = bench.queue.same_alert(at(hour).alert.event()).await;
+        assert_eq!(found.unwrap(), of_alert, "{hour}");
+    }
+    let of_another = firing("B00").alert.event();
+    let found = bench.queue.same_alert(of_another).await.unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+}

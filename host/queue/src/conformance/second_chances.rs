@@ -98,6 +98,10 @@ pub(super) async fn one_that_a_later_event_has_passed_is_sent_again_only_by_forc
         bench.queue.retry(id, Force::No).await,
         Err(RetryError::Overtaken)
     );
+    let alone = bench.accept_new(firing("B")).await;
+    bench.run(Next::Dead("why".into())).await;
+    let overtaken = bench.queue.overtaken(vec![alone, id]).await.unwrap();
+    assert_eq!(overtaken.into_iter().collect::<Vec<_>>(), [id]);
     bench.queue.retry(id, Force::Yes).await.unwrap();
     assert_eq!(bench.run(Next::Done).await, id);
 }

@@ -9,7 +9,7 @@ pub struct Audited {
     pub at: Timestamp,
     /// What was done.
     pub what: String,
-    /// The person who did it; empty if it was nobody.
+    /// The person who did it; empty if it was nobody. What a person says alone is followed by the address, as in `anna (10.1.2.3)`.
     pub person: String,
     /// What it was done to.
     pub subject: String,
@@ -26,7 +26,7 @@ pub struct AuditFilter {
     pub to: Option<Timestamp>,
     /// Only of this kind.
     pub what: Option<String>,
-    /// Only what this person did.
+    /// Only what this person did, from whatever address if the filter has none.
     pub person: Option<String>,
     /// Only what was done to this.
     pub subject: Option<String>,

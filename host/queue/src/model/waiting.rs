@@ -54,6 +54,8 @@ pub enum WaitsFor {
         name: GateName,
         /// What it is called for people.
         label: String,
+        /// Until when the service behind it has said to wait, if it has.
+        closed_until: Option<Timestamp>,
     },
     /// A permit of a handler.
     Permit(HandlerName),

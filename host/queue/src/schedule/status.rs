@@ -139,11 +139,17 @@ impl Scheduler {
         }
         let (what, ahead) = match (earlier, &item.at_gate) {
             (Some(earlier), _) => (WaitsFor::Earlier(earlier), 0),
-            (None, Some(at)) => {
-                let name = at.gate.clone();
+            (None, Some(parked)) => {
+                let name = parked.gate.clone();
                 let label = self.gates.label(&name).unwrap_or_default().to_owned();
                 let ahead = self.gates.ahead_of(rank, &name);
-                (WaitsFor::Gate { name, label }, ahead)
+                let closed_until = self.gates.closed_until(&name, now).map(&at);
+                let gate = WaitsFor::Gate {
+                    name,
+                    label,
+                    closed_until,
+                };
+                (gate, ahead)
             }
             (None, None) if item.due > now => (WaitsFor::Time(at(item.due)), 0),
             (None, None) => {

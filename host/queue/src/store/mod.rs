@@ -451,6 +451,10 @@ pub(crate) trait Reader: fmt::Debug + Send + Sync {
     /// Returns those of some deliveries that are stored, each with its effects, in the order in which they are asked for.
     fn outlines(&self, ids: &[DeliveryId]) -> Result<Vec<Outline>, ReadError>;
 
+    /// Returns deliveries of the alert of `event`, by what is remembered of its events: of the `events_max` events next to its start on
+    /// either side. Of each event it is the last one on each route.
+    fn same_alert(&self, event: Event, events_max: u32) -> Result<Vec<DeliveryId>, ReadError>;
+
     /// Returns the recorded calls of a step.
     fn recorded(&self, id: DeliveryId, step: u32) -> Result<Recorded, ReadError>;
 

@@ -93,6 +93,20 @@ impl Access {
         })
     }
 
+    /// Returns whether a request with these headers, which was admitted, would be admitted again: its session has not ended, and the
+    /// credentials are the same.
+    pub(super) fn still_admits(&self, headers: &HeaderMap) -> bool {
+        let settings = self.settings.load_full();
+        let Some(wanted) = settings.authorization.as_ref() else {
+            return true;
+        };
+        let by_session = || matches!(self.session(wanted, headers), Ok(Some(_)));
+        match headers.contains_key(header::AUTHORIZATION) {
+            true => authorize(Some(wanted), headers).is_ok(),
+            false => by_session(),
+        }
+    }
+
     /// Checks a request to an endpoint that needs no credentials and returns names.
     ///
     /// # Errors
@@ -149,12 +163,12 @@ impl Access {
         }
         let session = Session::begin(&visible(name.trim(), " ", " "), Timestamp::now());
         let sealed = self.sessions.seal(&session, wanted.expose().as_bytes());
-        cookie(&sealed, SESSION_SECONDS, self.is_secure(headers))
+        self.cookie(&sealed, SESSION_SECONDS, headers)
     }
 
     /// Returns a cookie that ends the session of a browser.
     pub(super) fn sign_out(&self, headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
-        cookie("", 0, self.is_secure(headers))
+        self.cookie("", 0, headers)
     }
 
     /// Returns the token that the forms of a page have to bring.
@@ -184,6 +198,26 @@ impl Access {
         Ok(sessions.of(headers, wanted.expose().as_bytes(), now))
     }
 
+    fn cookie(
+        &self,
+        value: &str,
+        seconds: i64,
+        headers: &HeaderMap,
+    ) -> Result<HeaderValue, ApiError> {
+        let secure = if self.is_secure(headers) {
+            "; Secure"
+        } else {
+            ""
+        };
+        let path = self.origin.path_for(headers);
+        let cookie = format!(
+            "{COOKIE}={value}; Max-Age={seconds}; Path={path}; HttpOnly; SameSite=Lax{secure}"
+        );
+        cookie
+            .parse()
+            .map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "no cookie can be made"))
+    }
+
     /// Returns whether the browser reaches the server by HTTPS: as the form's origin says, which every browser sends, even if a
     /// proxy terminates TLS.
     fn is_secure(&self, headers: &HeaderMap) -> bool {
@@ -199,15 +233,6 @@ impl Admitted {
     pub(super) fn has_session(&self) -> bool {
         self.session.is_some()
     }
-}
-
-fn cookie(value: &str, seconds: i64, is_secure: bool) -> Result<HeaderValue, ApiError> {
-    let secure = if is_secure { "; Secure" } else { "" };
-    let cookie =
-        format!("{COOKIE}={value}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax{secure}");
-    cookie
-        .parse()
-        .map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "no cookie can be made"))
 }
 
 /// Returns the name in a header. If there are several lines, a client may have sent one of them itself, and none counts.
@@ -234,11 +259,14 @@ fn person(settings: &Settings, session: Option<&Session>, request: &Request) -> 
     let by_proxy = address
         .filter(|address| settings.trusts(*address))
         .and_then(|_| named_once(headers, settings.user_header.as_ref()?));
-    let name = by_proxy
-        .or_else(|| match &settings.authorization {
-            Some(Authorization::Basic { username, .. }) => Some(username.clone()),
-            _ => Some(session?.name.clone()),
-        })
+    let by_password = match &settings.authorization {
+        Some(Authorization::Basic { username, .. }) => Some(username.clone()),
+        _ => None,
+    };
+    let vouched_for = by_proxy.or(by_password);
+    let is_vouched_for = vouched_for.is_some();
+    let name = vouched_for
+        .or_else(|| Some(session?.name.clone()))
         .map(|name| {
             visible(&name, " ", " ")
                 .chars()
@@ -246,5 +274,9 @@ fn person(settings: &Settings, session: Option<&Session>, request: &Request) -> 
                 .collect()
         })
         .filter(|name: &String| !name.trim().is_empty());
-    Person { name, address }
+    Person {
+        name,
+        is_vouched_for,
+        address,
+    }
 }

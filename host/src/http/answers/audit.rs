@@ -22,7 +22,11 @@ impl Answers {
     }
 }
 
-/// Returns by which name a person is found later; of one without a name, the address is all that is known.
+/// Returns by which name a person is found later: that which a proxy or a password vouches for. Any other is what the person has
+/// typed, and the address says more.
 fn name_of(person: &Person) -> String {
-    person.name.clone().unwrap_or_else(|| person.to_string())
+    match &person.name {
+        Some(name) if person.is_vouched_for => name.clone(),
+        _ => person.to_string(),
+    }
 }

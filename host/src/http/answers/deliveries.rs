@@ -14,7 +14,7 @@ use crate::alert::{DeliveryId, HandlerName, Priority, StepKind, Timestamp};
 use crate::api::{self, Lenient, What};
 use crate::http::error::ApiError;
 use crate::queue::{
-    CancelError, Filter, Force, LabelTest, Progress, ReadError, Reason, RetryError, Selected,
+    self, CancelError, Filter, Force, LabelTest, Progress, ReadError, Reason, RetryError, Selected,
     Selection, State as DeliveryState, Step, Story, Waits, WaitsFor,
 };
 use crate::router::{MatchOp, Matcher};
@@ -24,6 +24,9 @@ use crate::worker;
 /// The most deliveries in one response.
 const LIMIT_MAX: u32 = 1_000;
 const LIMIT_DEFAULT: u32 = 100;
+
+/// Of how many deliveries that are retried together the audit log has an entry each.
+const NOTED_MAX: usize = 200;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -221,7 +224,10 @@ impl Answers {
     /// Returns one delivery with its story.
     pub(in crate::http) async fn story(&self, id: DeliveryId) -> Result<api::Story, ApiError> {
         // Before the story is read: what led to the wait is stored already.
-        let waiting = self.queue.waiting(id).map(api::Waiting::from);
+        let waiting = self
+            .queue
+            .waiting(id)
+            .map(|waiting| self.waiting_of(waiting));
         let story = self.stored(id).await?;
         let is_waiting = story.delivery.state.is(DeliveryState::Queued)
             || story.delivery.state.is(DeliveryState::Retrying);
@@ -229,6 +235,19 @@ impl Answers {
             waiting: waiting.filter(|_| is_waiting),
             ..story
         })
+    }
+
+    fn waiting_of(&self, waiting: queue::Waiting) -> api::Waiting {
+        let holds = self.slack_breaker.holds();
+        let awaited = waiting.until_recovered.as_ref();
+        let hold = holds
+            .iter()
+            .find(|hold| awaited == Some(&hold.dependency()));
+        let why = hold.map(|hold| format!("since {:.0}: {hold}", hold.since));
+        api::Waiting {
+            why,
+            ..waiting.into()
+        }
     }
 
     /// Returns one delivery with its story, without what it waits for.
@@ -269,15 +288,21 @@ impl Answers {
     }
 
     /// Retries every dead delivery that is selected, or runs those that wait for a retry: as many as fit into the queue and into
-    /// the time of a request. `rest` has the number that was not processed, and where the next request continues.
+    /// the time of a request. `rest` has the number that was not processed, and where the next request continues. The audit log has
+    /// how many they are and by which filter, and an entry for each of the first 200.
+    ///
+    /// # Errors
+    /// 400 if the query is not valid, 503 if the store does not answer.
     pub(in crate::http) async fn retry_all(
         self: &Arc<Self>,
         person: &Person,
-        selection: Selection,
-        after: Option<DeliveryId>,
+        query: &str,
     ) -> Result<api::Retried, ApiError> {
+        let (selection, after) = parse_retry_query(query)?;
+        let by = filter_of(query);
         let (answers, person) = (Arc::clone(self), person.clone());
-        to_its_end(async move { answers.retry_all_now(&person, selection, after).await }).await
+        let retried = async move { answers.retry_all_now(&person, selection, after, &by).await };
+        to_its_end(retried).await
     }
 
     async fn retry_all_now(
@@ -285,15 +310,19 @@ impl Answers {
         person: &Person,
         selection: Selection,
         after: Option<DeliveryId>,
+        by: &str,
     ) -> Result<api::Retried, ApiError> {
         self.slack_breaker.probe_now();
         let retried = self.queue.retry_all(selection, after).await;
         let retried = api::Retried::from(retried.map_err(|e| store(&e))?);
         let count = retried.retried.len();
-        tracing::info!(%person, count, "deliveries retried on request");
+        tracing::info!(%person, count, filter = by, "deliveries retried on request");
         if count > 0 {
-            let detail = format!("{count} deliveries");
+            let detail = format!("{count} deliveries, by {by}");
             self.note(person, What::Retried, String::new(), &detail);
+        }
+        for id in retried.retried.iter().take(NOTED_MAX) {
+            self.note(person, What::Retried, id.to_string(), by);
         }
         Ok(retried)
     }
@@ -377,11 +406,22 @@ fn steps(handlers: &worker::Settings, progress: Progress) -> Vec<api::Step> {
     progress.steps.into_iter().map(step).collect()
 }
 
+/// Returns a filter as the audit log has it: the parameters of a query that select deliveries.
+fn filter_of(query: &str) -> String {
+    let pairs = url::form_urlencoded::parse(query.as_bytes());
+    let selecting = pairs.filter(|(name, _)| name != "after");
+    let shown: Vec<_> = selecting
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    match shown.is_empty() {
+        true => "no filter".to_owned(),
+        false => shown.join(" "),
+    }
+}
+
 /// Parses which deliveries to retry, and after which one to continue. An empty value is an error: it may come from a variable
 /// that is not set, and must not select all.
-pub(in crate::http) fn parse_retry_query(
-    query: &str,
-) -> Result<(Selection, Option<DeliveryId>), ApiError> {
+fn parse_retry_query(query: &str) -> Result<(Selection, Option<DeliveryId>), ApiError> {
     let (mut selection, mut after) = (Selection::default(), None);
     let mut matchers = Vec::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {

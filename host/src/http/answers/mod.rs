@@ -40,7 +40,7 @@ use activity::Lately;
 pub(super) use activity::Over;
 pub(super) use changes::Change;
 pub(crate) use changes::Changes;
-pub(super) use deliveries::{WAITS, bad, parse_id, parse_retry_query};
+pub(super) use deliveries::{WAITS, bad, parse_id};
 use now::{LONGEST_MAX, Moment};
 pub(crate) use person::Person;
 pub(super) use preview::check_selected;

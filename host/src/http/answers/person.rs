@@ -8,6 +8,8 @@ use std::net::IpAddr;
 pub(crate) struct Person {
     /// What the proxy, the user's name of basic authentication or the sign-in form says; absent if none of them does.
     pub(crate) name: Option<String>,
+    /// True if a proxy or a password vouches for the name; false if it is what the person has typed on signing in.
+    pub(crate) is_vouched_for: bool,
     /// The address of the other end of the connection, which may be a proxy.
     pub(crate) address: Option<IpAddr>,
 }
@@ -30,6 +32,7 @@ mod tests {
     fn the_log_says_who_and_from_where() {
         let anna = Person {
             name: Some("anna".to_owned()),
+            is_vouched_for: false,
             address: Some(IpAddr::from([10, 1, 2, 3])),
         };
         assert_eq!(anna.to_string(), "anna (10.1.2.3)");

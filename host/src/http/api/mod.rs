@@ -6,17 +6,18 @@ mod health;
 
 use std::sync::Arc;
 
-use axum::Router as Endpoints;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router as Endpoints};
 
 use crate::http::access::{Access, Cookies};
 use crate::http::answers::Answers;
 
 /// Returns the routes of the API, and those for probes and for Prometheus.
 pub(super) fn endpoints(answers: Arc<Answers>, access: &Arc<Access>) -> Endpoints {
+    let events = get(events::follow).layer(Extension(Arc::clone(access)));
     let guarded = Endpoints::new()
         .route("/api/v1/deliveries", get(endpoints::deliveries))
         .route("/api/v1/deliveries/retry", post(endpoints::retry_all))
@@ -28,7 +29,7 @@ pub(super) fn endpoints(answers: Arc<Answers>, access: &Arc<Access>) -> Endpoint
         .route("/api/v1/handlers/{name}", get(endpoints::handler))
         .route("/api/v1/now", get(endpoints::now))
         .route("/api/v1/activity", get(endpoints::activity))
-        .route("/api/v1/events", get(events::follow))
+        .route("/api/v1/events", events)
         .route("/api/v1/routes", get(endpoints::routes))
         .route("/api/v1/timeline", get(endpoints::timeline))
         .route("/api/v1/channels", get(endpoints::channels))

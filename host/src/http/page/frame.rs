@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::FromRequestParts;
 use axum::response::{Html, IntoResponse as _, Response};
 use http::request::Parts;
-use http::{StatusCode, Uri};
+use http::{HeaderValue, StatusCode, Uri, header};
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::filters;
@@ -197,6 +197,12 @@ fn root(uri: &Uri) -> String {
         0 | 1 => "./".to_owned(),
         deeper => "../".repeat(deeper - 1),
     }
+}
+
+/// Leads a browser to another page, relative to the one that it has asked for.
+pub(super) fn go_to(location: &str) -> Response {
+    let location = HeaderValue::try_from(location).unwrap_or(HeaderValue::from_static("./"));
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
 
 #[cfg(test)]

@@ -101,6 +101,7 @@ pub(super) fn endpoints(answers: Arc<Answers>, access: Arc<Access>) -> Endpoints
         .route("/deliveries", get(deliveries::view))
         .route("/deliveries/preview", post(actions::preview))
         .route("/deliveries/apply", post(actions::apply))
+        .route("/deliveries/applied", get(actions::applied))
         .route("/deliveries/{id}", get(delivery::view))
         .route("/handlers", get(handlers::list))
         .route("/handlers/{name}", get(handlers::view))
@@ -162,7 +163,24 @@ pub(super) fn error_for(
         answers: Arc::clone(answers),
         access: Arc::clone(access),
     };
-    dressed(&page, (request.method(), request.uri()), response)
+    dressed(&page, &Asked::of(request), response)
+}
+
+/// What the page of an error needs of the request.
+struct Asked {
+    method: Method,
+    uri: Uri,
+    has_credentials: bool,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            has_credentials: request.headers().contains_key(header::AUTHORIZATION),
+        }
+    }
 }
 
 /// Lets a request pass that proves itself; shows how to sign in to any other.
@@ -188,12 +206,13 @@ async fn guard_sign_in(State(page): State<Page>, request: Request, next: Next) -
 
 /// Gives every answer the headers of a page, and makes a page of an error.
 async fn dress(State(page): State<Page>, request: Request, next: Next) -> Response {
-    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let asked = Asked::of(&request);
     let response = next.run(request).await;
-    dressed(&page, (&method, &uri), response)
+    dressed(&page, &asked, response)
 }
 
-fn dressed(page: &Page, (method, uri): (&Method, &Uri), mut response: Response) -> Response {
+fn dressed(page: &Page, asked: &Asked, mut response: Response) -> Response {
+    let (method, uri) = (&asked.method, &asked.uri);
     if let Some(Answered { message, .. }) = response.extensions().get::<Answered>() {
         let (status, message) = (response.status(), Arc::clone(message));
         let visit = response.extensions().get::<Visit>().cloned();
@@ -205,6 +224,10 @@ fn dressed(page: &Page, (method, uri): (&Method, &Uri), mut response: Response) 
             _ => frame::error_page(visit, uri, status, &message),
         };
         response = replaced(response, instead);
+        // A browser that is asked to sign in has done nothing wrong.
+        if status == StatusCode::UNAUTHORIZED && *method == Method::GET && !asked.has_credentials {
+            response.extensions_mut().remove::<Answered>();
+        }
     }
     harden(response.headers_mut());
     response

@@ -6,11 +6,11 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Uri, header};
 
 use super::filters;
 use super::form::{Fields, Form};
-use super::frame::{Frame, show};
+use super::frame::{Frame, go_to, show};
 use crate::http::access::{Access, SignIn};
 use crate::http::error::ApiError;
 
@@ -132,11 +132,6 @@ fn local(to: &str) -> String {
     } else {
         "./".to_owned()
     }
-}
-
-fn go_to(location: &str) -> Response {
-    let location = HeaderValue::try_from(location).unwrap_or(HeaderValue::from_static("./"));
-    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
 
 #[cfg(test)]

@@ -668,7 +668,7 @@ fn what_waits_is_seen_with_what_is_ahead_of_it() {
     let at = |ticks| Timestamp::from_millisecond(ticks).unwrap();
     let waiting = |id| bed.scheduler.waiting(DeliveryId::from_raw(id), bed.now, at);
     let third = waiting(3).unwrap();
-    let WaitsFor::Gate { name, label } = third.what else {
+    let WaitsFor::Gate { name, label, .. } = third.what else {
         panic!("{third:?}");
     };
     assert_eq!((&name, &*label), (&asks[0].name, "slack channel #a"));

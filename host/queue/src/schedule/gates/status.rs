@@ -38,6 +38,12 @@ impl Gates {
         self.gates.get(name).map(|gate| &*gate.label)
     }
 
+    /// Returns until when the service behind a gate has said to wait; nothing if the gate is not closed.
+    pub(in crate::schedule) fn closed_until(&self, name: &GateName, now: Ticks) -> Option<Ticks> {
+        let gate = self.gates.get(name)?;
+        Some(gate.closed_until).filter(|at| *at > now)
+    }
+
     /// Returns how many wait at a gate and have their turn before this one.
     pub(in crate::schedule) fn ahead_of(&self, rank: Rank, name: &GateName) -> usize {
         let groups = self.groups_at(name);

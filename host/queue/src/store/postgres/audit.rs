@@ -41,7 +41,7 @@ pub(super) fn list(session: &Session, filter: &AuditFilter) -> Result<Vec<Audite
     let rows = session.query(
         "SELECT at, what, person, subject, detail FROM audit
          WHERE at >= $1 AND at < $2 AND ($3::text IS NULL OR what = $3)
-             AND ($4::text IS NULL OR person = $4) AND ($5::text IS NULL OR subject = $5)
+             AND ($4::text IS NULL OR person = $4 OR left(person, length($4) + 2) = $4 || ' (') AND ($5::text IS NULL OR subject = $5)
          ORDER BY at DESC, id DESC LIMIT $6",
         &[
             &from,

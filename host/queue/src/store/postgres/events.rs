@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use alert_manager_core::alert::{Event, Fingerprint, Occurrence, Status};
+use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Occurrence, Status};
 
 use crate::model::clock::{from_nanos, nanos};
 use crate::model::{EventChange, Kept, Known, Memory, OPEN_AMONG, Remember, Start};
@@ -256,4 +256,23 @@ pub(super) fn alertname_of(
         &[&run.delivery.as_raw(), &of],
     )?;
     found.map(|row| row.text(0)).transpose()
+}
+
+/// Returns the deliveries of the `events_max` events of a fingerprint up to a start, and of as many after it.
+pub(super) fn deliveries_near(
+    session: &Session,
+    event: Event,
+    events_max: u32,
+) -> Result<Vec<DeliveryId>, StoreError> {
+    let (fingerprint, starts_at, ..) = key_of(event);
+    let mut found = Vec::new();
+    for condition in ["<= $2 ORDER BY starts_at DESC", "> $2 ORDER BY starts_at"] {
+        let sql = format!(
+            "SELECT runs FROM events WHERE fingerprint = $1 AND starts_at {condition} LIMIT $3"
+        );
+        for row in session.query(sql, &[&fingerprint, &starts_at, &i64::from(events_max)])? {
+            found.extend(Memory::from_bytes(row.column(0)?).deliveries());
+        }
+    }
+    Ok(found)
 }

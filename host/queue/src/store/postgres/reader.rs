@@ -174,6 +174,10 @@ impl Reader for PostgresReader {
         })
     }
 
+    fn same_alert(&self, event: Event, events_max: u32) -> Result<Vec<DeliveryId>, ReadError> {
+        self.with(|session| events::deliveries_near(session, event, events_max))
+    }
+
     fn recorded(&self, id: DeliveryId, step: u32) -> Result<Recorded, ReadError> {
         self.with(|session| journal::recorded(session, id, step))
     }

@@ -35,7 +35,7 @@ pub(super) fn list(conn: &Connection, filter: &AuditFilter) -> rusqlite::Result<
     conn.prepare_cached(
         "SELECT at, what, person, subject, detail FROM audit
          WHERE at >= ?1 AND at < ?2 AND (?3 IS NULL OR what = ?3)
-             AND (?4 IS NULL OR person = ?4) AND (?5 IS NULL OR subject = ?5)
+             AND (?4 IS NULL OR person = ?4 OR substr(person, 1, length(?4) + 2) = ?4 || ' (') AND (?5 IS NULL OR subject = ?5)
          ORDER BY at DESC, id DESC LIMIT ?6",
     )?
     .query_map(

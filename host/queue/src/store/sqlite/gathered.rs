@@ -1,6 +1,7 @@
 //! Events in memory that are not in the table yet, and events as rows of the table.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -114,6 +115,28 @@ impl Gathered {
         firings
     }
 
+    /// Returns the deliveries of the `events_max` events of a fingerprint up to a start, and of as many after it.
+    pub(super) fn deliveries_near(&self, key: Key, events_max: usize) -> Vec<DeliveryId> {
+        let at = |starts_at| Key { starts_at, ..key }.same_start();
+        let own = key.same_start();
+        let up_to = *at(i64::MIN).start()..=*own.end();
+        let after = (
+            Bound::Excluded(*own.end()),
+            Bound::Included(*at(i64::MAX).end()),
+        );
+        let mut found = Vec::new();
+        for events in [&self.fresh, &self.flushing] {
+            let up_to = events.range(up_to.clone()).rev().take(events_max);
+            let after = events.range(after).take(events_max);
+            found.extend(
+                up_to
+                    .chain(after)
+                    .flat_map(|(_, kept)| kept.memory.deliveries()),
+            );
+        }
+        found
+    }
+
     /// Returns a delivery of an alert with this fingerprint.
     pub(super) fn delivery_of(&self, fingerprint: Fingerprint) -> Option<DeliveryId> {
         let keys = self.firings(fingerprint).into_iter();
@@ -157,6 +180,43 @@ pub(super) fn stored_delivery_of(
         .optional()?;
     let latest = runs.and_then(|runs| Memory::from_bytes(&runs).latest());
     Ok(latest.map(|run| run.delivery))
+}
+
+/// Returns the deliveries of the events of a fingerprint that the table has of a start, of the `events_max` firings before it, and of
+/// as many after it.
+pub(super) fn stored_near(
+    conn: &Connection,
+    key: Key,
+    events_max: u32,
+) -> rusqlite::Result<Vec<DeliveryId>> {
+    let of_firings = |condition: &str| {
+        format!(
+            "SELECT e.runs FROM (
+                 SELECT starts_at, occurrence FROM events INDEXED BY events_firing
+                 WHERE fingerprint = ?2 AND status = 0 AND starts_at {condition} LIMIT ?3) AS f
+             JOIN events AS e ON e.starts_at = f.starts_at AND e.fingerprint = ?2
+                 AND e.occurrence = f.occurrence"
+        )
+    };
+    let mut found = Vec::new();
+    for sql in [
+        of_firings("< ?1 ORDER BY starts_at DESC"),
+        of_firings("> ?1 ORDER BY starts_at"),
+        "SELECT runs FROM events WHERE starts_at = ?1 AND fingerprint = ?2
+         ORDER BY occurrence DESC LIMIT ?3"
+            .to_owned(),
+    ] {
+        let mut statement = conn.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![
+            key.starts_at,
+            key.fingerprint.0.cast_signed(),
+            events_max
+        ])?;
+        while let Some(row) = rows.next()? {
+            found.extend(Memory::from_bytes(row.get_ref(0)?.as_blob()?).deliveries());
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn stored(conn: &Connection, key: Key) -> rusqlite::Result<Option<Kept>> {

@@ -175,6 +175,15 @@ impl Reader for SqliteReader {
         })
     }
 
+    fn same_alert(&self, event: Event, events_max: u32) -> Result<Vec<DeliveryId>, ReadError> {
+        let key = event.into();
+        // Before the table is read: what is written to it in between is then found twice, and not missed.
+        let in_memory = events_max as usize;
+        let mut found = self.gathered.lock().deliveries_near(key, in_memory);
+        found.extend(self.with(|conn| gathered::stored_near(conn, key, events_max))?);
+        Ok(found)
+    }
+
     fn recorded(&self, id: DeliveryId, step: u32) -> Result<Recorded, ReadError> {
         self.with(|conn| journal::recorded(conn, id, step))
     }
