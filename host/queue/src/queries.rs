@@ -43,7 +43,7 @@ impl Queue {
         let goes_to_newer = filter.after.is_some();
         let mut page = self
             .inner
-            .read(move |inner| inner.reader.list(&filter))
+            .view(move |inner| inner.reader.list(&filter))
             .await?;
         let goes_on = match goes_to_newer {
             true => &mut page.previous,
@@ -51,6 +51,20 @@ impl Queue {
         };
         *goes_on = goes_on.or(rest);
         Ok(page)
+    }
+
+    /// Reads one delivery, if there is one, to see that the store answers. It waits for nobody who watches.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn check_read(&self) -> Result<(), ReadError> {
+        let newest = Filter {
+            limit: 1,
+            ..Filter::default()
+        };
+        self.inner
+            .read(move |inner| inner.reader.list(&newest).map(drop))
+            .await
     }
 
     /// Returns what was counted between two times, the oldest first: of minutes that have begun since `from` and before `to`, or
@@ -65,7 +79,7 @@ impl Queue {
         to: Timestamp,
     ) -> Result<Vec<Activity>, ReadError> {
         self.inner
-            .read(move |inner| inner.reader.activity(of, None, from, to))
+            .view(move |inner| inner.reader.activity(of, None, from, to))
             .await
     }
 
@@ -81,7 +95,7 @@ impl Queue {
     ) -> Result<Vec<Activity>, ReadError> {
         let of = ActivityKind::Handler;
         self.inner
-            .read(move |inner| inner.reader.activity(of, Some(&handler), from, to))
+            .view(move |inner| inner.reader.activity(of, Some(&handler), from, to))
             .await
     }
 
@@ -96,7 +110,7 @@ impl Queue {
         to: Timestamp,
     ) -> Result<HashMap<ActivityOf, u64>, ReadError> {
         self.inner
-            .read(move |inner| inner.reader.counted(of, from, to))
+            .view(move |inner| inner.reader.counted(of, from, to))
             .await
     }
 
@@ -110,7 +124,7 @@ impl Queue {
         of: ActivityKind,
     ) -> Result<HashMap<ActivityOf, Timestamp>, ReadError> {
         self.inner
-            .read(move |inner| inner.reader.last_counted(of))
+            .view(move |inner| inner.reader.last_counted(of))
             .await
     }
 
@@ -120,7 +134,7 @@ impl Queue {
     /// If the store does not answer.
     pub async fn audited(&self, filter: AuditFilter) -> Result<Vec<Audited>, ReadError> {
         self.inner
-            .read(move |inner| inner.reader.audited(&filter))
+            .view(move |inner| inner.reader.audited(&filter))
             .await
     }
 
@@ -130,7 +144,7 @@ impl Queue {
     /// If the store does not answer.
     pub async fn kv_used(&self, handler: HandlerName) -> Result<(u64, u64), ReadError> {
         self.inner
-            .read(move |inner| inner.reader.kv_used(&handler))
+            .view(move |inner| inner.reader.kv_used(&handler))
             .await
     }
 
@@ -141,7 +155,7 @@ impl Queue {
     /// If the store does not answer.
     pub async fn outlines(&self, ids: Vec<DeliveryId>) -> Result<Vec<Outline>, ReadError> {
         self.inner
-            .read(move |inner| inner.reader.outlines(&ids))
+            .view(move |inner| inner.reader.outlines(&ids))
             .await
     }
 
@@ -150,7 +164,7 @@ impl Queue {
     /// # Errors
     /// If the store does not answer.
     pub async fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
-        self.inner.read(move |inner| inner.reader.story(id)).await
+        self.inner.view(move |inner| inner.reader.story(id)).await
     }
 
     /// Retries a dead delivery: its failed steps start again, its record is kept. One that waits for another try becomes due at
@@ -278,6 +292,7 @@ impl Queue {
                     counts: self.counts_of(&mut walk),
                     open: walk.open,
                     gates,
+                    elsewhere: (!*shared.leads.borrow()).then(|| shared.elsewhere()),
                 };
             }
             MutexGuard::unlock_fair(scheduler);
@@ -393,6 +408,15 @@ impl Inner {
         self.reader
             .followers(from, &mut |other| later.add(&other))?;
         Ok((batch, later))
+    }
+
+    /// Reads from the store for people, of whom any number may watch: only as many at once as have a place.
+    async fn view<T: Send + 'static>(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&Self) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let inner = Arc::clone(self);
+        self.views.read(move || ask(&inner)).await
     }
 
     /// Reads from the store on a blocking thread.

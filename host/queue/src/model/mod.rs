@@ -33,7 +33,9 @@ pub use activity::{Activity, ActivityKind, ActivityOf, Amount, ReceivedAs, Times
 pub use alarm::{IfBlocked, Raised};
 pub use audit::{AuditFilter, Audited};
 pub use clock::Clock;
-pub use counts::{ByPriority, Counts, HandlerCounts, LastEnd, Losses, Overview, Recovered};
+pub use counts::{
+    ByPriority, Counts, Elsewhere, HandlerCounts, LastEnd, Losses, Overview, Recovered,
+};
 pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
 pub use delivery::{Delivery, Members, Outline, Story, time_of};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
