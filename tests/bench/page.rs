@@ -33,19 +33,8 @@ const PER_SECOND: u32 = 200;
 /// Fills a store, and times each list, quiet and while alerts come in.
 pub(crate) async fn run(deliveries: u64, figures: &mut Figures) -> anyhow::Result<()> {
     let sink = HttpSink::start().await?;
-    let rig = effects::rig(&sink, 64)?;
-    let config = rig.dir.path().join("alert-manager.yml");
-    let with_retention = format!(
-        "{}retention: {{ time: 365d, size: 200GiB }}\n",
-        std::fs::read_to_string(&config)?
-    );
-    std::fs::write(&config, with_retention)?;
-    // Another process makes the tables and the one delivery that is copied.
-    let filler = rig.start()?;
-    post_one(&filler, &sink).await?;
-    filler.stop();
     let began = Instant::now();
-    fill(&rig, deliveries)?;
+    let rig = filled(&sink, deliveries).await?;
     figures.add("filled", began.elapsed().as_secs_f64(), "s", Target::None);
     let began = Instant::now();
     let server = rig.start()?;
@@ -62,6 +51,23 @@ pub(crate) async fn run(deliveries: u64, figures: &mut Figures) -> anyhow::Resul
     server.settled().await?;
     server.stop();
     Ok(())
+}
+
+/// Returns a rig whose store has so many deliveries, which are kept.
+pub(crate) async fn filled(sink: &HttpSink, deliveries: u64) -> anyhow::Result<Rig> {
+    let rig = effects::rig(sink, 64)?;
+    let config = rig.dir.path().join("alert-manager.yml");
+    let with_retention = format!(
+        "{}retention: {{ time: 365d, size: 200GiB }}\n",
+        std::fs::read_to_string(&config)?
+    );
+    std::fs::write(&config, with_retention)?;
+    // Another process makes the tables and the one delivery that is copied.
+    let filler = rig.start()?;
+    post_one(&filler, sink).await?;
+    filler.stop();
+    fill(&rig, deliveries)?;
+    Ok(rig)
 }
 
 /// Has one alert handled, whose delivery is copied.

@@ -23,6 +23,7 @@ mod queries;
 mod rules;
 mod schedule;
 mod store;
+mod views;
 mod working;
 #[cfg(test)]
 mod stores {
@@ -52,6 +53,7 @@ use commit::{Committer, OnArrival, Shared, Started};
 use store::postgres::{PostgresReplica, Settings};
 use store::sqlite::{Gathering, SqliteStore};
 use store::{Reader, Replica as _, Store};
+use views::Views;
 
 /// A handle on the queue. Cheap to clone; dropping the last one closes the store.
 #[derive(Clone, Debug)]
@@ -64,6 +66,8 @@ pub struct Queue {
 struct Inner {
     shared: Arc<Shared>,
     reader: Arc<dyn Reader>,
+    /// What people read, who watch.
+    views: Views,
     recovered: Recovered,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -134,6 +138,7 @@ impl Queue {
         } = started;
         let inner = Arc::new(Inner {
             shared,
+            views: Views::new(reader.views_max()),
             reader,
             recovered,
             thread: Mutex::default(),

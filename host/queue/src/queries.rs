@@ -46,7 +46,7 @@ impl Queue {
         let goes_to_newer = filter.after.is_some();
         let mut page = self
             .inner
-            .read(move |inner| inner.reader.list(&filter))
+            .view(move |inner| inner.reader.list(&filter))
             .await?;
         let goes_on = match goes_to_newer {
             true => &mut page.previous,
@@ -54,6 +54,20 @@ impl Queue {
         };
         *goes_on = goes_on.or(rest);
         Ok(page)
+    }
+
+    /// Reads one delivery, if there is one, to see that the store answers. It waits for nobody who watches.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn check_read(&self) -> Result<(), ReadError> {
+        let newest = Filter {
+            limit: 1,
+            ..Filter::default()
+        };
+        self.inner
+            .read(move |inner| inner.reader.list(&newest).map(drop))
+            .await
     }
 
     /// Returns what was counted between two times, the oldest first: of minutes that have begun since `from` and before `to`, or
@@ -68,7 +82,7 @@ impl Queue {
         to: Timestamp,
     ) -> Result<Vec<Activity>, ReadError> {
         self.inner
-            .read(move |inner| inner.reader.activity(of, None, from, to))
+            .view(move |inner| inner.reader.activity(of, None, from, to))
             .await
     }
 
@@ -84,7 +98,7 @@ impl Queue {
     ) -> Result<Vec<Activity>, ReadError> {
         let of = ActivityKind::Handler;
         self.inner
-            .read(move |inner| inner.reader.activity(of, Some(&handler), from, to))
+            .view(move |inner| inner.reader.activity(of, Some(&handler), from, to))
             .await
     }
 
@@ -99,7 +113,7 @@ impl Queue {
         to: Timestamp,
     ) -> Result<HashMap<ActivityOf, u64>, ReadError> {
         self.inner
-            .read(move |inner| inner.reader.counted(of, from, to))
+            .view(move |inner| inner.reader.counted(of, from, to))
             .await
     }
 
@@ -113,7 +127,7 @@ impl Queue {
         of: ActivityKind,
     ) -> Result<HashMap<ActivityOf, Timestamp>, ReadError> {
         self.inner
-            .read(move |inner| inner.reader.last_counted(of))
+            .view(move |inner| inner.reader.last_counted(of))
             .await
     }
 
@@ -123,7 +137,7 @@ impl Queue {
     /// If the store does not answer.
     pub async fn audited(&self, filter: AuditFilter) -> Result<Vec<Audited>, ReadError> {
         self.inner
-            .read(move |inner| inner.reader.audited(&filter))
+            .view(move |inner| inner.reader.audited(&filter))
             .await
     }
 
@@ -133,7 +147,7 @@ impl Queue {
     /// If the store does not answer.
     pub async fn kv_used(&self, handler: HandlerName) -> Result<(u64, u64), ReadError> {
         self.inner
-            .read(move |inner| inner.reader.kv_used(&handler))
+            .view(move |inner| inner.reader.kv_used(&handler))
             .await
     }
 
@@ -144,7 +158,7 @@ impl Queue {
     /// If the store does not answer.
     pub async fn outlines(&self, ids: Vec<DeliveryId>) -> Result<Vec<Outline>, ReadError> {
         self.inner
-            .read(move |inner| inner.reader.outlines(&ids))
+            .view(move |inner| inner.reader.outlines(&ids))
             .await
     }
 
@@ -155,7 +169,7 @@ impl Queue {
     /// If the store does not answer.
     pub async fn same_alert(&self, event: Event) -> Result<Vec<DeliveryId>, ReadError> {
         let near = move |inner: &Inner| inner.reader.same_alert(event, EVENTS_NEAR_MAX);
-        let mut found = self.inner.read(near).await?;
+        let mut found = self.inner.view(near).await?;
         found.sort_unstable();
         found.dedup();
         Ok(found)
@@ -175,7 +189,7 @@ impl Queue {
     /// # Errors
     /// If the store does not answer.
     pub async fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
-        self.inner.read(move |inner| inner.reader.story(id)).await
+        self.inner.view(move |inner| inner.reader.story(id)).await
     }
 
     /// Retries a dead delivery: its failed steps start again, its record is kept. One that waits for another try becomes due at
@@ -303,6 +317,7 @@ impl Queue {
                     counts: self.counts_of(&mut walk),
                     open: walk.open,
                     gates,
+                    elsewhere: (!*shared.leads.borrow()).then(|| shared.elsewhere()),
                 };
             }
             MutexGuard::unlock_fair(scheduler);
@@ -440,6 +455,15 @@ impl Inner {
             overtaken.extend(is_overtaken.then_some(position.id));
         }
         Ok(overtaken)
+    }
+
+    /// Reads from the store for people, of whom any number may watch: only as many at once as have a place.
+    async fn view<T: Send + 'static>(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&Self) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let inner = Arc::clone(self);
+        self.views.read(move || ask(&inner)).await
     }
 
     /// Reads from the store on a blocking thread.

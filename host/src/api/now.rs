@@ -10,6 +10,10 @@ use crate::alert::Timestamp;
 pub struct Now {
     /// When this was so.
     pub at: Timestamp,
+    /// True if another replica has the term and decides: what deliveries wait for, channels and the longest waits are known there
+    /// alone. Counts here are some seconds old.
+    #[serde(default)]
+    pub follows: bool,
     /// The deliveries that are not settled.
     pub open: Open,
     /// Dead letters: dead deliveries, except those that a person cancelled.
@@ -49,13 +53,21 @@ pub struct Open {
     pub for_time: u64,
     /// Another one waits or runs in their place.
     pub coalesced: u64,
+    /// They wait for what only the replica with the term knows; 0 there, and with one server.
+    #[serde(default)]
+    pub for_other_replica: u64,
 }
 
 impl Open {
     /// Returns all that wait.
     #[must_use]
     pub fn waiting(&self) -> u64 {
-        self.at_gates + self.for_slots + self.behind_others + self.for_time + self.coalesced
+        self.at_gates
+            + self.for_slots
+            + self.behind_others
+            + self.for_time
+            + self.coalesced
+            + self.for_other_replica
     }
 }
 

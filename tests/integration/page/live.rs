@@ -1,5 +1,6 @@
 //! The events by which a page follows what happens.
 
+use std::io::Read as _;
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt as _};
@@ -114,4 +115,33 @@ async fn every_view_that_changes_says_which_parts() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn views_are_compressed_unless_another_site_has_asked_for_them() {
+    let server = Setup::new().module("probe").start().await;
+    let get = async |path: &str, site: &str| {
+        let request = reqwest::Client::new().get(format!("{}{path}", server.url));
+        let request = request.header("accept-encoding", "gzip");
+        let answer = request.header("sec-fetch-site", site).send().await.unwrap();
+        let encoding = answer.headers().get("content-encoding").cloned();
+        (encoding, answer.bytes().await.unwrap())
+    };
+    for path in [
+        "/",
+        "/deliveries",
+        "/timeline",
+        "/handlers",
+        "/handlers/probe",
+    ] {
+        let (encoding, body) = get(path, "same-origin").await;
+        assert_eq!(encoding.unwrap(), "gzip", "{path}");
+        let mut html = String::new();
+        let read = flate2::read::GzDecoder::new(&*body).read_to_string(&mut html);
+        assert!(read.unwrap() > body.len(), "{path}");
+        assert!(html.trim_end().ends_with("</html>"), "{path}");
+    }
+    // A link that leads here is followed all the same.
+    let (encoding, body) = get("/deliveries", "cross-site").await;
+    assert!(encoding.is_none() && body.trim_ascii_end().ends_with(b"</html>"));
 }

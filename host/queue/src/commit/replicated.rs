@@ -14,8 +14,8 @@ use alert_manager_core::journal::LedgerError;
 use crate::failpoint::Failpoint;
 use crate::model::clock::Clock;
 use crate::model::{
-    AcceptError, Arrived, CancelError, Caps, Grant, GrantsUsed, LastEnd, OpenError, Options,
-    Raised, Receipt, Recovered, RestReason, RetryError, Verdict,
+    AcceptError, Arrived, CancelError, Caps, Elsewhere, Grant, GrantsUsed, LastEnd, OpenError,
+    Options, Raised, Receipt, Recovered, RestReason, RetryError, Verdict,
 };
 use crate::store::{Committed, Hold, Replica, Resolved, StoreError};
 
@@ -172,7 +172,7 @@ impl<R: Replica> Replicated<R> {
                 );
                 let scheduler = &shared.scheduler;
                 scheduler.lock().resume(shared.clock.ticks());
-                shared.forwarded_depth.store(0, Ordering::Relaxed);
+                shared.set_elsewhere(Elsewhere::default());
                 shared.set_writable();
                 shared.set_leads(true);
                 self.committer = Some(committer);
@@ -229,8 +229,8 @@ impl<R: Replica> Replicated<R> {
         let held = self.replica.campaign()?;
         if held.is_none() {
             let most = self.shared.options.queue_depth_max;
-            let depth = self.replica.depth(most)?;
-            self.shared.forwarded_depth.store(depth, Ordering::Relaxed);
+            let counted = self.replica.count(most)?;
+            self.shared.set_elsewhere(counted);
         }
         Ok(held)
     }

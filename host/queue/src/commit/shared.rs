@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use alert_manager_core::alert::{Alert, HandlerName};
 
 use crate::model::clock::Clock;
-use crate::model::{Caps, DeadLetterNotices, Losses, Options, Settled};
+use crate::model::{Caps, DeadLetterNotices, Elsewhere, Losses, Options, Settled};
 use crate::schedule::Scheduler;
 use crate::store::Hold;
 
@@ -41,8 +41,8 @@ pub(crate) struct Shared {
     unwritable: Mutex<Option<String>>,
     /// Whether this server may begin an effect.
     hold: Mutex<Hold>,
-    /// How many deliveries are not settled, as a server without the term has counted them; 0 with the term.
-    pub(super) forwarded_depth: AtomicUsize,
+    /// What a server without the term has counted; nothing with the term.
+    elsewhere: Mutex<Elsewhere>,
     /// How many dead letters there are: dead deliveries, except those that a person cancelled.
     pub(crate) dead: AtomicU64,
     /// Deliveries that are to be inserted, and are not in the scheduler yet.
@@ -73,7 +73,7 @@ impl Shared {
             options,
             unwritable: Mutex::default(),
             hold: Mutex::new(hold),
-            forwarded_depth: AtomicUsize::new(0),
+            elsewhere: Mutex::default(),
             dead: AtomicU64::default(),
             reserved: AtomicUsize::new(0),
             secret,
@@ -98,6 +98,19 @@ impl Shared {
         *self.hold.lock() = hold;
     }
 
+    /// Returns what another server decides on, as it was counted last.
+    pub(crate) fn elsewhere(&self) -> Elsewhere {
+        *self.elsewhere.lock()
+    }
+
+    /// Notes what another server decides on. A change of it counts as a commit for those who follow.
+    pub(super) fn set_elsewhere(&self, counted: Elsewhere) {
+        let before = std::mem::replace(&mut *self.elsewhere.lock(), counted);
+        if before != counted {
+            self.commits.send_modify(|commits| *commits += 1);
+        }
+    }
+
     /// Notes whether this server decides and runs.
     pub(super) fn set_leads(&self, leads: bool) {
         self.leads.send_replace(leads);
@@ -115,7 +128,7 @@ impl Shared {
     /// room was reserved before.
     pub(crate) fn reserve(&self, deliveries: usize) -> (usize, Reserved<'_>) {
         let before = self.reserved.fetch_add(deliveries, Ordering::Relaxed);
-        let elsewhere = self.forwarded_depth.load(Ordering::Relaxed);
+        let elsewhere = self.elsewhere().depth();
         let depth = self.scheduler.lock().depth() + elsewhere + before;
         (depth, Reserved(&self.reserved, deliveries))
     }

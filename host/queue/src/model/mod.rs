@@ -42,7 +42,7 @@ pub use grant_use::{GrantUsed, GrantsUsed};
 pub use lease::{Lease, Leased, Owner};
 pub use list::{Filter, LabelTest, Page, Selected, Selection};
 pub use options::{Bounds, Caps, Options, StormOptions};
-pub use overview::Overview;
+pub use overview::{Elsewhere, Overview};
 pub use parcel::{Accepted, KeptRefused, Parcel, Receipt, Refused, Submission, Verdict};
 pub use progress::{Progress, Step, StepStatus, StormGiven, UpdateOrder};
 pub use reason::{Reason, UnknownReason};

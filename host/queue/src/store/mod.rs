@@ -28,9 +28,9 @@ use alert_manager_core::journal::{
 
 use crate::model::{
     Abandoned, Activity, ActivityKind, ActivityOf, Arrived, AuditFilter, Audited, Cause, Contents,
-    Delivery, Filter, Follower, Grant, GrantsUsed, Known, LastEnd, OpenError, Outline, Owner, Page,
-    Position, ReadError, RetryBatch, Row, Run, Selection, State, StoredTimer, Storm, Story,
-    TimerId,
+    Delivery, Elsewhere, Filter, Follower, Grant, GrantsUsed, Known, LastEnd, OpenError, Outline,
+    Owner, Page, Position, ReadError, RetryBatch, Row, Run, Selection, State, StoredTimer, Storm,
+    Story, TimerId,
 };
 
 pub(crate) use change::{Applied, Change, Revive, Settle, SettleMembers};
@@ -189,8 +189,9 @@ pub(crate) trait Replica: Send + fmt::Debug + 'static {
     /// Notifies the server that has the term that something was stored for it. If it is not notified, it looks a little later.
     fn notify(&mut self);
 
-    /// Returns how many deliveries and arrivals are not settled; stops counting at `most`.
-    fn depth(&mut self, most: usize) -> Result<usize, StoreError>;
+    /// Returns the deliveries and arrivals that another server decides on; of those that are not settled, and of the dead ones, it stops
+    /// counting at `most`.
+    fn count(&mut self, most: usize) -> Result<Elsewhere, StoreError>;
 
     /// Calls `wake` whenever something was stored for this server while it has the term, until this is dropped.
     ///
@@ -413,6 +414,9 @@ pub(crate) struct Removed {
 
 /// Answers queries without blocking the committer. Each answer is one consistent view of the store.
 pub(crate) trait Reader: fmt::Debug + Send + Sync {
+    /// Returns how many queries of people may run at once, so that those of handlers need not wait.
+    fn views_max(&self) -> usize;
+
     /// Returns a page of deliveries, newest first.
     fn list(&self, filter: &Filter) -> Result<Page, ReadError>;
 

@@ -14,8 +14,8 @@ use crate::worker::Phase;
 /// The shortest time between two notifications of one follower.
 const CHANGE_EVERY: Duration = Duration::from_millis(500);
 
-/// How many can follow at once.
-const FOLLOWERS_MAX: usize = 256;
+/// How many can follow at once: half of the connections that a server has by default.
+const FOLLOWERS_MAX: usize = 512;
 
 /// What followers are notified of. A notification says only that something has changed, so one covers all that was missed.
 pub(crate) struct Changes {

@@ -1,5 +1,9 @@
 //! Slack's channels and the other gates, with what waits for its turn at each.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::Answers;
 use crate::api::{ByPriority, Channel, Channels, Gate, Refused};
 use crate::gate::GateName;
@@ -9,9 +13,15 @@ use crate::runtime::SlackSettings;
 impl Answers {
     /// Returns the channels of `slack.channels`, and every other gate, as they are now.
     pub(in crate::http) async fn channels(&self) -> Channels {
-        self.channels_of(&self.overview().await.gates)
+        let make = async || {
+            let overview = self.overview().await;
+            Ok::<_, Infallible>(self.channels_of(&overview.gates))
+        };
+        let Ok(channels) = self.shared.channels.answer(Duration::ZERO, make).await;
+        Arc::unwrap_or_clone(channels)
     }
 
+    /// Returns the channels with gates that stand like these. It goes through all deliveries that wait for a channel that Slack refuses.
     pub(in crate::http) fn channels_of(&self, gates: &[GateStatus]) -> Channels {
         let slack = self.slack.load();
         let holds = self.slack_breaker.holds();

@@ -204,6 +204,11 @@ impl Answers {
     /// 400 if the query is not valid, 503 if the store does not answer.
     pub(in crate::http) async fn list(&self, query: &str) -> Result<api::Deliveries, ApiError> {
         let filter = parse_list_query(query)?;
+        if filter.waits.is_some() && !*self.queue.leads().borrow() {
+            return Err(unavailable(
+                "another replica has the term, and knows what deliveries wait for: ask that one, or list without `waits`".to_owned(),
+            ));
+        }
         let make = async || self.deliveries(filter).await;
         let list = self.shared.lists.answer(query, make).await?;
         Ok(Arc::unwrap_or_clone(list))

@@ -25,7 +25,7 @@ use http::StatusCode;
 use tokio::sync::watch;
 
 use crate::alarms::Heartbeats;
-use crate::api::{self, HandlerDetail, Reloaded, Timeline, What};
+use crate::api::{self, Channels, HandlerDetail, Reloaded, Timeline, What};
 use crate::description::Description;
 use crate::findings::{Findings, Problems};
 use crate::http::error::ApiError;
@@ -44,7 +44,8 @@ pub(super) use deliveries::{WAITS, bad, parse_id};
 use now::{LONGEST_MAX, Moment};
 pub(crate) use person::Person;
 pub(super) use preview::check_selected;
-use together::{ByQuestion, Together};
+pub(super) use together::ByQuestion;
+use together::Together;
 
 /// What answers are made from.
 pub(crate) struct Answers {
@@ -71,6 +72,7 @@ pub(crate) struct Answers {
 pub(crate) struct Shared {
     overview: Together<Overview>,
     moment: Together<Moment>,
+    channels: Together<Channels>,
     lately: Lately,
     lists: ByQuestion<api::Deliveries>,
     handlers: ByQuestion<HandlerDetail>,

@@ -9,7 +9,7 @@ use super::deliveries::store;
 use crate::alert::{DeliveryId, Timestamp};
 use crate::api::{self, Activity, Delivery, Handler, Heartbeat, Longest, Now, Waiting};
 use crate::http::error::ApiError;
-use crate::queue::{self, Filter, Open};
+use crate::queue::{self, Elsewhere, Filter, Open};
 use crate::runtime::ModuleState;
 use crate::units::format_duration;
 
@@ -51,7 +51,7 @@ impl Answers {
 
     async fn make_now(&self) -> Result<Now, ApiError> {
         let overview = self.overview().await;
-        let counts = &overview.counts;
+        let (counts, elsewhere) = (&overview.counts, overview.elsewhere);
         let mut handlers = self.described(counts, |_| true);
         let serving = handlers.iter().filter(|handler| handler.serving).count();
         handlers.retain(needs_a_person);
@@ -63,9 +63,13 @@ impl Answers {
         let newest = self.deliveries(newest).await?.deliveries;
         Ok(Now {
             at: Timestamp::now(),
+            follows: elsewhere.is_some(),
             longest: self.longest(&overview.open).await?,
-            open: (&overview.open).into(),
-            dead: counts.dead,
+            open: match &elsewhere {
+                Some(elsewhere) => elsewhere.into(),
+                None => (&overview.open).into(),
+            },
+            dead: elsewhere.map_or(counts.dead, |elsewhere| elsewhere.dead),
             coalesced: counts.losses.storm,
             oldest: counts.oldest,
             channels: self.channels_of(&overview.gates),
@@ -116,6 +120,19 @@ impl From<&Open> for api::Open {
             behind_others: open.behind_others as u64,
             for_time: open.for_time as u64,
             coalesced: open.members as u64,
+            for_other_replica: 0,
+        }
+    }
+}
+
+impl From<&Elsewhere> for api::Open {
+    fn from(elsewhere: &Elsewhere) -> Self {
+        Self {
+            running: elsewhere.running as u64,
+            for_time: elsewhere.retrying as u64,
+            coalesced: elsewhere.members as u64,
+            for_other_replica: elsewhere.queued as u64,
+            ..Self::default()
         }
     }
 }

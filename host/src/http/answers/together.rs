@@ -15,8 +15,8 @@ const REST_MAX: Duration = Duration::from_millis(500);
 /// How many questions have their last answer kept.
 const QUESTIONS_MAX: usize = 32;
 
-/// How many answers to different questions are made at once: each may scan the store.
-const MADE_AT_ONCE: usize = 4;
+/// How many answers to different questions are made at once: each uses a processor, which the queue needs.
+const MADE_AT_ONCE: usize = 2;
 
 /// An answer that is made for all who ask for it.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl<T> Default for Together<T> {
 
 /// Answers to different questions, each made for all who ask it.
 #[derive(Debug)]
-pub(crate) struct ByQuestion<T> {
+pub(in crate::http) struct ByQuestion<T> {
     answers: parking_lot::Mutex<HashMap<String, Arc<Together<T>>>>,
     at_once: Semaphore,
 }
@@ -80,7 +80,7 @@ impl<T> ByQuestion<T> {
     ///
     /// # Errors
     /// If it cannot be made.
-    pub(super) async fn answer<E>(
+    pub(in crate::http) async fn answer<E>(
         &self,
         question: &str,
         make: impl AsyncFnOnce() -> Result<T, E>,

@@ -11,7 +11,6 @@ use crate::findings::Findings;
 use crate::http::STILL_LOADING;
 use crate::http::answers::Answers;
 use crate::http::error::ApiError;
-use crate::queue::Filter;
 use crate::runtime::ModuleState;
 use crate::telemetry::log;
 
@@ -37,12 +36,9 @@ pub(super) async fn ready(State(answers): State<Arc<Answers>>) -> Result<String,
             "the store cannot be written: the log has the reason",
         ));
     }
-    let newest = answers.queue.list(Filter {
-        limit: 1,
-        ..Filter::default()
-    });
-    match tokio::time::timeout(STORE_ANSWERS_WITHIN, newest).await {
-        Ok(Ok(_)) => Ok(format!("ready\n{}", counted(&answers.server.findings()))),
+    let read = answers.queue.check_read();
+    match tokio::time::timeout(STORE_ANSWERS_WITHIN, read).await {
+        Ok(Ok(())) => Ok(format!("ready\n{}", counted(&answers.server.findings()))),
         Ok(Err(error)) => {
             tracing::warn!(%error, "the store cannot be read");
             Err(not_yet("the store cannot be read: the log has the reason"))

@@ -1,5 +1,7 @@
 //! What all pages have in common: who visits, the frame around a view, the page of an error.
 
+use std::fmt;
+
 use askama::Template;
 use axum::extract::FromRequestParts;
 use axum::response::{Html, IntoResponse as _, Response};
@@ -39,6 +41,12 @@ impl Visit {
     /// Returns whether a form is one that this person was shown.
     pub(super) fn is_own_form(&self, access: &Access, token: &str) -> bool {
         access.is_form_token(&self.admitted, token)
+    }
+
+    /// Returns all that a page shows of who visits.
+    pub(super) fn identity(&self) -> impl fmt::Debug {
+        let name = &self.admitted.person.name;
+        (&self.token, name, self.admitted.has_session())
     }
 
     /// Returns the frame of a view.

@@ -24,7 +24,8 @@
 //! 4. The route is a line of [`endpoints`]; a link in the navigation is a line of `TABS` in `frame.rs`.
 //!
 //! What the layers below give every view: authorization and the check of origins ([`guard`]), the policy and the headers
-//! ([`dress`]), and a page in place of an error: a view returns the [`ApiError`] that the API would answer.
+//! ([`dress`]), and a page in place of an error: a view returns the [`ApiError`] that the API would answer. Those that people leave
+//! open are made once for all who ask at the same time, and compressed ([`shared`]).
 //!
 //! # Rules
 //!
@@ -48,6 +49,7 @@ mod handlers;
 mod now;
 mod query;
 mod routes;
+mod shared;
 mod sign_in;
 mod slack;
 mod timeline;
@@ -96,19 +98,25 @@ impl FromRef<Page> for Arc<Access> {
 /// Returns the routes of the page.
 pub(super) fn endpoints(answers: Arc<Answers>, access: Arc<Access>) -> Endpoints {
     let page = Page { answers, access };
-    let views = Endpoints::new()
+    let followed = Endpoints::new()
         .route("/", get(now::view))
         .route("/deliveries", get(deliveries::view))
-        .route("/deliveries/preview", post(actions::preview))
-        .route("/deliveries/apply", post(actions::apply))
-        .route("/deliveries/applied", get(actions::applied))
         .route("/deliveries/{id}", get(delivery::view))
         .route("/handlers", get(handlers::list))
         .route("/handlers/{name}", get(handlers::view))
-        .route("/routes", get(routes::view).post(routes::explain))
         .route("/timeline", get(timeline::view))
+        .route_layer(middleware::from_fn_with_state(
+            Arc::default(),
+            shared::share,
+        ));
+    let views = Endpoints::new()
+        .route("/deliveries/preview", post(actions::preview))
+        .route("/deliveries/apply", post(actions::apply))
+        .route("/deliveries/applied", get(actions::applied))
+        .route("/routes", get(routes::view).post(routes::explain))
         .route("/timeline/{format}", get(timeline::export))
         .route("/sign-out", post(sign_in::sign_out))
+        .merge(followed)
         .route_layer(middleware::from_fn_with_state(page.clone(), guard));
     // Whoever signs in has nothing to prove yet.
     let sign_in = get(sign_in::form).post(sign_in::sign_in);

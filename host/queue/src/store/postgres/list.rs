@@ -19,6 +19,9 @@ use super::values::{Columns as _, Stored};
 /// How many deliveries are looked at before the time is looked at: the first slice, and the most. Each is twice the one before.
 const SLICE: (i64, i64) = (500, 16_000);
 
+/// The largest slice if labels are tested: those alerts are read into memory.
+const TESTED_SLICE_MAX: i64 = 500;
+
 type Arg<'f> = Box<dyn ToSql + Sync + 'f>;
 
 /// Conditions in SQL, and their arguments in order.
@@ -70,12 +73,12 @@ pub(super) fn page(
         asked.sql,
         span.order()
     );
+    let (size_max, rows_max) = match filter.labels {
+        Some(_) => (TESTED_SLICE_MAX, TESTED_SLICE_MAX),
+        None => (SLICE.1, i64::from(LIST_MAX) + 1),
+    };
     loop {
         let (slice, rest) = span.split(end_of_slice(session, filter, span, size)?);
-        let rows_max = match filter.labels {
-            Some(_) => SLICE.1,
-            None => i64::from(LIST_MAX) + 1,
-        };
         let found = {
             let mut args: Vec<&(dyn ToSql + Sync)> = vec![&slice.low, &slice.high, &rows_max];
             args.extend(asked.args.iter().map(|arg| &**arg as &(dyn ToSql + Sync)));
@@ -107,7 +110,7 @@ pub(super) fn page(
         if began.elapsed() >= bounds.scan_max {
             return Ok(page_of(filter, deliveries, Some(rest.edge())));
         }
-        (span, size) = (rest, (size * 2).min(SLICE.1));
+        (span, size) = (rest, (size * 2).min(size_max));
     }
 }
 

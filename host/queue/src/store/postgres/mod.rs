@@ -9,6 +9,7 @@ mod batch;
 #[cfg(test)]
 pub(crate) mod bench;
 pub(super) mod database;
+mod elsewhere;
 mod errors;
 mod events;
 mod gates;

@@ -30,6 +30,9 @@ const IDLE_MAX: usize = 3;
 /// How many connections there are at most. Further queries wait.
 const CONNECTIONS_MAX: usize = 8;
 
+/// How many connections queries of people may use at once: the others are left to those of handlers.
+const VIEWS_MAX: usize = 3;
+
 /// How many deliveries are read at once if their labels are tested.
 const TESTED_AT_ONCE: usize = 500;
 
@@ -113,6 +116,10 @@ impl Drop for Place<'_> {
 }
 
 impl Reader for PostgresReader {
+    fn views_max(&self) -> usize {
+        VIEWS_MAX
+    }
+
     fn list(&self, filter: &Filter) -> Result<Page, ReadError> {
         self.with(|session| {
             let mut filter = filter.clone();

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use crate::model::clock::Clock;
-use crate::model::{Arrived, GrantsUsed, OpenError, Options};
+use crate::model::{Arrived, Elsewhere, GrantsUsed, OpenError, Options};
 use crate::store::{Committed, Reader, Replica, Resolved, StoreError};
 
 use super::arrivals::{self, Arriving, CHANNEL};
@@ -17,7 +17,7 @@ use super::retention::Retention;
 use super::session::{Call, Io, Purpose, Session, args};
 use super::term::{self, ACCEPTS, BEAT_EVERY, Observer, Seen, Term, TermError, Vacant, WRITER};
 use super::values::Columns as _;
-use super::{PostgresStore, Settings, connect, failed, grants, meta, path, whole};
+use super::{PostgresStore, Settings, connect, elsewhere, failed, grants, meta, path, whole};
 
 /// How often the server that has the term looks whether there are arrivals, if it is not notified.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -239,14 +239,8 @@ impl Replica for PostgresReplica {
         }
     }
 
-    fn depth(&mut self, most: usize) -> Result<usize, StoreError> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let row = self.accepts()?.lane.session()?.one(
-            "SELECT (SELECT count(*) FROM (SELECT FROM deliveries WHERE state < 3 LIMIT $1) AS d)
-                 + (SELECT count(*) FROM (SELECT FROM arrivals LIMIT $1) AS a)",
-            &[&most],
-        )?;
-        Ok(usize::try_from(row.int(0)?).unwrap_or(0))
+    fn count(&mut self, most: usize) -> Result<Elsewhere, StoreError> {
+        elsewhere::count(self.accepts()?.lane.session()?, most)
     }
 
     fn on_arrival(&mut self, wake: Box<dyn Fn() + Send>) -> Result<(), StoreError> {

@@ -29,6 +29,9 @@ use super::{activity, audit, history, journal, kv, list, rows, storms, timers};
 /// How many idle connections are kept open. More are opened if there are more queries at the same time.
 const IDLE_MAX: usize = 3;
 
+/// How many queries of people run at once: each uses a processor, which handlers and the committer need.
+const VIEWS_MAX: usize = 2;
+
 /// Reads from the store without blocking the committer.
 #[derive(Debug)]
 pub(super) struct SqliteReader {
@@ -111,6 +114,10 @@ impl SqliteReader {
 }
 
 impl Reader for SqliteReader {
+    fn views_max(&self) -> usize {
+        VIEWS_MAX
+    }
+
     fn list(&self, filter: &Filter) -> Result<Page, ReadError> {
         self.with(|conn| {
             let mut filter = filter.clone();

@@ -101,6 +101,31 @@ async fn what_was_answered_elsewhere_comes_before_what_is_sent_later() {
     in_order(&ran, 50);
 }
 
+#[tokio::test]
+async fn a_server_without_the_term_counts_what_another_one_decides_and_notifies_of_it() {
+    let Some(bench) = bench() else { return };
+    let [(first, mut leases), (second, _idle)] = pair(&bench);
+    let counted = || second.overview(8).elsewhere.unwrap();
+    let standing = |counted: &crate::Elsewhere| (counted.queued, counted.running, counted.dead);
+    let mut commits = second.commits();
+    commits.mark_unchanged();
+    first.accept(parcel(firing("A"))).await.unwrap();
+    commits.changed().await.unwrap();
+    let leased = leases.next().await.unwrap();
+    eventually(async || standing(&counted()) == (0, 1, 0)).await;
+    first.release_permit(&leased.handler);
+    first.settle(settlement(&leased, Next::Dead("no".to_owned())));
+    eventually(async || standing(&counted()) == (0, 0, 1)).await;
+    assert_eq!(counted().depth(), 0);
+    assert_eq!(second.counts().dead, 0, "it is a dead letter of the other");
+    assert!(first.overview(8).elsewhere.is_none());
+    // What is done changes no count.
+    commits.mark_unchanged();
+    first.accept(parcel(firing("B"))).await.unwrap();
+    run(&first, &mut leases, 1).await;
+    commits.changed().await.unwrap();
+}
+
 /// Checks that each alert fired before it resolved.
 fn in_order(ran: &[(String, Status)], alerts: usize) {
     for n in 0..alerts {
