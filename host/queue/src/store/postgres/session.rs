@@ -210,6 +210,11 @@ impl Session {
         let _ = block_on(self.heard.notified(), Instant::now() + time_max);
     }
 
+    /// Returns what ends a wait for a notification early.
+    pub(super) fn bell(&self) -> Arc<Notify> {
+        Arc::clone(&self.heard)
+    }
+
     /// Runs statements without arguments and results.
     pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {
         self.wait(self.client.batch_execute(sql))
