@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::Answers;
+use super::pass_on::Request;
 use super::person::Person;
 use crate::alert::{DeliveryId, HandlerName, Priority, StepKind, Timestamp};
 use crate::api::{self, Lenient, What};
@@ -191,6 +192,19 @@ impl Answers {
         id: DeliveryId,
         force: Force,
     ) -> Result<api::SentAgain, ApiError> {
+        if self.leads() {
+            return self.retry_here(person, id, force).await;
+        }
+        let force = force == Force::Yes;
+        self.pass_on(person, Request::Retry { id, force }).await
+    }
+
+    pub(super) async fn retry_here(
+        &self,
+        person: &Person,
+        id: DeliveryId,
+        force: Force,
+    ) -> Result<api::SentAgain, ApiError> {
         self.slack_breaker.probe_now();
         let retried = self.queue.retry(id, force).await;
         let was = retried.map_err(|error| self.retry_error(id, &error))?;
@@ -209,9 +223,22 @@ impl Answers {
     pub(in crate::http) async fn retry_all(
         &self,
         person: &Person,
-        selection: Selection,
-        after: Option<DeliveryId>,
+        query: &str,
     ) -> Result<api::Retried, ApiError> {
+        parse_retry_query(query)?;
+        if self.leads() {
+            return self.retry_all_here(person, query).await;
+        }
+        let query = query.to_owned();
+        self.pass_on(person, Request::RetryAll { query }).await
+    }
+
+    pub(super) async fn retry_all_here(
+        &self,
+        person: &Person,
+        query: &str,
+    ) -> Result<api::Retried, ApiError> {
+        let (selection, after) = parse_retry_query(query)?;
         self.slack_breaker.probe_now();
         let retried = self.queue.retry_all(selection, after).await;
         let retried = api::Retried::from(retried.map_err(|e| store(&e))?);
@@ -226,6 +253,17 @@ impl Answers {
 
     /// Dead-letters a delivery that is not settled.
     pub(in crate::http) async fn cancel(
+        &self,
+        person: &Person,
+        id: DeliveryId,
+    ) -> Result<api::Cancelled, ApiError> {
+        match self.leads() {
+            true => self.cancel_here(person, id).await,
+            false => self.pass_on(person, Request::Cancel { id }).await,
+        }
+    }
+
+    pub(super) async fn cancel_here(
         &self,
         person: &Person,
         id: DeliveryId,
@@ -296,7 +334,7 @@ fn steps(handlers: &worker::Settings, progress: Progress) -> Vec<api::Step> {
 
 /// Parses which deliveries to retry, and after which one to continue. An empty value is an error: it may come from a variable
 /// that is not set, and must not select all.
-pub(in crate::http) fn parse_retry_query(
+fn parse_retry_query(
     query: &str,
 ) -> Result<(Selection, Option<DeliveryId>), ApiError> {
     let (mut selection, mut after) = (Selection::default(), None);

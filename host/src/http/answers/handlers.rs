@@ -20,6 +20,7 @@ impl Answers {
         let handlers = files.iter().map(|module| describe(self, &counts, module));
         api::Handlers {
             handlers: handlers.collect(),
+            disagreements: self.disagreements(),
         }
     }
 }

@@ -67,8 +67,7 @@ pub(super) async fn retry_all(
     RawQuery(query): RawQuery,
 ) -> Result<Json<api::Retried>, ApiError> {
     let query = query.as_deref().unwrap_or_default();
-    let (selection, after) = answers::parse_retry_query(query)?;
-    answers.retry_all(&person, selection, after).await.map(Json)
+    answers.retry_all(&person, query).await.map(Json)
 }
 
 /// `POST /api/v1/deliveries/{id}/cancel`.
@@ -129,6 +128,11 @@ pub(super) async fn handler(
 /// `GET /api/v1/channels`.
 pub(super) async fn channels(State(answers): State<Arc<Answers>>) -> Json<api::Channels> {
     Json(answers.channels())
+}
+
+/// `GET /api/v1/replicas`.
+pub(super) async fn replicas(State(answers): State<Arc<Answers>>) -> Json<api::Replicas> {
+    Json(answers.replicas())
 }
 
 /// `POST /-/reload`.
