@@ -27,11 +27,7 @@ impl Queue {
     pub async fn ask(&self, request: String) -> Result<String, AskError> {
         let (reply, answer) = oneshot::channel();
         let text = request;
-        self.inner
-            .shared
-            .watched
-            .mail
-            .ask(Request { text, reply });
+        self.inner.shared.watched.mail.ask(Request { text, reply });
         answer.await.unwrap_or(Err(AskError::Unknown))
     }
 

@@ -21,7 +21,14 @@ pub(super) fn run(args: &RemoteArgs) -> anyhow::Result<ExitCode> {
     let listed = answer.read()?;
     let rows: Vec<_> = listed.replicas.iter().map(row).collect();
     let header = [
-        "HOST", "VERSION", "STATE", "TERM SINCE", "STARTED", "LAST BEAT", "HANDLERS", "ID",
+        "HOST",
+        "VERSION",
+        "STATE",
+        "TERM SINCE",
+        "STARTED",
+        "LAST BEAT",
+        "HANDLERS",
+        "ID",
     ];
     print::out(&print::table(&header, &rows));
     let paint = Paint::for_stdout();

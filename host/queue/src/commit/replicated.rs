@@ -13,8 +13,8 @@ use alert_manager_core::journal::LedgerError;
 
 use crate::model::clock::Clock;
 use crate::model::{
-    AcceptError, Arrived, Audited, CancelError, Caps, Grant, GrantsUsed, LastEnd, OpenError, Options,
-    Raised, Receipt, Recovered, RestReason, RetryError, Verdict,
+    AcceptError, Arrived, Audited, CancelError, Caps, Grant, GrantsUsed, LastEnd, OpenError,
+    Options, Raised, Receipt, Recovered, RestReason, RetryError, Verdict,
 };
 use crate::store::{Committed, Hold, Replica, Resolved, StoreError};
 

@@ -75,7 +75,11 @@ impl Mail {
         let (answer, answered) = oneshot::channel();
         let mut state = self.state.lock();
         let asked = Asked { request, answer };
-        if state.asked.as_ref().is_some_and(|to| to.send(asked).is_ok()) {
+        if state
+            .asked
+            .as_ref()
+            .is_some_and(|to| to.send(asked).is_ok())
+        {
             state.answers.push((number, answered));
         }
     }

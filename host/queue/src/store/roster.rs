@@ -91,7 +91,8 @@ impl Roster {
     pub(crate) fn silent(&self, time: Duration) -> Vec<(i64, i64)> {
         let state = self.state.lock();
         let silent = state.seen.iter();
-        let silent = silent.filter(|seen| seen.beat_at.elapsed() >= time && seen.listed.id != self.id);
+        let silent =
+            silent.filter(|seen| seen.beat_at.elapsed() >= time && seen.listed.id != self.id);
         silent
             .map(|seen| (seen.listed.id, seen.listed.beat))
             .collect()

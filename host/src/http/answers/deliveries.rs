@@ -334,9 +334,7 @@ fn steps(handlers: &worker::Settings, progress: Progress) -> Vec<api::Step> {
 
 /// Parses which deliveries to retry, and after which one to continue. An empty value is an error: it may come from a variable
 /// that is not set, and must not select all.
-fn parse_retry_query(
-    query: &str,
-) -> Result<(Selection, Option<DeliveryId>), ApiError> {
+fn parse_retry_query(query: &str) -> Result<(Selection, Option<DeliveryId>), ApiError> {
     let (mut selection, mut after) = (Selection::default(), None);
     let mut matchers = Vec::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {

@@ -41,6 +41,14 @@ impl Waiting {
         self.0.is_empty()
     }
 
+    /// Lets time pass.
+    #[cfg(test)]
+    pub(super) fn age(&mut self, by: Duration) {
+        for sent in &mut self.0 {
+            sent.at = sent.at.checked_sub(by).unwrap_or(sent.at);
+        }
+    }
+
     /// Sends what is to be asked.
     pub(super) fn send(
         &mut self,
@@ -154,7 +162,10 @@ pub(super) fn take(session: &Session, server: i64, mail: &Mail) -> Result<(), St
         &[&server, &TAKEN_MAX],
     )?;
     let request = |row: &tokio_postgres::Row| Ok((row.int(0)?, row.text(1)?));
-    let requests = rows.iter().map(request).collect::<Result<Vec<_>, StoreError>>();
+    let requests = rows
+        .iter()
+        .map(request)
+        .collect::<Result<Vec<_>, StoreError>>();
     let mut requests = requests?;
     requests.sort_unstable_by_key(|(number, _)| *number);
     for (number, request) in requests {

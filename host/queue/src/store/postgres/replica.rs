@@ -156,7 +156,11 @@ impl PostgresReplica {
             .ok_or_else(|| StoreError::Away("the connection to the database is lost".into()))
     }
 
-    fn begin_forward(&mut self, arrived: &[Arrived], audited: &[Audited]) -> Result<(), StoreError> {
+    fn begin_forward(
+        &mut self,
+        arrived: &[Arrived],
+        audited: &[Audited],
+    ) -> Result<(), StoreError> {
         let Accepts { server, lane } = self.accepts()?;
         let mut calls = vec![
             Call::new("BEGIN", args![]),

@@ -22,10 +22,15 @@ pub(super) fn beat(session: &Session, roster: &Roster, server: i64) -> Result<()
         session.together(&[put(roster.id(), server, &about)?])?;
     }
     roster.note(list(session)?);
-    for (id, beat) in roster.silent(FORGOTTEN_AFTER) {
+    forget(session, &roster.silent(FORGOTTEN_AFTER))
+}
+
+/// Takes servers off the list that have not beaten more often than this.
+pub(super) fn forget(session: &Session, silent: &[(i64, i64)]) -> Result<(), StoreError> {
+    for (id, beat) in silent {
         session.query(
             "DELETE FROM replicas WHERE id = $1 AND beat = $2",
-            &[&id, &beat],
+            &[id, beat],
         )?;
     }
     Ok(())
@@ -59,7 +64,8 @@ fn put(id: i64, server: i64, about: &ReplicaAbout) -> Result<Call<'_>, StoreErro
     ))
 }
 
-fn list(session: &Session) -> Result<Vec<Listed>, StoreError> {
+/// Returns the list, in the order of their starts.
+pub(super) fn list(session: &Session) -> Result<Vec<Listed>, StoreError> {
     let rows = session.query(
         "SELECT id, host, version, handlers, beat, since,
              (SELECT server_since FROM term WHERE term.server = replicas.server)
@@ -70,8 +76,8 @@ fn list(session: &Session) -> Result<Vec<Listed>, StoreError> {
     let listed = |row: &tokio_postgres::Row| {
         let handlers = row.maybe_text(3)?;
         // Of a newer version they may have another form: then they count as not known.
-        let handlers = handlers
-            .and_then(|text| serde_json::from_str::<Vec<ServedHandler>>(&text).ok());
+        let handlers =
+            handlers.and_then(|text| serde_json::from_str::<Vec<ServedHandler>>(&text).ok());
         Ok(Listed {
             id: row.int(0)?,
             about: ReplicaAbout {

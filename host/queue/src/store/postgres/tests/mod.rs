@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod connection;
+mod mail;
 mod proxy;
+mod repeats;
 mod replicas;
+mod roster;
 mod term;
 mod tls;
 mod urls;
