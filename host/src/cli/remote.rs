@@ -28,6 +28,7 @@ pub(super) fn handlers(args: &RemoteArgs) -> anyhow::Result<ExitCode> {
     let handlers = listed.handlers;
     if handlers.is_empty() {
         print::note("no handlers: put a .wasm file into the server's folder of handlers");
+        replicas::show_disagreements(&listed.disagreements, Paint::for_stdout());
         return Ok(ExitCode::SUCCESS);
     }
     let rows: Vec<_> = handlers.iter().map(handler_row).collect();

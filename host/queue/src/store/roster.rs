@@ -130,6 +130,8 @@ fn name(id: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn listed(id: i64, beat: i64) -> Listed {

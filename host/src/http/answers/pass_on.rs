@@ -1,5 +1,6 @@
 //! What only the replica that has the term can do: any other one passes it on to that, and answers what it says.
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -37,6 +38,16 @@ pub(super) enum Request {
     },
 }
 
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retry { id, .. } => write!(f, "retry {id}"),
+            Self::RetryAll { query } => write!(f, "retry all of {query:?}"),
+            Self::Cancel { id } => write!(f, "cancel {id}"),
+        }
+    }
+}
+
 /// The answer to it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,7 +68,7 @@ impl Answers {
         person: &Person,
         request: Request,
     ) -> Result<T, ApiError> {
-        tracing::info!(%person, ?request, "passed on to the replica that has the term");
+        tracing::info!(%person, %request, "passed on to the replica that has the term");
         let passed = Passed {
             person: person.clone(),
             request,
