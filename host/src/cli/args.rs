@@ -170,7 +170,7 @@ pub(super) struct DevArgs {
 pub(super) struct CheckArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
-    /// Also ask Slack about the token and the channels, and connect to each granted origin.
+    /// Also ask Slack about the token and the channels, and connect to each granted origin and to the database of the store.
     #[arg(long)]
     pub(super) online: bool,
     /// Print JSON.

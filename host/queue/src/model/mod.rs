@@ -45,7 +45,7 @@ pub use options::{Bounds, Caps, Options, StormOptions};
 pub use parcel::{Accepted, KeptRefused, Parcel, Receipt, Refused, Submission, Verdict};
 pub use progress::{Progress, Step, StepStatus, StormGiven, UpdateOrder};
 pub use reason::{Reason, UnknownReason};
-pub use replica::{AskError, Asked, ListedReplica, ReplicaAbout, ServedHandler};
+pub use replica::{AskError, Asked, Durability, ListedReplica, ReplicaAbout, ServedHandler};
 pub use retried::{Rest, RestReason, Retried};
 pub use settlement::{Next, Settled, Settlement};
 pub use state::State;

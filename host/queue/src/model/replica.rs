@@ -57,6 +57,17 @@ impl ListedReplica {
     }
 }
 
+/// Whether what a database commits outlives a fail-over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It waits for no standby.
+    Alone,
+    /// It waits for a standby.
+    Synchronous,
+    /// It waits for a standby, and none is there.
+    NoStandby,
+}
+
 /// Why the server that has the term did not answer a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {

@@ -4,10 +4,12 @@
 
 mod connection;
 mod mail;
+mod pooling;
 mod proxy;
 mod repeats;
 mod replicas;
 mod roster;
+mod standby;
 mod term;
 mod tls;
 mod urls;
