@@ -39,6 +39,7 @@ pub use now::{Heartbeat, Longest, Now, Open};
 pub use preview::{Action, Made, Preview, Previewed};
 pub use related::{Earlier, Related};
 pub use replicas::{Disagreement, Replica, Replicas, Served, ServedBy};
+pub(crate) use routes::not_reached;
 pub use routes::{Explained, MatcherVerdict, Outcome, Route, Routes, Verdict};
 pub use story::{
     Attempt, AttemptOutcome, Call, JournalEntry, LogLine, Source, Step, StepOutcome, StepTry,
