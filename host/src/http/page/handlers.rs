@@ -9,7 +9,8 @@ use axum::response::Response;
 use super::chart::{self, Chart};
 use super::filters;
 use super::frame::{Frame, Tab, Visit, show};
-use crate::api::{GrantUse, Handler, HandlerDetail, Lenient, Limit};
+use crate::alert::StepKind;
+use crate::api::{GrantUse, Handler, HandlerDetail, Lenient, Limit, Spread};
 use crate::http::answers::{Answers, Over};
 use crate::http::error::ApiError;
 use crate::queue::Reason;
@@ -70,6 +71,13 @@ fn limit(limit: &Limit) -> String {
 /// Returns the first digits of a digest, by which people tell versions apart.
 fn digits(sha256: &str) -> &str {
     sha256.get(..12).unwrap_or(sha256)
+}
+
+/// Returns how long the last runs of a handler's `act` have taken, in microseconds.
+fn time_of_act(handler: &Handler) -> Option<Spread> {
+    let mut used = handler.used.iter();
+    let act = used.find(|used| used.step.is(StepKind::Act));
+    act.map(|act| act.wall_us)
 }
 
 /// Returns whether a grant was used since the start.

@@ -1,7 +1,8 @@
 //! Guesses which known word a mistyped one was meant to be.
 
 /// Returns the known word that `word` was probably meant to be.
-pub(crate) fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+#[must_use]
+pub fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance_max = (word.chars().count() / 3).clamp(1, 3);
     known
         .iter()
