@@ -12,10 +12,10 @@ use tests::modules::workspace;
 use tests::openapi::Api;
 use tests::server::{Server, Setup, ids};
 
-/// Fields that need a crash, a failing disk or a story of half a megabyte: other tests cover them.
+/// Fields that need a crash, a failing disk, several servers or a story of half a megabyte: other tests cover them.
 ///
 /// A name that ends with a dot stands for all below it.
-const RARE: [&str; 40] = [
+const RARE: [&str; 43] = [
     "Attempt.after_crash",
     "Attempt.left_out",
     "Block.fields",
@@ -31,13 +31,16 @@ const RARE: [&str; 40] = [
     "Delivery.storm",
     "Delivery.timer",
     "Delivery.timer.",
+    "Disagreement.",
     "Doubt.",
+    "Handlers.disagreements",
     "JournalEntry.answer",
     "NamedCall.",
     "Now.longest.waiting.behind",
     "Now.longest.waiting.handler",
     "Reloaded.keep_settings",
     "Retried.rest.",
+    "ServedBy.",
     "Story.coalesced_into",
     "Story.members",
     "Story.members.",
@@ -124,6 +127,7 @@ fn check_types(template: &str, status: u16, body: &Value) {
         (RETRY_ALL, 200) => check_type!(types::Retried, body),
         ("/api/v1/handlers", 200) => check_type!(types::Handlers, body),
         ("/api/v1/channels", 200) => check_type!(types::Channels, body),
+        ("/api/v1/replicas", 200) => check_type!(types::Replicas, body),
         (NOW, 200) => check_type!(types::Now, body),
         (ROUTES, 200) => check_type!(types::Routes, body),
         (ACTIVITY, 200) => check_type!(types::Activity, body),
@@ -305,7 +309,13 @@ async fn what_waits(api: &mut Api) {
         api: asker.api,
         http: Client::new(),
     };
-    for path in [LIST, NOW, "/api/v1/handlers", "/api/v1/channels"] {
+    for path in [
+        LIST,
+        NOW,
+        "/api/v1/handlers",
+        "/api/v1/channels",
+        "/api/v1/replicas",
+    ] {
         assert_eq!(asker.get(path, path).await.0, 401);
     }
     assert_eq!(asker.post("/webhook", &json!({})).await.0, 401);
@@ -381,6 +391,9 @@ async fn what_waits_for_its_turn(api: &mut Api) {
     server.wait_for_story(&id, waits).await;
     asker.get(ONE, &format!("{LIST}/{id}")).await;
     asker.get("/api/v1/handlers", "/api/v1/handlers").await;
+    let path = "/api/v1/replicas";
+    let (_, replicas) = asker.get(path, path).await;
+    assert_eq!(replicas["replicas"][0]["term"], true, "{replicas}");
     let path = "/api/v1/channels";
     let (_, channels) = asker.get(path, path).await;
     assert_eq!(channels["channels"][0]["name"], "alerts", "{channels}");

@@ -20,6 +20,7 @@ mod leases;
 mod ledger;
 mod model;
 mod queries;
+mod replicas;
 mod rules;
 mod schedule;
 mod store;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByPriority, Lenient, Use};
+use super::{ByPriority, Disagreement, Lenient, Use};
 use crate::alert::{HandlerName, StepKind, Timestamp};
 use crate::description::Setting;
 use crate::runtime::{GrantKind, ModuleState, SlackHold};
@@ -14,6 +14,9 @@ use crate::runtime::{GrantKind, ModuleState, SlackHold};
 pub struct Handlers {
     /// An entry for each file.
     pub handlers: Vec<Handler>,
+    /// The handlers that do not serve in the same version on all replicas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disagreements: Vec<Disagreement>,
 }
 
 /// A file of the folder, and its handler.

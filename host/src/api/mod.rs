@@ -14,6 +14,7 @@ mod module;
 mod now;
 mod preview;
 mod related;
+mod replicas;
 mod routes;
 mod story;
 mod timeline;
@@ -37,6 +38,7 @@ pub use module::{Import, Inspection};
 pub use now::{Heartbeat, Longest, Now, Open};
 pub use preview::{Action, Made, Preview, Previewed};
 pub use related::{Earlier, Related};
+pub use replicas::{Disagreement, Replica, Replicas, Served, ServedBy};
 pub(crate) use routes::not_reached;
 pub use routes::{Explained, MatcherVerdict, Outcome, Route, Routes, Verdict};
 pub use story::{

@@ -174,7 +174,9 @@ impl App {
         let (restored, firing) = oneshot::channel();
         let mut background = self.background(&phase_seen);
         background.spawn(hold_alarms.clone().run(firing));
-        let server = self.server(phase_seen.clone());
+        let answers = self.answers(phase_seen.clone());
+        background.spawn(Arc::clone(&answers).answer_others());
+        let server = self.server(answers);
         let mut stop = phase_seen.clone();
         let mut serve = tokio::spawn(server.serve(listener, async move {
             let _ = stop.wait_for(|phase| *phase != Phase::Serving).await;
@@ -279,7 +281,7 @@ impl App {
     }
 
     /// Returns the HTTP server with its endpoints.
-    fn server(&self, phase: watch::Receiver<Phase>) -> Server {
+    fn server(&self, answers: Arc<Answers>) -> Server {
         let state = &self.state;
         let settings = &state.config;
         let origin = OriginCheck {
@@ -297,23 +299,6 @@ impl App {
             ready: state.ready_changes(),
             load: webhook::Load::default(),
         };
-        let answers = Answers {
-            queue: state.queue.clone(),
-            registry: Arc::clone(&state.registry),
-            slack_breaker: Arc::clone(state.runtime.slack_breaker()),
-            breakers: Arc::clone(&state.breakers),
-            grant_uses: Arc::clone(state.runtime.grant_uses()),
-            heartbeats: Arc::clone(&state.heartbeats),
-            metrics: Arc::clone(&state.metrics),
-            usage: Arc::clone(&state.usage),
-            handlers: Arc::clone(&settings.handlers),
-            slack: Arc::clone(&settings.slack),
-            router: Arc::clone(&state.router),
-            ready: state.ready_changes(),
-            changes: Changes::new(state.queue.commits(), state.folder_changes(), phase),
-            shared: Shared::default(),
-            server: Arc::clone(state) as _,
-        };
         let access = Access {
             settings: Arc::clone(&settings.api),
             origin,
@@ -330,6 +315,28 @@ impl App {
             refusals: Arc::clone(&self.refusals),
             tls: self.tls.clone(),
         }
+    }
+
+    fn answers(&self, phase: watch::Receiver<Phase>) -> Arc<Answers> {
+        let state = &self.state;
+        let settings = &state.config;
+        Arc::new(Answers {
+            queue: state.queue.clone(),
+            registry: Arc::clone(&state.registry),
+            slack_breaker: Arc::clone(state.runtime.slack_breaker()),
+            breakers: Arc::clone(&state.breakers),
+            grant_uses: Arc::clone(state.runtime.grant_uses()),
+            heartbeats: Arc::clone(&state.heartbeats),
+            metrics: Arc::clone(&state.metrics),
+            usage: Arc::clone(&state.usage),
+            handlers: Arc::clone(&settings.handlers),
+            slack: Arc::clone(&settings.slack),
+            router: Arc::clone(&state.router),
+            ready: state.ready_changes(),
+            changes: Changes::new(state.queue.commits(), state.folder_changes(), phase),
+            shared: Shared::default(),
+            server: Arc::clone(state) as _,
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use rustix::system::uname;
 use tokio::sync::watch;
 
 use super::settings::{self, LastGood};
@@ -17,7 +18,7 @@ use crate::findings::{Finding, Findings, Problem, Problems};
 use crate::http::answers::Server;
 use crate::http::server::Bound;
 use crate::journal::{BoxFuture, Dependency};
-use crate::queue::{Queue, Wake};
+use crate::queue::{Queue, ReplicaAbout, ServedHandler, Wake};
 use crate::review::{self, Latest};
 use crate::router::Router;
 use crate::runtime::{ModuleInfo, PreviewSink, Registry, Runtime, Serving};
@@ -268,6 +269,7 @@ impl State {
                 module.sha256.as_deref()?,
             ))
         }));
+        self.queue.announce(about(has_scanned.then_some(modules)));
         let before = self.listed.swap(Arc::new(modules.to_vec()));
         for name in changed(&before, modules).filter_map(|module| module.name.as_ref()) {
             self.findings.log_again(name);
@@ -333,6 +335,22 @@ impl Server for State {
 
     fn reload(&self) -> BoxFuture<'_, Result<Reloaded, Problems>> {
         Box::pin(Self::reload(self))
+    }
+}
+
+/// Returns what this server says of itself to the others on its store: the handlers that serve, once the folder was read.
+fn about(modules: Option<&[ModuleInfo]>) -> ReplicaAbout {
+    let served = |module: &ModuleInfo| {
+        Some(ServedHandler {
+            name: module.name.clone()?,
+            version: module.version.clone()?,
+            sha256: module.sha256.clone()?,
+        })
+    };
+    ReplicaAbout {
+        host: uname().nodename().to_string_lossy().into_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        handlers: modules.map(|modules| modules.iter().filter_map(served).collect()),
     }
 }
 

@@ -12,14 +12,26 @@ use crate::queue::{AuditFilter, Audited};
 /// How many earlier changes are looked at for the version that served last: more than a folder has handlers.
 const LOOKED_AT: u32 = 10_000;
 
-/// Follows the folder until the server ends. A version that served before a restart is not new after it.
+/// Follows the folder until the server ends. A version that served before a restart is not new after it. Of several servers on one
+/// store, the one that has the term notes what serves there.
 pub(super) async fn keep(state: Arc<State>) {
-    let mut changes = state.folder_changes();
     let mut ready = state.ready_changes();
+    let mut leads = state.queue.leads();
     if ready.wait_for(|ready| *ready).await.is_err() {
         return;
     }
-    let mut served = served(&state).await;
+    while leads.wait_for(|leads| *leads).await.is_ok() {
+        tokio::select! {
+            () = follow(&state) => return,
+            _ = leads.wait_for(|leads| !*leads) => {}
+        }
+    }
+}
+
+/// Notes what serves, and each change of it, until the server ends.
+async fn follow(state: &State) {
+    let mut changes = state.folder_changes();
+    let mut served = served(state).await;
     loop {
         changes.mark_unchanged();
         for module in state.files().iter() {

@@ -53,6 +53,8 @@ pub(super) enum Command {
     Handlers(RemoteArgs),
     /// List Slack's channels of a running server, with what waits for the rate limit of each.
     Channels(RemoteArgs),
+    /// List the servers that have the store of a running one open, with which has the term.
+    Replicas(RemoteArgs),
     /// List the deliveries of a running server, newest first.
     Deliveries(DeliveriesArgs),
     /// Show the story of one delivery: the recorded trace of everything it did; without an ID, of the newest.
@@ -168,7 +170,7 @@ pub(super) struct DevArgs {
 pub(super) struct CheckArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
-    /// Also ask Slack about the token and the channels, and connect to each granted origin.
+    /// Also ask Slack about the token and the channels, and connect to each granted origin and to the database of the store.
     #[arg(long)]
     pub(super) online: bool,
     /// Print JSON.

@@ -204,6 +204,11 @@ impl Client {
         self.get("/api/v1/channels", &Query::new())
     }
 
+    /// Lists the servers that have the store open.
+    pub(super) fn replicas(&self) -> anyhow::Result<Answer<api::Replicas>> {
+        self.get("/api/v1/replicas", &Query::new())
+    }
+
     /// Retries one delivery.
     pub(super) fn retry(&self, id: &str, query: &Query) -> anyhow::Result<Answer<api::SentAgain>> {
         self.post(&of_delivery(id, "/retry"), query)

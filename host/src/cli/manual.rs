@@ -102,6 +102,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &["alert-manager channels", "alert-manager channels --json"],
     ),
     (
+        "replicas",
+        &["alert-manager replicas", "alert-manager replicas --json"],
+    ),
+    (
         "deliveries",
         &[
             "alert-manager deliveries --state dead",

@@ -25,6 +25,7 @@ mod paths;
 mod print;
 mod process;
 mod remote;
+mod replicas;
 mod retry;
 mod routes;
 mod send;
@@ -85,6 +86,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Coverage(args) => coverage::run(&args),
         Command::Handlers(args) => remote::handlers(&args),
         Command::Channels(args) => channels::run(&args),
+        Command::Replicas(args) => replicas::run(&args),
         Command::Deliveries(args) if args.watch => watch::run(&args),
         Command::Deliveries(args) => remote::deliveries(&args),
         Command::Explain(args) => explain::run(&args),

@@ -1,4 +1,4 @@
-//! `check --online`: asks Slack and the granted origins what the configuration alone cannot show.
+//! `check --online`: asks Slack, the granted origins and the database what the configuration alone cannot show.
 
 use std::sync::Arc;
 
@@ -48,6 +48,10 @@ async fn ask_all(config: &Config) -> anyhow::Result<Asked> {
                 (name, grant, reached)
             });
         }
+    }
+    let store = config.store.clone();
+    if let Some(asked_store) = tokio::task::spawn_blocking(move || store.durability()).await? {
+        asked.store(config, asked_store);
     }
     match runtime.check_slack().await {
         Some(report) => asked.slack(config, &report),

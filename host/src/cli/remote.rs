@@ -8,6 +8,7 @@ use super::args::{DeliveriesArgs, RemoteArgs};
 use super::client::{Client, Query};
 use super::explain;
 use super::print::{self, Paint, one_line, plain};
+use super::replicas;
 use crate::alert::{HandlerName, Timestamp};
 use crate::api::{Counts, Delivery, GrantUse, Handler, Lenient};
 use crate::runtime::ModuleState;
@@ -23,9 +24,11 @@ pub(super) fn handlers(args: &RemoteArgs) -> anyhow::Result<ExitCode> {
         print::json(answer.json());
         return Ok(ExitCode::SUCCESS);
     }
-    let handlers = answer.read()?.handlers;
+    let listed = answer.read()?;
+    let handlers = listed.handlers;
     if handlers.is_empty() {
         print::note("no handlers: put a .wasm file into the server's folder of handlers");
+        replicas::show_disagreements(&listed.disagreements, Paint::for_stdout());
         return Ok(ExitCode::SUCCESS);
     }
     let rows: Vec<_> = handlers.iter().map(handler_row).collect();
@@ -38,6 +41,7 @@ pub(super) fn handlers(args: &RemoteArgs) -> anyhow::Result<ExitCode> {
     for handler in &handlers {
         show_troubles(handler, paint);
     }
+    replicas::show_disagreements(&listed.disagreements, paint);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -32,12 +32,12 @@ pub(crate) const STILL_LOADING: &str = "the handlers are still being loaded";
 
 /// Returns every route.
 pub(crate) fn endpoints(
-    answers: Answers,
+    answers: Arc<Answers>,
     access: Access,
     webhook: Webhook,
     log: RefusalLog,
 ) -> Endpoints {
-    let (answers, access) = (Arc::new(answers), Arc::new(access));
+    let access = Arc::new(access);
     let unknown = page::for_browsers(any(unknown_path), &answers, &access);
     let (of_page, its_access) = (Arc::clone(&answers), Arc::clone(&access));
     let wrong_method = async move |request: Request| {

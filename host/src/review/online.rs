@@ -4,6 +4,7 @@ use crate::alert::HandlerName;
 use crate::config::Config;
 use crate::findings::{Finding, Findings, Problem};
 use crate::policy::HttpGrant;
+use crate::queue::{Durability, OpenError};
 use crate::runtime::{ChannelState, SlackReport, TokenProblem};
 
 /// What came of asking.
@@ -106,6 +107,38 @@ impl Asked {
             0,
             format!("Slack: bot {who} in workspace {}{states}", bot.team),
         );
+    }
+
+    /// Adds whether the database can be used, and whether what it commits outlives a fail-over.
+    pub fn store(&mut self, config: &Config, answered: Result<Durability, OpenError>) {
+        let finding = |message: String, advice: &str| {
+            Finding::from(Problem {
+                place: config.spots.place("store"),
+                message,
+                advice: advice.to_owned(),
+            })
+        };
+        match answered {
+            Ok(Durability::Synchronous) => self.notes.push(
+                "the database commits to a synchronous standby: what was accepted outlives a fail-over".to_owned(),
+            ),
+            Ok(Durability::Alone) => self.notes.push(
+                "the database has no synchronous standby: after a fail-over, alerts of the last moments may be missing until they are sent again; synchronous_standby_names sets one".to_owned(),
+            ),
+            Ok(Durability::NoStandby) => {
+                let message = "the database waits for a synchronous standby, and none is connected: nothing can be committed";
+                let advice = "start the standby, or name another in synchronous_standby_names";
+                self.findings
+                    .problems
+                    .push(finding(message.to_owned(), advice));
+            }
+            Err(error) => {
+                let advice = "if the server runs elsewhere, ask there";
+                self.findings
+                    .warnings
+                    .push(finding(error.to_string(), advice));
+            }
+        }
     }
 
     /// Adds whether an origin could be reached. An origin that is unreachable from here may be reachable from elsewhere.

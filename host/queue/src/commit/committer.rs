@@ -22,6 +22,9 @@ use super::shared::Shared;
 pub(super) const BACKOFF: (Duration, Duration) =
     (Duration::from_millis(20), Duration::from_millis(500));
 
+/// How often a transaction is repeated that has met another one, in a deadlock or by a lock that it waited for too long.
+pub(super) const REPEATS_MAX: u32 = 3;
+
 /// The backoff after a failure of the store.
 #[derive(Debug)]
 pub(super) struct Failing {
@@ -71,6 +74,7 @@ impl Drop for EndGuard {
     fn drop(&mut self) {
         self.0.set_unwritable("the store has been closed".into());
         *self.0.settled.lock() = None;
+        self.0.watched.mail.close();
         self.0.inbox.end();
     }
 }
@@ -177,14 +181,22 @@ impl<S: Store> Committer<S> {
 
     /// Commits one transaction: what was taken from the inbox, and the leases that can be granted.
     fn commit(&mut self, taken: Taken) {
-        let mut group = Group {
-            ticks: self.shared.clock.ticks(),
-            ..Group::default()
-        };
-        let mut decided = Decided::default();
-        match self.write(&mut group, &taken, &mut decided) {
-            Ok(()) => self.follow_up(group, taken, decided),
-            Err(error) => self.undo(&group, taken, &error),
+        let mut repeats = 0;
+        loop {
+            let mut group = Group {
+                ticks: self.shared.clock.ticks(),
+                ..Group::default()
+            };
+            let mut decided = Decided::default();
+            match self.write(&mut group, &taken, &mut decided) {
+                Ok(()) => return self.follow_up(group, taken, decided),
+                Err(StoreError::Repeat(why)) if repeats < REPEATS_MAX => {
+                    tracing::debug!(why, "a transaction is repeated");
+                    repeats += 1;
+                    self.roll_back(&group);
+                }
+                Err(error) => return self.undo(&group, taken, &error),
+            }
         }
     }
 

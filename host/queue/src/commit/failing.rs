@@ -12,17 +12,7 @@ use super::inbox::{AcceptJob, Taken, Urgent};
 impl<S: Store> Committer<S> {
     /// Undoes a transaction of which nothing is stored. Clients are asked to try again; other messages go back into the inbox.
     pub(super) fn undo(&mut self, group: &Group, taken: Taken, error: &StoreError) {
-        {
-            let mut scheduler = self.shared.scheduler.lock();
-            scheduler.rollback(group.ticks);
-            if !group.over.is_empty() {
-                scheduler.look_at_storms(group.ticks);
-            }
-        }
-        for id in &group.watched {
-            self.state.watched.remove(*id);
-        }
-        self.state.reports.rollback(&group.noticed, group.ticks);
+        self.roll_back(group);
         let why = error.to_string();
         self.is_fenced = *error == StoreError::Fenced;
         self.fail(&why);
@@ -41,6 +31,21 @@ impl<S: Store> Committer<S> {
         }
         self.shared.inbox.put_back(again);
         self.turn_away(taken.accepts);
+    }
+
+    /// Undoes a transaction in memory.
+    pub(super) fn roll_back(&mut self, group: &Group) {
+        {
+            let mut scheduler = self.shared.scheduler.lock();
+            scheduler.rollback(group.ticks);
+            if !group.over.is_empty() {
+                scheduler.look_at_storms(group.ticks);
+            }
+        }
+        for id in &group.watched {
+            self.state.watched.remove(*id);
+        }
+        self.state.reports.rollback(&group.noticed, group.ticks);
     }
 
     pub(super) fn fail(&mut self, why: &str) {

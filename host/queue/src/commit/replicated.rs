@@ -14,18 +14,21 @@ use alert_manager_core::journal::LedgerError;
 use crate::failpoint::Failpoint;
 use crate::model::clock::Clock;
 use crate::model::{
-    AcceptError, Arrived, CancelError, Caps, Elsewhere, Grant, GrantsUsed, LastEnd, OpenError,
-    Options, Raised, Receipt, Recovered, RestReason, RetryError, Verdict,
+    AcceptError, Arrived, Audited, CancelError, Caps, Elsewhere, Grant, GrantsUsed, LastEnd,
+    OpenError, Options, Raised, Receipt, Recovered, RestReason, RetryError, Verdict,
 };
 use crate::store::{Committed, Hold, Replica, Resolved, StoreError};
 
-use super::committer::{BACKOFF, Committer, EndGuard, Ended};
+use super::committer::{BACKOFF, Committer, EndGuard, Ended, REPEATS_MAX};
 use super::inbox::{AcceptJob, Close, Taken, Urgent};
 use super::shared::{self, Shared};
 use super::start::{self, Started};
 
 /// What a server without the term answers to those who want a decision.
 const FOLLOWS: &str = "another replica has the term, and decides; ask that one";
+
+/// How many entries of the audit log wait for the store at most.
+const UNKEPT_MAX: usize = 10_000;
 
 /// A server of several.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct Replicated<R: Replica> {
     committer: Option<Committer<R::Held>>,
     /// Requests that wait until this server has the term.
     until_term: VecDeque<Urgent>,
+    /// Entries of the audit log that are not stored yet.
+    unkept: Vec<Audited>,
     next_campaign: Instant,
 }
 
@@ -70,12 +75,13 @@ pub(crate) fn join<R: Replica>(
         None => (None, nothing(grants_used)),
     };
     let waking = Arc::downgrade(&shared);
-    let looks = replica.on_arrival(Box::new(move || {
+    let wake = move || {
         if let Some(shared) = waking.upgrade() {
             shared.inbox.nudge();
         }
-    }));
-    looks.map_err(|error| replica.refused(error))?;
+    };
+    let watches = replica.watch(shared.watched.clone(), Box::new(wake));
+    watches.map_err(|error| replica.refused(error))?;
     Ok(Started {
         reader: replica.reader(),
         recovered,
@@ -86,6 +92,7 @@ pub(crate) fn join<R: Replica>(
             grants: sender,
             committer,
             until_term: VecDeque::new(),
+            unkept: Vec::new(),
             next_campaign: Instant::now(),
         },
         shared,
@@ -176,8 +183,10 @@ impl<R: Replica> Replicated<R> {
                 shared.set_writable();
                 shared.set_leads(true);
                 self.committer = Some(committer);
-                let waiting = std::mem::take(&mut self.until_term);
-                shared.inbox.put_back(waiting.into());
+                let mut waiting: Vec<_> = std::mem::take(&mut self.until_term).into();
+                let unkept = self.unkept.drain(..);
+                waiting.extend(unkept.map(|audited| Urgent::Audit(audited.into())));
+                shared.inbox.put_back(waiting);
             }
             Err(error) => {
                 tracing::error!(%error, "this replica cannot take over");
@@ -211,7 +220,7 @@ impl<R: Replica> Replicated<R> {
             urgent
                 .into_iter()
                 .for_each(|message| self.turn_away(message));
-            if !accepts.is_empty() {
+            if !accepts.is_empty() || !self.unkept.is_empty() {
                 self.forward(accepts);
             }
             match close {
@@ -261,13 +270,13 @@ impl<R: Replica> Replicated<R> {
             arrived.extend(job.refused.into_iter().map(Arrived::Refused));
             waiting.push((job.reply, receipt));
         }
-        let stored = match self.replica.forward(&arrived) {
-            Committed::Yes => Ok(()),
-            Committed::RolledBack(error) => Err(error),
-            Committed::Unknown => self.resolve(),
-        };
-        if let Err(error) = &stored {
-            self.fail(error);
+        let stored = self.store(&arrived);
+        match &stored {
+            Ok(()) => self.unkept.clear(),
+            Err(error) => {
+                self.fail(error);
+                self.bound_unkept(error, arrived.is_empty());
+            }
         }
         for (reply, receipt) in waiting {
             let answer = match &stored {
@@ -279,6 +288,38 @@ impl<R: Replica> Replicated<R> {
         }
         if stored.is_ok() {
             self.replica.notify();
+        }
+    }
+
+    /// Stores what was accepted, and the entries of the audit log.
+    fn store(&mut self, arrived: &[Arrived]) -> Result<(), StoreError> {
+        let mut repeats = 0;
+        loop {
+            return match self.replica.forward(arrived, &self.unkept) {
+                Committed::Yes => Ok(()),
+                Committed::RolledBack(StoreError::Repeat(_)) if repeats < REPEATS_MAX => {
+                    repeats += 1;
+                    continue;
+                }
+                Committed::RolledBack(error) => Err(error),
+                Committed::Unknown => self.resolve(),
+            };
+        }
+    }
+
+    /// Drops entries of the audit log that cannot be stored, and the oldest of too many.
+    fn bound_unkept(&mut self, error: &StoreError, are_alone: bool) {
+        let is_invalid = are_alone && matches!(error, StoreError::Fatal(_));
+        let more = self.unkept.len().saturating_sub(UNKEPT_MAX);
+        let dropped = if is_invalid { self.unkept.len() } else { more };
+        for Audited {
+            what,
+            person,
+            subject,
+            ..
+        } in self.unkept.drain(..dropped)
+        {
+            tracing::error!(what, person, subject, %error, "an entry of the audit log is lost");
         }
     }
 
@@ -325,7 +366,8 @@ impl<R: Replica> Replicated<R> {
             // Asked again later; the server with the term raises its own.
             Urgent::Raise { reply, .. } => drop(reply.send(Raised::NoRoom)),
             Urgent::End { reply, .. } => drop(reply.send(false)),
-            kept @ (Urgent::Alarms(_) | Urgent::Audit(_)) => self.until_term.push_back(kept),
+            Urgent::Audit(audited) => self.unkept.push(*audited),
+            kept @ Urgent::Alarms(_) => self.until_term.push_back(kept),
         }
     }
 }

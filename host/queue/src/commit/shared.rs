@@ -13,7 +13,7 @@ use alert_manager_core::alert::{Alert, HandlerName};
 use crate::model::clock::Clock;
 use crate::model::{Caps, DeadLetterNotices, Elsewhere, Losses, Options, Settled};
 use crate::schedule::Scheduler;
-use crate::store::Hold;
+use crate::store::{Hold, Roster, Watched};
 
 use super::inbox::Inbox;
 
@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) open_timers: Mutex<BTreeMap<HandlerName, usize>>,
     /// Whether this server decides and runs: it alone has the store, or it has the term.
     pub(crate) leads: watch::Sender<bool>,
+    /// The other servers of the store, and what they are asked.
+    pub(crate) watched: Watched,
     /// Is given each alert that another server has accepted for this one; absent if nobody looks at them.
     pub(crate) on_arrival: Mutex<Option<OnArrival>>,
     /// How much was discarded or coalesced since the start.
@@ -66,6 +68,10 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(super) fn new(hold: Hold, clock: Clock, options: Options, secret: [u8; 32]) -> Self {
+        let watched = Watched {
+            roster: Arc::new(Roster::new(clock.now())),
+            mail: Arc::default(),
+        };
         Self {
             inbox: Inbox::default(),
             scheduler: Mutex::new(idle(&options, Caps::all(1))),
@@ -76,6 +82,7 @@ impl Shared {
             elsewhere: Mutex::default(),
             dead: AtomicU64::default(),
             reserved: AtomicUsize::new(0),
+            watched,
             secret,
             commits: watch::Sender::new(0),
             dead_letters: Mutex::default(),

@@ -6,10 +6,12 @@
 mod change;
 mod codes;
 mod labels;
+pub(crate) mod mail;
 pub(crate) mod migrate;
 mod pages;
 mod past;
 pub(crate) mod postgres;
+pub(crate) mod roster;
 pub(crate) mod sqlite;
 mod tables;
 mod url;
@@ -34,7 +36,9 @@ use crate::model::{
 };
 
 pub(crate) use change::{Applied, Change, Revive, Settle, SettleMembers};
+pub(crate) use mail::Mail;
 pub use postgres::database::{Database, InvalidDatabase};
+pub(crate) use roster::Roster;
 pub use url::{InvalidStoreUrl, StoreUrl};
 
 /// A durable store.
@@ -180,8 +184,8 @@ pub(crate) trait Replica: Send + fmt::Debug + 'static {
     /// How often this server shows that it lives, and looks whether the term is free.
     const CAMPAIGN_EVERY: Duration;
 
-    /// Stores what was accepted, in order, for the server that has the term.
-    fn forward(&mut self, arrived: &[Arrived]) -> Committed;
+    /// Stores what was accepted, in order, for the server that has the term, and entries of the audit log.
+    fn forward(&mut self, arrived: &[Arrived], audited: &[Audited]) -> Committed;
 
     /// Returns whether the last call of [`Self::forward`] was committed, after [`Committed::Unknown`].
     fn resolve(&mut self) -> Result<Resolved, StoreError>;
@@ -193,11 +197,12 @@ pub(crate) trait Replica: Send + fmt::Debug + 'static {
     /// counting at `most`.
     fn count(&mut self, most: usize) -> Result<Elsewhere, StoreError>;
 
-    /// Calls `wake` whenever something was stored for this server while it has the term, until this is dropped.
+    /// Shows the others that this server is there, sees which others are, and passes on what they ask each other, until this is
+    /// dropped. Calls `wake` whenever something was stored for this server while it has the term.
     ///
     /// # Errors
     /// If the system does not start a thread.
-    fn on_arrival(&mut self, wake: Box<dyn Fn() + Send>) -> Result<(), StoreError>;
+    fn watch(&mut self, shared: Watched, wake: Box<dyn Fn() + Send>) -> Result<(), StoreError>;
 
     /// Returns the error of a start that failed with `error`.
     fn refused(&self, error: StoreError) -> OpenError;
@@ -210,6 +215,13 @@ pub(crate) trait Replica: Send + fmt::Debug + 'static {
 
     /// Takes this server out of those that are listed.
     fn leave(self);
+}
+
+/// What a server knows of the others of its store, and asks them.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) mail: Arc<Mail>,
 }
 
 /// Says whether this server may begin an effect. A store that several servers can open lets only one of them do so.

@@ -358,6 +358,8 @@ pub(crate) const POSTGRES_ALONE: &[&str] = &[
     "lanes",
     // Empty when a store is moved.
     "arrivals",
+    "replicas",
+    "requests",
     "fingerprints",
     "kv_usage",
     "deliveries.bytes",

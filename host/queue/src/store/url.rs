@@ -4,6 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::model::{Durability, OpenError};
+
+use super::postgres;
 use super::postgres::database::{Database, InvalidDatabase};
 
 /// Where deliveries are kept: `store` in the configuration. The default is `sqlite:alert-manager.db`, in the working directory.
@@ -47,6 +50,17 @@ impl StoreUrl {
         path.push(".");
         path.push(extension);
         path.into()
+    }
+}
+
+impl StoreUrl {
+    /// Asks a database whether what it commits outlives a fail-over; returns nothing for a file. Blocks.
+    #[must_use]
+    pub fn durability(&self) -> Option<Result<Durability, OpenError>> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(database) => Some(postgres::durability(database)),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use super::pass_on::Request;
 use super::person::Person;
 use super::{Answers, to_its_end};
 use crate::alert::{DeliveryId, HandlerName, Priority, StepKind, Timestamp};
@@ -270,10 +271,17 @@ impl Answers {
         force: Force,
     ) -> Result<api::SentAgain, ApiError> {
         let (answers, person) = (Arc::clone(self), person.clone());
-        to_its_end(async move { answers.retry_now(&person, id, force).await }).await
+        to_its_end(async move {
+            if answers.leads() {
+                return answers.retry_here(&person, id, force).await;
+            }
+            let force = force == Force::Yes;
+            answers.pass_on(&person, Request::Retry { id, force }).await
+        })
+        .await
     }
 
-    async fn retry_now(
+    pub(super) async fn retry_here(
         &self,
         person: &Person,
         id: DeliveryId,
@@ -303,31 +311,35 @@ impl Answers {
         person: &Person,
         query: &str,
     ) -> Result<api::Retried, ApiError> {
-        let (selection, after) = parse_retry_query(query)?;
-        let by = filter_of(query);
-        let (answers, person) = (Arc::clone(self), person.clone());
-        let retried = async move { answers.retry_all_now(&person, selection, after, &by).await };
-        to_its_end(retried).await
+        parse_retry_query(query)?;
+        let (answers, person, query) = (Arc::clone(self), person.clone(), query.to_owned());
+        to_its_end(async move {
+            match answers.leads() {
+                true => answers.retry_all_here(&person, &query).await,
+                false => answers.pass_on(&person, Request::RetryAll { query }).await,
+            }
+        })
+        .await
     }
 
-    async fn retry_all_now(
+    pub(super) async fn retry_all_here(
         &self,
         person: &Person,
-        selection: Selection,
-        after: Option<DeliveryId>,
-        by: &str,
+        query: &str,
     ) -> Result<api::Retried, ApiError> {
+        let (selection, after) = parse_retry_query(query)?;
+        let by = filter_of(query);
         self.slack_breaker.probe_now();
         let retried = self.queue.retry_all(selection, after).await;
         let retried = api::Retried::from(retried.map_err(|e| store(&e))?);
         let count = retried.retried.len();
-        tracing::info!(%person, count, filter = by, "deliveries retried on request");
+        tracing::info!(%person, count, filter = %by, "deliveries retried on request");
         if count > 0 {
             let detail = format!("{count} deliveries, by {by}");
             self.note(person, What::Retried, String::new(), &detail);
         }
         for id in retried.retried.iter().take(NOTED_MAX) {
-            self.note(person, What::Retried, id.to_string(), by);
+            self.note(person, What::Retried, id.to_string(), &by);
         }
         Ok(retried)
     }
@@ -339,10 +351,16 @@ impl Answers {
         id: DeliveryId,
     ) -> Result<api::Cancelled, ApiError> {
         let (answers, person) = (Arc::clone(self), person.clone());
-        to_its_end(async move { answers.cancel_now(&person, id).await }).await
+        to_its_end(async move {
+            match answers.leads() {
+                true => answers.cancel_here(&person, id).await,
+                false => answers.pass_on(&person, Request::Cancel { id }).await,
+            }
+        })
+        .await
     }
 
-    async fn cancel_now(
+    pub(super) async fn cancel_here(
         &self,
         person: &Person,
         id: DeliveryId,

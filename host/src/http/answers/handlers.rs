@@ -18,6 +18,7 @@ impl Answers {
         let overview = self.overview().await;
         api::Handlers {
             handlers: self.described(&overview.counts, |_| true),
+            disagreements: self.disagreements(),
         }
     }
 

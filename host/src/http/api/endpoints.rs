@@ -130,6 +130,11 @@ pub(super) async fn channels(State(answers): State<Arc<Answers>>) -> Json<api::C
     Json(answers.channels().await)
 }
 
+/// `GET /api/v1/replicas`.
+pub(super) async fn replicas(State(answers): State<Arc<Answers>>) -> Json<api::Replicas> {
+    Json(answers.replicas())
+}
+
 /// `POST /-/reload`.
 pub(super) async fn reload(
     State(answers): State<Arc<Answers>>,

@@ -88,6 +88,8 @@ pub(super) async fn metrics(State(answers): State<Arc<Answers>>) -> Result<Respo
         (handler.as_str(), open)
     });
     answers.metrics.timers(timers);
+    let leads = *answers.queue.leads().borrow();
+    answers.metrics.replicas(leads, &answers.queue.replicas());
     answers.metrics.log_lines_dropped(log::dropped());
     answers.metrics.store(answers.queue.unwritable().as_deref());
     let named = serving

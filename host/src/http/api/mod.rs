@@ -33,6 +33,7 @@ pub(super) fn endpoints(answers: Arc<Answers>, access: &Arc<Access>) -> Endpoint
         .route("/api/v1/routes", get(endpoints::routes))
         .route("/api/v1/timeline", get(endpoints::timeline))
         .route("/api/v1/channels", get(endpoints::channels))
+        .route("/api/v1/replicas", get(endpoints::replicas))
         .route("/-/reload", post(endpoints::reload).put(endpoints::reload))
         .route_layer(middleware::from_fn_with_state(Arc::clone(access), guard));
     let metrics = get(health::metrics);

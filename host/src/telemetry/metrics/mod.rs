@@ -10,7 +10,7 @@ use prometheus::{Encoder as _, Histogram, IntGaugeVec, Registry, TextEncoder};
 
 use crate::alert::{HandlerName, Priority, Status, StepKind, Timestamp};
 use crate::api::{Channel, Gate};
-use crate::queue::Losses;
+use crate::queue::{ListedReplica, Losses};
 use table::Collectors;
 
 pub use reasons::WebhookResult;
@@ -193,6 +193,26 @@ impl Metrics {
         self.collectors
             .store_writable
             .set(i64::from(unwritable.is_none()));
+    }
+
+    /// Sets whether this server has the term, and the series to the servers that have the store open. Of several with one name, the
+    /// one that has beaten last is shown.
+    pub fn replicas(&self, has_term: bool, listed: &[ListedReplica]) {
+        let collectors = &self.collectors;
+        collectors.term_holder.set(i64::from(has_term));
+        collectors.replica_info.reset();
+        collectors.replica_beat_age.reset();
+        let mut oldest_first: Vec<_> = listed.iter().collect();
+        oldest_first.sort_by_key(|replica| std::cmp::Reverse(replica.beat_age));
+        for replica in oldest_first {
+            let host = replica.about.host.as_str();
+            let age = collectors.replica_beat_age.with_label_values(&[host]);
+            age.set(replica.beat_age.as_secs_f64());
+            if replica.is_alive() {
+                let labels = [host, replica.about.version.as_str()];
+                collectors.replica_info.with_label_values(&labels).set(1);
+            }
+        }
     }
 
     /// Sets the series to the heartbeats that are expected now, with 1 for each that is missing.

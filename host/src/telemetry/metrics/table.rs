@@ -3,8 +3,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry,
 };
 
 use super::reasons::{Cut, Refusal, WebhookResult};
@@ -149,6 +149,7 @@ register! {
     IntGauge, "gauge", metric => Self::with_opts(metric.options());
     IntGaugeVec, "gauge", metric => Self::new(metric.options(), &metric.label_names());
     Gauge, "gauge", metric => Self::with_opts(metric.options());
+    GaugeVec, "gauge", metric => Self::new(metric.options(), &metric.label_names());
     HistogramVec, "histogram", metric => {
         let options = HistogramOpts::from(metric.options()).buckets(metric.buckets.to_vec());
         Self::new(options, &metric.label_names())
@@ -253,6 +254,12 @@ metrics! {
         "1 while an expected heartbeat does not come.";
     store_writable: IntGauge, "store_writable" [],
         "0 while the store cannot be written: alerts are refused until it can.";
+    term_holder: IntGauge, "term_holder" [],
+        "1 while this server decides and runs: it has the store alone, or the term among those that have it open.";
+    replica_info: IntGaugeVec, "replica_info" [named("replica"), named("version")],
+        "1 for each server that has the store open and is alive, as this one sees it.";
+    replica_beat_age: GaugeVec, "replica_last_beat_age_seconds" [named("replica")],
+        "How long ago each server that has the store open has last shown that it is alive, as this one has seen it.";
     log_lines_dropped: IntCounter, "log_lines_dropped_total" [],
         "Log lines dropped because standard error was not read fast enough.";
     reload_successful: IntGauge, "config_last_reload_successful" [],

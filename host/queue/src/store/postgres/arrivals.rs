@@ -4,7 +4,7 @@
 //! An arrival is durable before its sender gets an answer. Its number comes from a sequence, so one that was answered before another
 //! was sent has the lower number, and every later look sees it. Of those that are under way at the same time any may be first.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -120,13 +120,15 @@ fn read(row: &tokio_postgres::Row) -> Result<Arrived, StoreError> {
     }))
 }
 
-/// What a server knows of arrivals without a look at the table.
+/// What a server knows of arrivals, and of itself, without a look at the tables.
 #[derive(Debug, Default)]
 pub(super) struct Arriving {
     /// True if there are arrivals to take.
     is_due: AtomicBool,
     /// True if this server has the term.
     pub(super) leads: AtomicBool,
+    /// The number under which it takes part now, in the table of servers.
+    pub(super) server: AtomicI64,
 }
 
 impl Arriving {

@@ -38,7 +38,8 @@ use super::{PostgresStore, Settings, history, rows};
 const INSTALLED: &str = "/usr/lib/postgresql";
 
 /// The cluster of the tests of this process; absent if `PostgreSQL` is not installed.
-static CLUSTER: LazyLock<Option<Cluster>> = LazyLock::new(Cluster::start);
+static CLUSTER: LazyLock<Option<Cluster>> =
+    LazyLock::new(|| Cluster::start("-c max_wal_senders=0 -c wal_level=minimal"));
 
 /// Databases that no test uses any more. They are emptied before the next one does, since a new one takes longer.
 static FREE: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -67,7 +68,7 @@ fn programs() -> Option<PathBuf> {
 }
 
 /// Returns the user that the server runs as: it refuses to run as root.
-fn user() -> Option<u32> {
+pub(super) fn user() -> Option<u32> {
     const NOBODY: u32 = 65_534;
     rustix::process::geteuid().is_root().then_some(NOBODY)
 }
@@ -109,7 +110,8 @@ fn write_for_server(path: &Path, text: &str) {
 }
 
 impl Cluster {
-    fn start() -> Option<Self> {
+    /// Starts a server with these settings; returns nothing if it is not installed.
+    pub(super) fn start(settings: &str) -> Option<Self> {
         let programs = programs()?;
         let within = Path::new("/dev/shm");
         let within = if within.exists() {
@@ -138,7 +140,7 @@ impl Cluster {
             "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses=127.0.0.1 -p "$3" -c hba_file="$2/hba.conf" \
                 -c ssl=on -c ssl_cert_file="$2/server.crt" -c ssl_key_file="$2/server.key" -c ssl_ca_file="$2/ca.crt" \
                 -c fsync=off -c full_page_writes=off \
-                -c max_connections=300 -c shared_buffers=64MB -c max_wal_senders=0 -c wal_level=minimal \
+                -c max_connections=300 -c shared_buffers=64MB $4 \
                 -c autovacuum_naptime=10s -c jit=off >"$2/server.log" 2>&1 &
             server=$!
             trap '' INT TERM HUP
@@ -153,6 +155,7 @@ impl Cluster {
             .arg(&programs)
             .arg(&folder)
             .arg(port.to_string())
+            .arg(settings)
             .current_dir(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -186,7 +189,7 @@ impl Cluster {
             .unwrap()
     }
 
-    fn session(&self, name: &str) -> Result<Session, StoreError> {
+    pub(super) fn session(&self, name: &str) -> Result<Session, StoreError> {
         Session::connect(&self.io, &self.database(name), Purpose::Read)
     }
 

@@ -9,6 +9,14 @@ use super::session::{Call, Io, Purpose, Session, args};
 use super::term;
 use super::values::Columns as _;
 
+/// The error of a commit that came with a warning. What waited for a synchronous standby and was cancelled is committed here, and may
+/// not be there. Whatever is committed later waits for the standby too, and with it for this.
+fn unconfirmed(why: &str) -> StoreError {
+    StoreError::Away(format!(
+        "what was committed may not outlive a fail-over: {why}"
+    ))
+}
+
 /// A connection that writes.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -65,6 +73,9 @@ impl Lane {
         let served = term::served(self.server, self.lane);
         let rows = session.together(&[served])?.pop().unwrap_or_default();
         let n = rows.first().ok_or(StoreError::Fenced)?.int(0)?;
+        if let Some(why) = session.take_warning() {
+            return Err(unconfirmed(&why));
+        }
         self.session = Some(session);
         Ok(n)
     }
@@ -82,15 +93,25 @@ impl Lane {
     /// Sends the last statements of a transaction, and its COMMIT.
     pub(super) fn commit(&mut self, mut last: Vec<Call<'_>>) -> Committed {
         last.push(Call::new("COMMIT", args![]));
-        let ended = match self.session() {
-            Ok(session) => session.together(&last),
+        let (ended, warning) = match self.session() {
+            Ok(session) => {
+                session.take_warning();
+                (session.together(&last), session.take_warning())
+            }
             Err(error) => return Committed::RolledBack(error),
         };
         match ended {
-            Ok(_) => {
-                self.n += 1;
-                Committed::Yes
-            }
+            Ok(_) => match warning {
+                None => {
+                    self.n += 1;
+                    Committed::Yes
+                }
+                Some(why) => {
+                    tracing::warn!("{}", unconfirmed(&why));
+                    self.session = None;
+                    Committed::Unknown
+                }
+            },
             // The database has answered, and the answer is no.
             Err(error) if self.session.as_ref().is_some_and(Session::is_refused) => {
                 self.roll_back();

@@ -11,7 +11,7 @@ use super::session::{SCHEMA, Session};
 const LOCK: i64 = 0x416c_4d67_0000_0001;
 
 /// What leads from each layout to the next one. Those that were released never change.
-const STEPS: [&str; 2] = [FIRST, ARRIVALS];
+const STEPS: [&str; 3] = [FIRST, ARRIVALS, REPLICAS];
 
 /// The number of the layout, which increases with every change of the tables.
 pub(super) const LAYOUT: i64 = STEPS.len() as i64;
@@ -232,6 +232,28 @@ CREATE TABLE arrivals (
     server bigint NOT NULL,
     json text NOT NULL,
     about text NOT NULL
+);
+";
+
+// `replicas` lists the servers that have the database open: each start of one has a row, and `server` is the number under which it
+// takes part, in `servers`. `requests` has what servers ask the one that has the term.
+const REPLICAS: &str = "
+CREATE TABLE replicas (
+    id bigint PRIMARY KEY,
+    host text NOT NULL,
+    version text NOT NULL,
+    handlers text,
+    beat bigint NOT NULL DEFAULT 0,
+    since bigint NOT NULL,
+    server bigint NOT NULL,
+    server_since bigint NOT NULL
+) WITH (fillfactor = 50);
+CREATE TABLE requests (
+    n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    asker bigint NOT NULL,
+    request text NOT NULL,
+    is_taken boolean NOT NULL DEFAULT false,
+    answer text
 );
 ";
 

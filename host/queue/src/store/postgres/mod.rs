@@ -21,12 +21,14 @@ mod lane;
 mod layout;
 mod list;
 mod listed;
+mod mail;
 mod meta;
 mod reader;
 mod recovery;
 mod refused;
 mod replica;
 mod retention;
+mod roster;
 mod rows;
 mod session;
 mod storms;
@@ -38,6 +40,7 @@ mod tls;
 mod txn;
 mod unreported;
 mod values;
+mod watch;
 pub(super) mod whole;
 
 use std::path::PathBuf;
@@ -48,7 +51,7 @@ use std::time::Instant;
 use alert_manager_core::alert::{DeliveryId, Timestamp};
 
 use crate::model::clock::{Clock, from_millis};
-use crate::model::{Abandoned, OpenError, Options, Row};
+use crate::model::{Abandoned, Durability, OpenError, Options, Row};
 
 use super::{
     Committed, Found, Hold, Reader, Resolved, RetentionRun, Store, StoreError, Txn as _, codes,
@@ -144,8 +147,7 @@ impl PostgresStore {
 fn connect(database: &Database) -> Result<(Arc<Io>, Session), OpenError> {
     let failed = |error: StoreError| failed(database, &error);
     let io = Io::start().map_err(failed)?;
-    let session = Session::connect(&io, database, Purpose::Write).map_err(failed)?;
-    check_server(&session).map_err(failed)?;
+    let session = checked(&io, database).map_err(failed)?;
     layout::prepare(&session).map_err(|error| match error {
         LayoutError::Newer(found) => OpenError::Newer {
             path: path(database),
@@ -154,8 +156,40 @@ fn connect(database: &Database) -> Result<(Arc<Io>, Session), OpenError> {
         },
         LayoutError::Store(error) => failed(error),
     })?;
-    check_pooling(&io, database, &session).map_err(failed)?;
     Ok((io, session))
+}
+
+/// Connects to a database, and checks that it can hold a store.
+fn checked(io: &Arc<Io>, database: &Database) -> Result<Session, StoreError> {
+    let session = Session::connect(io, database, Purpose::Write)?;
+    check_pooling(io, database, &session)?;
+    check_server(&session)?;
+    Ok(session)
+}
+
+/// Returns whether what a database commits outlives a fail-over.
+///
+/// # Errors
+/// If the database does not answer, or cannot hold a store.
+pub(crate) fn durability(database: &Database) -> Result<Durability, OpenError> {
+    let asked = || {
+        let io = Io::start()?;
+        let row = checked(&io, database)?.one(
+            "SELECT current_setting('synchronous_standby_names'), count(*),
+                 count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')), count(sync_state)
+             FROM pg_stat_replication",
+            &[],
+        )?;
+        let (all, synchronous, seen) = (row.int(1)?, row.int(2)?, row.int(3)?);
+        Ok(match (row.text(0)?.is_empty(), synchronous) {
+            (true, _) => Durability::Alone,
+            // The user may not see what kind they are.
+            (false, 0) if all > seen => Durability::Synchronous,
+            (false, 0) => Durability::NoStandby,
+            (false, _) => Durability::Synchronous,
+        })
+    };
+    asked().map_err(|error| failed(database, &error))
 }
 
 /// Takes the term, unless a server that lives has it.
@@ -219,12 +253,11 @@ fn check_server(session: &Session) -> Result<(), StoreError> {
 /// Checks that a connection keeps its process of the database: a pooler in transaction mode gives it to others in between, with what
 /// was set and prepared on it.
 fn check_pooling(io: &Arc<Io>, database: &Database, session: &Session) -> Result<(), StoreError> {
-    let pid = || session.one("SELECT pg_backend_pid()::bigint", &[])?.int(0);
-    let before = pid()?;
+    let before = session.backend()?;
     let other = Session::connect(io, database, Purpose::Read)?;
     other.batch("BEGIN")?;
-    let holds = other.one("SELECT pg_backend_pid()::bigint", &[])?.int(0)?;
-    let after = pid()?;
+    let holds = other.backend()?;
+    let after = session.backend()?;
     other.batch("ROLLBACK")?;
     match before == after && holds != after {
         true => Ok(()),

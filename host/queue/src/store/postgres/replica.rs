@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use crate::model::clock::Clock;
-use crate::model::{Arrived, Elsewhere, GrantsUsed, OpenError, Options};
-use crate::store::{Committed, Reader, Replica, Resolved, StoreError};
+use crate::model::{Arrived, Audited, Elsewhere, GrantsUsed, OpenError, Options};
+use crate::store::{Committed, Reader, Replica, Resolved, StoreError, Watched};
 
 use super::arrivals::{self, Arriving, CHANNEL};
 use super::database::Database;
@@ -17,10 +16,10 @@ use super::retention::Retention;
 use super::session::{Call, Io, Purpose, Session, args};
 use super::term::{self, ACCEPTS, BEAT_EVERY, Observer, Seen, Term, TermError, Vacant, WRITER};
 use super::values::Columns as _;
-use super::{PostgresStore, Settings, connect, elsewhere, failed, grants, meta, path, whole};
-
-/// How often the server that has the term looks whether there are arrivals, if it is not notified.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+use super::watch::{Watch, Watching};
+use super::{
+    PostgresStore, Settings, audit, connect, elsewhere, failed, grants, meta, path, whole,
+};
 
 /// A server on a database, whether it has the term or not.
 #[derive(Debug)]
@@ -35,8 +34,8 @@ pub(crate) struct PostgresReplica {
     /// The lane by which it accepts for others; absent while it has the term, or the database is away.
     accepts: Option<Accepts>,
     arriving: Arc<Arriving>,
-    /// Ends the thread that looks for arrivals when it is dropped.
-    looks: Option<mpsc::Sender<()>>,
+    /// Ends the thread that watches the database when it is dropped.
+    watching: Option<Watching>,
 }
 
 /// What a server without the term has.
@@ -73,7 +72,7 @@ impl PostgresReplica {
             observer: Observer::default(),
             accepts: None,
             arriving: Arc::default(),
-            looks: None,
+            watching: None,
         })
     }
 
@@ -103,6 +102,7 @@ impl PostgresReplica {
         let lane = (term.server(), WRITER);
         let lane = Lane::new(&self.io, &self.database, lane, session);
         self.leave_others();
+        self.arriving.server.store(term.server(), Ordering::SeqCst);
         self.arriving.leads.store(true, Ordering::SeqCst);
         // Something may have been stored before.
         self.arriving.set_due(true);
@@ -138,6 +138,7 @@ impl PostgresReplica {
                 let session = self.connect()?;
                 let server = rand::random::<i64>();
                 term::join(&session, server)?;
+                self.arriving.server.store(server, Ordering::SeqCst);
                 let lane = Lane::new(&self.io, &self.database, (server, ACCEPTS), session);
                 Accepts { server, lane }
             }
@@ -157,13 +158,18 @@ impl PostgresReplica {
             .ok_or_else(|| StoreError::Away("the connection to the database is lost".into()))
     }
 
-    fn begin_forward(&mut self, arrived: &[Arrived]) -> Result<(), StoreError> {
+    fn begin_forward(
+        &mut self,
+        arrived: &[Arrived],
+        audited: &[Audited],
+    ) -> Result<(), StoreError> {
         let Accepts { server, lane } = self.accepts()?;
-        let calls = [
+        let mut calls = vec![
             Call::new("BEGIN", args![]),
             lane.raise(),
             arrivals::put(*server, arrived)?,
         ];
+        calls.extend(audited.iter().map(audit::put));
         let rows = match lane.session()?.together(&calls) {
             Ok(rows) => rows,
             Err(error) => {
@@ -206,12 +212,12 @@ impl Replica for PostgresReplica {
         }
     }
 
-    fn forward(&mut self, arrived: &[Arrived]) -> Committed {
-        let mut begun = self.begin_forward(arrived);
+    fn forward(&mut self, arrived: &[Arrived], audited: &[Audited]) -> Committed {
+        let mut begun = self.begin_forward(arrived, audited);
         let is_lost = |accepts: &Accepts| accepts.lane.is_lost();
         if begun.is_err() && self.accepts.as_ref().is_none_or(is_lost) {
             // The database may have closed the connection while it was idle.
-            begun = self.begin_forward(arrived);
+            begun = self.begin_forward(arrived, audited);
         }
         if let Err(error) = begun {
             return Committed::RolledBack(error);
@@ -243,32 +249,15 @@ impl Replica for PostgresReplica {
         elsewhere::count(self.accepts()?.lane.session()?, most)
     }
 
-    fn on_arrival(&mut self, wake: Box<dyn Fn() + Send>) -> Result<(), StoreError> {
-        let (sender, ended) = mpsc::channel();
-        let (io, database) = (Arc::clone(&self.io), self.database.clone());
-        let arriving = Arc::clone(&self.arriving);
-        std::thread::Builder::new()
-            .name("arrivals".into())
-            .spawn(move || {
-                let mut session = None;
-                loop {
-                    match ended.recv_timeout(Duration::ZERO) {
-                        Err(RecvTimeoutError::Timeout) => {}
-                        _ => return,
-                    }
-                    match look(&io, &database, &arriving, &mut session) {
-                        Ok(true) => wake(),
-                        Ok(false) => {}
-                        // The writer reports that the database is away.
-                        Err(_) => {
-                            session = None;
-                            std::thread::sleep(LOOK_EVERY);
-                        }
-                    }
-                }
-            })
-            .map_err(|e| StoreError::Away(format!("the system does not start a thread: {e}")))?;
-        self.looks = Some(sender);
+    fn watch(&mut self, shared: Watched, wake: Box<dyn Fn() + Send>) -> Result<(), StoreError> {
+        let watch = Watch {
+            io: Arc::clone(&self.io),
+            database: self.database.clone(),
+            arriving: Arc::clone(&self.arriving),
+            shared,
+            wake,
+        };
+        self.watching = Some(watch.start()?);
         Ok(())
     }
 
@@ -287,32 +276,8 @@ impl Replica for PostgresReplica {
 
     fn leave(mut self) {
         self.leave_others();
-    }
-}
-
-/// Waits until this server is notified, or for [`LOOK_EVERY`]; returns true if it has the term and a transaction is due.
-fn look(
-    io: &Arc<Io>,
-    database: &Database,
-    arriving: &Arriving,
-    session: &mut Option<Session>,
-) -> Result<bool, StoreError> {
-    let session = match session {
-        Some(session) => session,
-        None => {
-            let new = Session::connect(io, database, Purpose::Read)?;
-            new.batch(&format!("LISTEN {CHANNEL}"))?;
-            session.insert(new)
+        if let Some(watching) = self.watching.take() {
+            watching.leave();
         }
-    };
-    session.wait_for_notice(LOOK_EVERY);
-    if !arriving.leads.load(Ordering::SeqCst) {
-        return Ok(false);
     }
-    let is_there = session.one("SELECT EXISTS (SELECT FROM arrivals)", &[])?;
-    if is_there.column(0)? {
-        arriving.set_due(true);
-    }
-    // Also if the term is over.
-    Ok(arriving.is_due())
 }

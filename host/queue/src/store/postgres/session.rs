@@ -16,10 +16,12 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
 use futures_util::stream::poll_fn;
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
+use tokio_postgres::error::Severity;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Row, SimpleQueryMessage, Statement};
 
 use crate::store::StoreError;
 
@@ -115,6 +117,8 @@ pub(super) struct Session {
     client: Client,
     /// Is notified when the database sends a notification.
     heard: Arc<Notify>,
+    /// The last warning of the database. It comes before the answer that it is about.
+    warning: Arc<Mutex<Option<String>>>,
     statements: RefCell<HashMap<Cow<'static, str>, Statement>>,
     /// True if an answer has not come in time: a later one would be taken for another's.
     is_lost: Cell<bool>,
@@ -138,19 +142,27 @@ impl Session {
             let (client, mut connection) = config.connect(tls).await?;
             let heard = Arc::new(Notify::new());
             let hears = Arc::clone(&heard);
+            let warning = Arc::default();
+            let warned: Arc<Mutex<Option<String>>> = Arc::clone(&warning);
             tokio::spawn(async move {
                 let mut messages = pin!(poll_fn(move |context| connection.poll_message(context)));
                 // How a connection ends is reported to whoever waits for an answer.
                 while let Some(Ok(message)) = messages.next().await {
-                    if matches!(message, AsyncMessage::Notification(_)) {
-                        hears.notify_one();
+                    match message {
+                        AsyncMessage::Notification(_) => hears.notify_one(),
+                        AsyncMessage::Notice(notice)
+                            if notice.parsed_severity() == Some(Severity::Warning) =>
+                        {
+                            *warned.lock() = Some(notice.message().to_owned());
+                        }
+                        _ => {}
                     }
                 }
             });
-            Ok::<_, tokio_postgres::Error>((client, heard))
+            Ok::<_, tokio_postgres::Error>((client, heard, warning))
         });
         let time_max = database.connect_time_max() + Duration::from_secs(1);
-        let (client, heard) = match block_on(connecting, Instant::now() + time_max) {
+        let (client, heard, warning) = match block_on(connecting, Instant::now() + time_max) {
             Some(Ok(connected)) => connected.map_err(|e| errors::of_connect(database, &e))?,
             Some(Err(_)) => return Err(StoreError::Away("the connection is closed".into())),
             None => {
@@ -161,6 +173,7 @@ impl Session {
         let session = Self {
             client,
             heard,
+            warning,
             statements: RefCell::default(),
             is_lost: Cell::new(false),
             is_refused: Cell::new(false),
@@ -208,6 +221,26 @@ impl Session {
     /// Waits for a notification on a channel that this connection listens to, at most for `time_max`.
     pub(super) fn wait_for_notice(&self, time_max: Duration) {
         let _ = block_on(self.heard.notified(), Instant::now() + time_max);
+    }
+
+    /// Returns the last warning of the database since this was last asked; nothing if there was none.
+    pub(super) fn take_warning(&self) -> Option<String> {
+        self.warning.lock().take()
+    }
+
+    /// Returns the process of the database that serves this connection now, without a statement that it would have to know.
+    pub(super) fn backend(&self) -> Result<String, StoreError> {
+        let answer = self.wait(self.client.simple_query("SELECT pg_backend_pid()"))?;
+        let row = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        row.ok_or_else(|| StoreError::Fatal("a row is missing".into()))
+    }
+
+    /// Returns what ends a wait for a notification early.
+    pub(super) fn bell(&self) -> Arc<Notify> {
+        Arc::clone(&self.heard)
     }
 
     /// Runs statements without arguments and results.

@@ -16,6 +16,7 @@ use crate::{AcceptError, Caps, Clock, Next, Options, Parcel, Queue, State, Verdi
 
 use super::bench;
 use super::proxy::Proxy;
+use super::replicas::{parcel, run, server};
 use crate::store::postgres::bench::PostgresBench;
 
 fn through(proxy: &Proxy, bench: &PostgresBench) -> PostgresStore {
@@ -99,6 +100,28 @@ async fn while_the_database_is_away_alerts_are_refused_and_work_waits_with_its_a
     let receipt = accept("B").await.unwrap();
     assert!(matches!(receipt.verdicts[0], Verdict::Accepted(_)));
     queue.shutdown().await;
+}
+
+#[tokio::test]
+async fn when_the_first_of_two_hosts_fails_the_server_goes_on_at_the_second_without_a_restart() {
+    let Some(bench) = bench() else { return };
+    let (a, b) = (Proxy::before(&bench), Proxy::before(&bench));
+    let (queue, mut leases) = server(&Proxy::either(&a, &b, &bench));
+    queue.accept(parcel(firing("A"))).await.unwrap();
+    assert_eq!(run(&queue, &mut leases, 1).await[0].0, "A");
+    a.cut();
+    // What was idle is replaced at once, and what was under way is looked up there.
+    while queue.accept(parcel(firing("B"))).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(run(&queue, &mut leases, 1).await[0].0, "B");
+    // And back, if that fails in its turn.
+    a.mend();
+    b.cut();
+    while queue.accept(parcel(firing("C"))).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(run(&queue, &mut leases, 1).await[0].0, "C");
 }
 
 #[test]

@@ -3,8 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod connection;
+mod mail;
+mod pooling;
 mod proxy;
+mod repeats;
 mod replicas;
+mod roster;
+mod standby;
 mod term;
 mod tls;
 mod urls;

@@ -57,6 +57,20 @@ impl Proxy {
         url.parse().unwrap()
     }
 
+    /// Returns the bench's database, as it is reached through the first of two proxies that goes on.
+    pub(super) fn either(first: &Self, second: &Self, bench: &PostgresBench) -> Database {
+        let folders = (
+            first.folder.path().display(),
+            second.folder.path().display(),
+        );
+        let name = bench.name();
+        let url = format!(
+            "postgres:///{name}?host={},{}&user=tester&connect_timeout=1&target_session_attrs=read-write",
+            folders.0, folders.1
+        );
+        url.parse().unwrap()
+    }
+
     /// Closes all connections, and accepts none until [`Self::mend`].
     pub(super) fn cut(&self) {
         self.state.is_cut.store(true, Ordering::SeqCst);

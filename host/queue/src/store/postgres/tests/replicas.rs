@@ -19,7 +19,7 @@ use super::proxy::Proxy;
 use crate::store::postgres::bench::PostgresBench;
 
 /// A server whose holder counts as gone as soon as no process of the database serves it.
-fn server(database: &Database) -> (Queue, Leases) {
+pub(super) fn server(database: &Database) -> (Queue, Leases) {
     let settings = Settings {
         patience: Patience {
             gone: Duration::ZERO,
@@ -33,14 +33,14 @@ fn server(database: &Database) -> (Queue, Leases) {
 }
 
 /// Two servers, of which the first has the term.
-fn pair(bench: &PostgresBench) -> [(Queue, Leases); 2] {
+pub(super) fn pair(bench: &PostgresBench) -> [(Queue, Leases); 2] {
     let first = server(bench.database());
     let second = server(bench.database());
     assert!(*first.0.leads().borrow() && !*second.0.leads().borrow());
     [first, second]
 }
 
-fn parcel(alert: crate::Submission) -> Parcel {
+pub(super) fn parcel(alert: crate::Submission) -> Parcel {
     Parcel::new(vec![alert], Vec::new())
 }
 
@@ -50,7 +50,7 @@ fn end(queue: &Queue, leased: Leased) {
 }
 
 /// Runs what is leased to a server until it has run `count` deliveries; returns their alerts.
-async fn run(queue: &Queue, leases: &mut Leases, count: usize) -> Vec<(String, Status)> {
+pub(super) async fn run(queue: &Queue, leases: &mut Leases, count: usize) -> Vec<(String, Status)> {
     let mut ran = Vec::with_capacity(count);
     while ran.len() < count {
         let leased = leases.next().await.unwrap();
