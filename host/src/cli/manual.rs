@@ -191,7 +191,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
 /// The meaning of exit codes.
 pub const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "Done."),
-    ("1", "Failed; the reason is on standard error."),
+    (
+        "1",
+        "Failed; the reason is on standard error. For send, also: an alert that no route took.",
+    ),
     ("2", "The command line is invalid."),
     ("130", "serve, dev: ended at once by a second signal."),
 ];
@@ -423,7 +426,10 @@ mod tests {
                 page.contains(&format!(".SH \"alert-manager {name}\"")),
                 "{name}"
             );
-            for argument in sub.get_arguments().filter_map(|a| a.get_long()) {
+            let shown = sub
+                .get_arguments()
+                .filter(|argument| !argument.is_hide_set());
+            for argument in shown.filter_map(|argument| argument.get_long()) {
                 assert!(
                     page.contains(&format!("--{argument}")),
                     "{name} --{argument}"

@@ -49,7 +49,7 @@ pub use load::Examined;
 pub(crate) use placeholder::placeholder;
 pub use reference::{Described, described};
 pub use spots::Spots;
-pub(crate) use suggest::closest;
+pub(crate) use suggest::{closest, differ_in_a_letter};
 
 /// The flags of the command line: a flag overrides a variable, a variable overrides the file.
 #[derive(Clone, Debug, Default)]

@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Secrets;
-use super::key::Written;
+use super::key::{Key, Written};
 use super::node::{Entry, Node, Place, Value};
 use super::parse::parse;
 use super::placeholder::placeholder;
 use crate::findings::{Problem, Problems};
 use crate::secret::{SecretError, SecretSource};
-use crate::units::{parse_duration, parse_size};
+use crate::units::{parse_duration, parse_size, with_unit_of};
+
+/// A size below this many bytes is written with its unit: without one it lacks it by mistake.
+const BYTES_WRITTEN_OUT: u64 = 1_000;
 
 /// What reading a configuration found.
 #[derive(Debug, Default)]
@@ -254,15 +257,39 @@ impl Reader {
     }
 
     /// Reads a scalar of a form that is common to many keys.
-    pub(super) fn value<T: Scalar>(
+    pub(super) fn value<T: Scalar>(&mut self, node: &Node, path: &str, key: &Key) -> Option<T> {
+        self.with_unit(node, path, key, |text| T::parse(text, &key.written))
+    }
+
+    /// Reads a scalar of a described key with `parse`. For a number that lacks its unit, it names the one that is probably meant:
+    /// that of the key's default.
+    pub(super) fn with_unit<T>(
         &mut self,
         node: &Node,
         path: &str,
-        written: &Written,
+        key: &Key,
+        parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        self.scalar(node, path, &written.expected(), |text| {
-            T::parse(text, written)
-        })
+        let expected = key.written.expected();
+        let text = node.scalar().unwrap_or_default();
+        let like = key.shown_default().filter(|_| key.written.has_unit());
+        let Some(meant) = like.and_then(|like| with_unit_of(text, &like)) else {
+            return self.scalar(node, path, &expected, parse);
+        };
+        match text.parse() {
+            // It needs no unit, or none helps.
+            Ok(0_u64) | Err(_) => self.scalar(node, path, &expected, parse),
+            Ok(number) if key.written.is_size() && number < BYTES_WRITTEN_OUT => {
+                let message = format!("{path} is {number} bytes");
+                let advice = format!("did you mean {meant}? For bytes, write {number}B");
+                self.fail(node.at, message, advice);
+                None
+            }
+            Ok(_) => {
+                let expected = format!("{expected}; did you mean {meant}?");
+                self.scalar(node, path, &expected, parse)
+            }
+        }
     }
 
     /// Reports a URL whose host is a placeholder.

@@ -2,6 +2,7 @@
 
 use crate::alert::HandlerName;
 use crate::config::closest;
+use crate::description::Description;
 use crate::policy::scalar;
 use crate::router::Route;
 use crate::runtime::ModuleInfo;
@@ -32,7 +33,8 @@ impl Review<'_> {
             );
         }
         for name in self.config.handlers.names() {
-            if self.has_module(name) {
+            // Of a refused file, what its entry grants is not the problem, which is reported with the file.
+            if self.has_module(name) || self.refused(name).is_some() {
                 continue;
             }
             let (_, advice) = self.absent(name, "put its .wasm there, or remove the entry");
@@ -48,11 +50,16 @@ impl Review<'_> {
         }
     }
 
+    /// Returns the file that is refused and would have this name.
+    fn refused(&self, name: &HandlerName) -> Option<&ModuleInfo> {
+        let mut modules = self.modules.iter();
+        modules.find(|module| module.error.is_some() && module.is_of(name))
+    }
+
     /// Returns why there is no module of this name, and what to do.
     fn absent(&self, name: &HandlerName, otherwise: &str) -> (String, String) {
         let dir = self.config.handlers_dir.display();
-        let refused = |module: &&ModuleInfo| module.error.is_some() && module.is_of(name);
-        if let Some(ModuleInfo { origin: file, .. }) = self.modules.iter().find(refused) {
+        if let Some(ModuleInfo { origin: file, .. }) = self.refused(name) {
             let whose = format!("whose file {file} in {dir} is refused");
             return (whose, "see why below".to_owned());
         }
@@ -93,33 +100,57 @@ impl Review<'_> {
                     self.warn(Some(name), "routes", said);
                 }
             }
-            let is_run = self.router.routes().iter().any(is_configured)
-                || self
-                    .config
-                    .dead_letter
-                    .iter()
-                    .flatten()
-                    .any(|named| named == name);
-            if !is_run {
+            if !self.is_run(name) {
                 let message = format!(
                     "{name} is never run: no route names it, and it names no alerts itself"
                 );
-                self.warn(
-                    Some(name),
-                    "routes",
-                    FindingText::new(message, "name it in `routes`, or remove its file"),
-                );
+                let said = FindingText::new(message, "name it in `routes`, or remove its file");
+                // An enricher is installed for those routes that name it, of which there may be none yet.
+                match description.enrich_only {
+                    true => self.note(Some(name), "routes", said),
+                    false => self.warn(Some(name), "routes", said),
+                }
             }
         }
+        self.unanswered();
+        self.enrichers_alone();
+        self.heartbeats();
+    }
+
+    /// Notes that there may be alerts which no handler answers.
+    fn unanswered(&mut self) {
         // Without a module and a configuration, the server says that no handler is loaded.
         let is_empty = self.modules.is_empty() && self.config.file.is_none();
         let mut routes = self.router.routes().iter();
-        if !is_empty && !routes.any(|route| route.matchers.is_empty()) {
+        let takes_any =
+            |route: &Route| route.matchers.is_empty() && !only_enrich(route, self.descriptions);
+        if !is_empty && !routes.any(takes_any) {
             let message = "every route has matchers: an alert that no route matches is stored as done without being handled";
-            let advice = "add a last route without matchers";
-            self.warn(None, "routes", FindingText::new(message, advice));
+            let advice = "to answer those too, add a last route without matchers";
+            self.note(None, "routes", FindingText::new(message, advice));
         }
-        self.heartbeats();
+    }
+
+    /// Finds routes whose handlers all enrich alone.
+    fn enrichers_alone(&mut self) {
+        for (index, route) in self.config.routes.iter().enumerate() {
+            if !only_enrich(route, self.descriptions) {
+                continue;
+            }
+            let names: Vec<_> = route.handlers.iter().map(HandlerName::as_str).collect();
+            let message = format!(
+                "routes[{index}]: {} only {}, so nobody is notified of the alerts of this route",
+                names.join(", "),
+                if names.len() == 1 {
+                    "enriches"
+                } else {
+                    "enrich"
+                }
+            );
+            let advice = "add a handler that acts, such as slack-notify, after it";
+            let path = format!("routes[{index}].handlers");
+            self.warn(None, &path, FindingText::new(message, advice));
+        }
     }
 
     /// Finds heartbeats whose alert no route takes.
@@ -141,6 +172,15 @@ impl Review<'_> {
             }
         }
     }
+}
+
+/// Returns whether each handler of a route has a module that only enriches.
+fn only_enrich(route: &Route, descriptions: &[Description]) -> bool {
+    let enriches = |name: &HandlerName| {
+        let mut descriptions = descriptions.iter();
+        descriptions.any(|description| description.name == *name && description.enrich_only)
+    };
+    !route.handlers.is_empty() && route.handlers.iter().all(enriches)
 }
 
 /// Returns whether an alertname is written as a regular expression. Parentheses and dots occur in names too.

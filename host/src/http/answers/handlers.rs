@@ -75,6 +75,7 @@ fn describe(answers: &Answers, counts: &[HandlerCounts], module: &ModuleInfo) ->
                 running: now.map_or(0, |counts| counts.running.into()),
                 done,
                 dead,
+                since: Some(answers.metrics.since()),
             }
         }),
         held: held.into_iter().map(api::Held::from).collect(),

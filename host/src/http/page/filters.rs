@@ -151,6 +151,12 @@ pub(super) fn health(value: &Handler, _: &dyn Values) -> askama::Result<Safe<&'s
         _ if !value.held.is_empty() => {
             "<span class=\"state retrying\"><span aria-hidden=\"true\">‖</span> held</span>"
         }
+        Some(ModuleState::Ready | ModuleState::Limited) if value.keeps_settings => {
+            "<span class=\"state retrying\"><span aria-hidden=\"true\">!</span> old settings</span>"
+        }
+        Some(ModuleState::Refused) if value.serving => {
+            "<span class=\"state retrying\"><span aria-hidden=\"true\">!</span> refused, old version serves</span>"
+        }
         Some(ModuleState::Ready) => {
             "<span class=\"state done\"><span aria-hidden=\"true\">✓</span> ready</span>"
         }
