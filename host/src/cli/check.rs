@@ -59,10 +59,11 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Some(config) => config,
         None => modules_alone(args)?,
     };
-    check_modules(&config, &mut findings)?;
+    check_folder(&config, &mut findings)?;
     if named.is_none() || config.file.is_some() {
         review(&config, !examined.is_partial, &mut findings);
     }
+    refused(&mut findings);
     if starts {
         if let Some(Err(error)) = config.tls_server.clone().map(Tls::new) {
             findings.problems.push(outside(error.to_string()));
@@ -142,7 +143,7 @@ fn modules_alone(args: &CheckArgs) -> anyhow::Result<Config> {
     Config::load(None, &flags, &|_| None).map_err(|problems| anyhow!("{problems}"))
 }
 
-fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()> {
+fn check_folder(config: &Config, findings: &mut Findings) -> anyhow::Result<()> {
     if !config.handlers_dir.is_dir() {
         findings.problems.push(outside(format!(
             "{}: no such folder: make it, or name another with --handlers DIR or handlers_dir",
@@ -151,14 +152,19 @@ fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()>
         return Ok(());
     }
     findings.found = modules::load(config)?;
+    Ok(())
+}
+
+/// Adds the files that are refused, unless the handler's entry in the configuration is reported for it.
+fn refused(findings: &mut Findings) {
     for module in &findings.found.files {
-        if let Some(error) = &module.error {
-            findings
-                .problems
-                .push(outside(format!("{}: {error}", module.origin)));
+        let Some(error) = &module.error else { continue };
+        let is_said = |finding: &Finding| finding.problem.message.contains(error);
+        if !findings.problems.iter().any(is_said) {
+            let problem = outside(format!("{}: {error}", module.origin));
+            findings.problems.push(problem);
         }
     }
-    Ok(())
 }
 
 /// Returns a finding without a position in the configuration file.

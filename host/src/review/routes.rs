@@ -22,7 +22,9 @@ impl Review<'_> {
         let dead_letter = self.config.dead_letter.iter().flatten().enumerate();
         named.extend(dead_letter.map(|(at, name)| (format!("dead_letter.handlers[{at}]"), name)));
         for (path, name) in named {
-            if self.has_module(name) {
+            // Of a refused file, the handler's own entry says it.
+            let has_entry = self.config.handlers.names().any(|entry| entry == name);
+            if self.has_module(name) || (has_entry && self.refused(name).is_some()) {
                 continue;
             }
             let (whose, advice) = self.absent(name, "put its .wasm there, or take the name out");
@@ -33,8 +35,14 @@ impl Review<'_> {
             );
         }
         for name in self.config.handlers.names() {
-            // Of a refused file, what its entry grants is not the problem, which is reported with the file.
-            if self.has_module(name) || self.refused(name).is_some() {
+            if self.has_module(name) {
+                continue;
+            }
+            let path = format!("handlers.{name}");
+            if let Some(refused) = self.refused(name) {
+                let (file, why) = (&refused.origin, refused.error.clone().unwrap_or_default());
+                let message = format!("{path}: {file} is refused, so nothing is served: {why}");
+                self.fail(Some(name), &path, FindingText::new(message, ""));
                 continue;
             }
             let (_, advice) = self.absent(name, "put its .wasm there, or remove the entry");
@@ -42,11 +50,7 @@ impl Review<'_> {
                 "handlers.{name}: no module in {} has this name, so what it grants and sets counts for nothing",
                 self.config.handlers_dir.display()
             );
-            self.warn(
-                Some(name),
-                &format!("handlers.{name}"),
-                FindingText::new(message, advice),
-            );
+            self.warn(Some(name), &path, FindingText::new(message, advice));
         }
     }
 
