@@ -17,6 +17,7 @@ mod sandbox;
 mod show;
 mod start;
 mod storm;
+mod viewers;
 mod worst_day;
 
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ use show::Figures;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Every benchmark, in the order in which they run.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "sandbox",
     "start",
     "drop-in",
@@ -47,6 +48,7 @@ const NAMES: [&str; 14] = [
     "saves",
     "first-alert",
     "page",
+    "viewers",
 ];
 
 /// How long each load lasts by default.
@@ -101,6 +103,7 @@ fn measure(name: &str, arguments: &Arguments, figures: &mut Figures) -> anyhow::
             lean()?.block_on(builds::run(before, load_time, figures))
         }
         "page" => lean()?.block_on(page::run(arguments.deliveries, figures)),
+        "viewers" => lean()?.block_on(viewers::run(load_time, figures)),
         _ => lean()?.block_on(storm::run(figures)),
     }
 }

@@ -85,6 +85,7 @@ async fn times(when: &str, server: &Server, figures: &mut Figures) -> anyhow::Re
     let mut client = Client::connect(server.address).await?;
     let newest = deliveries(&client.get("/api/v1/deliveries?limit=1").await?)?;
     let fingerprint = newest["deliveries"][0]["fingerprint"].clone();
+    let id = newest["deliveries"][0]["id"].as_str().unwrap_or_default();
     let now: jiff::Timestamp = jiff::Timestamp::now();
     let ago = |hours: u64| (now - Duration::from_secs(3_600 * hours)).to_string();
     let views: BTreeMap<&str, Vec<(&str, String)>> = BTreeMap::from([
@@ -143,13 +144,17 @@ async fn times(when: &str, server: &Server, figures: &mut Figures) -> anyhow::Re
         format!("/handlers/{handler}?over=90d"),
         "/routes".to_owned(),
         "/timeline?from=1h".to_owned(),
+        "/timeline?from=24h".to_owned(),
+        format!("/deliveries/{id}"),
+        format!("/api/v1/deliveries/{id}"),
+        format!("/api/v1/deliveries/{id}/related"),
     ] {
-        let is_view = |answer: &str| {
-            anyhow::ensure!(answer.contains("</html>"), "no page: {answer}");
+        let is_answer = |answer: &str| {
+            anyhow::ensure!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
             Ok(())
         };
         let what = format!("{when}: view {path}");
-        let bytes = time(&what, &mut client, &path, is_view, figures).await?;
+        let bytes = time(&what, &mut client, &path, is_answer, figures).await?;
         #[allow(clippy::cast_precision_loss, reason = "a figure to read")]
         let kib = bytes as f64 / 1_024.0;
         figures.add(&format!("{what}, size"), kib, "KiB", Target::None);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 
 use alert_manager_core::alert::{DeliveryId, HandlerName, Timestamp};
@@ -14,14 +15,18 @@ use super::commit::RetryJob;
 use super::commit::inbox::Urgent;
 use super::model::{
     Activity, ActivityKind, ActivityOf, AuditFilter, Audited, ByPriority, CancelError, Counts,
-    Filter, Follower, GateStatus, GrantUsed, Open, Page, ReadError, Retried, RetryBatch,
-    RetryError, Selected, Selection, Story, Waiting,
+    Filter, Follower, GateStatus, GrantUsed, Outline, Overview, Page, ReadError, Retried,
+    RetryBatch, RetryError, Selected, Selection, Story, Waiting, Waits,
 };
 use super::rules::overtaken::{Later, LaterByKey};
+use super::schedule::{From, Walk};
 use super::{Inner, Queue};
 
 /// How many of the deliveries that wait are looked for at once.
 const WAITING_MAX: usize = 5_000;
+
+/// How many open deliveries are looked at while the scheduler is locked: some tenths of a millisecond.
+const LOOKED_AT_MAX: usize = 1_000;
 
 impl Queue {
     /// Returns deliveries, newest first.
@@ -29,24 +34,23 @@ impl Queue {
     /// # Errors
     /// If the store does not answer.
     pub async fn list(&self, mut filter: Filter) -> Result<Page, ReadError> {
-        let waiting = filter.waits.map(|waits| {
-            let shared = &self.inner.shared;
-            let now = shared.clock.ticks();
-            let scheduler = shared.scheduler.lock();
-            scheduler.waiting_for_kind(waits, filter.before, WAITING_MAX, now)
-        });
-        filter.ids = waiting.or(filter.ids);
         // Those that wait are known in part; the next page goes on after them.
-        let rest = filter.ids.as_ref().filter(|ids| ids.len() == WAITING_MAX);
-        let rest = rest.and_then(|ids| ids.last().copied());
-        let page = self
+        let mut rest = None;
+        if let Some(waits) = filter.waits {
+            let (ids, more) = self.waiting_for_kind(waits, &filter);
+            (filter.ids, rest) = (Some(ids), more);
+        }
+        let goes_to_newer = filter.after.is_some();
+        let mut page = self
             .inner
             .read(move |inner| inner.reader.list(&filter))
             .await?;
-        Ok(Page {
-            next: page.next.or(rest),
-            ..page
-        })
+        let goes_on = match goes_to_newer {
+            true => &mut page.previous,
+            false => &mut page.next,
+        };
+        *goes_on = goes_on.or(rest);
+        Ok(page)
     }
 
     /// Returns what was counted between two times, the oldest first: of minutes that have begun since `from` and before `to`, or
@@ -127,6 +131,17 @@ impl Queue {
     pub async fn kv_used(&self, handler: HandlerName) -> Result<(u64, u64), ReadError> {
         self.inner
             .read(move |inner| inner.reader.kv_used(&handler))
+            .await
+    }
+
+    /// Returns those of some deliveries that are stored, in the order of their identifiers here, each with how many effects it has on
+    /// record, by interface.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn outlines(&self, ids: Vec<DeliveryId>) -> Result<Vec<Outline>, ReadError> {
+        self.inner
+            .read(move |inner| inner.reader.outlines(&ids))
             .await
     }
 
@@ -213,38 +228,85 @@ impl Queue {
             .unwrap_or_else(|_| Err(CancelError::Unavailable("the store has been closed".into())))
     }
 
-    /// Returns how many deliveries are in which state, without asking the store.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
+    /// Returns the newest deliveries that wait for this and that a filter may select, or those next to its `after`; and the last one
+    /// that was looked at if there may be more.
+    fn waiting_for_kind(
+        &self,
+        waits: Waits,
+        filter: &Filter,
+    ) -> (Vec<DeliveryId>, Option<DeliveryId>) {
         let shared = &self.inner.shared;
-        let scheduler = shared.scheduler.lock();
+        let now = shared.clock.ticks();
+        let mut from = match (filter.after, filter.before) {
+            (Some(after), _) => From::After(after),
+            (None, Some(before)) => From::Before(before),
+            (None, None) => From::Newest,
+        };
+        let mut all = Vec::new();
+        loop {
+            let scheduler = shared.scheduler.lock();
+            let (found, last) = scheduler.waiting_for_kind(waits, from, LOOKED_AT_MAX, now);
+            MutexGuard::unlock_fair(scheduler);
+            all.extend(found);
+            let Some(last) = last else {
+                return (all, None);
+            };
+            if all.len() >= WAITING_MAX {
+                return (all, Some(last));
+            }
+            from = match from {
+                From::After(_) => From::After(last),
+                From::Newest | From::Before(_) => From::Before(last),
+            };
+        }
+    }
+
+    /// Returns how everything stands, with the `longest_max` deliveries that have waited longest, without asking the store. With many
+    /// open deliveries this takes some milliseconds, in which the queue goes on.
+    #[must_use]
+    pub fn overview(&self, longest_max: usize) -> Overview {
+        let shared = &self.inner.shared;
+        let at = shared.clock.time_of_day();
+        let now = shared.clock.ticks();
+        let mut walk = Walk::new(longest_max);
+        loop {
+            let scheduler = shared.scheduler.lock();
+            if !scheduler.walk(&mut walk, LOOKED_AT_MAX, now, &at) {
+                let gates = scheduler.gates(&walk, now, &at);
+                drop(scheduler);
+                return Overview {
+                    counts: self.counts_of(&mut walk),
+                    open: walk.open,
+                    gates,
+                };
+            }
+            MutexGuard::unlock_fair(scheduler);
+        }
+    }
+
+    fn counts_of(&self, walk: &mut Walk) -> Counts {
+        let shared = &self.inner.shared;
         Counts {
-            depth: scheduler.depth(),
+            depth: walk.depth,
             dead: shared.dead.load(Ordering::Relaxed),
-            oldest: scheduler.oldest(),
-            oldest_critical: scheduler.oldest_critical(),
-            handlers: scheduler.counts(),
+            oldest: walk.oldest,
+            oldest_critical: walk.oldest_critical,
+            handlers: std::mem::take(&mut walk.handlers),
             timers: shared.open_timers.lock().clone(),
             losses: *shared.losses.lock(),
         }
     }
 
-    /// Returns how many deliveries wait for what, and the `longest_max` that have waited longest, without asking the store.
+    /// Returns how many deliveries are in which state, as [`Self::overview`] does.
     #[must_use]
-    pub fn open_now(&self, longest_max: usize) -> Open {
-        let shared = &self.inner.shared;
-        let at = shared.clock.time_of_day();
-        let now = shared.clock.ticks();
-        shared.scheduler.lock().open(now, longest_max, at)
+    pub fn counts(&self) -> Counts {
+        self.overview(0).counts
     }
 
     /// Returns how each gate stands that was asked for, or closed, since the start, in the order of their names.
     #[must_use]
     pub fn gates(&self) -> Vec<GateStatus> {
-        let shared = &self.inner.shared;
-        let at = shared.clock.time_of_day();
-        let now = shared.clock.ticks();
-        shared.scheduler.lock().gates(now, at)
+        self.overview(0).gates
     }
 
     /// Returns how many deliveries wait for a dependency.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Timestamp;
 
-/// What was received and what became of it, from aggregates that are kept as it happens. At most as old as one bucket.
+/// What was received and what became of it, from aggregates that are kept as it happens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activity {
     /// The last hour.

@@ -45,6 +45,15 @@ pub struct Channel {
     pub gate: Gate,
 }
 
+impl Channel {
+    /// Returns how many deliveries wait: at its gate, or for Slack to accept the channel again.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        let refused = self.refused.as_ref();
+        self.gate.waiting.total() + refused.map_or(0, |refused| refused.waiting.total())
+    }
+}
+
 /// A gate: what passes it, and what waits at it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gate {

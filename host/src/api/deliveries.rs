@@ -90,6 +90,9 @@ pub struct Deliveries<D = Delivery> {
     pub deliveries: Vec<D>,
     /// The value of `before` for the next page; null at the end.
     pub next: Option<DeliveryId>,
+    /// The value of `after` for the page of newer ones; null on the first page.
+    #[serde(default)]
+    pub previous: Option<DeliveryId>,
     /// When the oldest delivery was accepted that was looked at: one request looks for a limited time. Null at the end.
     #[serde(default)]
     pub looked_back_to: Option<Timestamp>,

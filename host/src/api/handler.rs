@@ -21,8 +21,15 @@ pub struct HandlerDetail {
     pub activity: Series,
     /// Why its last deliveries have died, the most frequent reason first.
     pub failures: Vec<Failures>,
+    /// If not all dead deliveries were looked at within the time of a request: when the oldest was accepted that was; else null.
+    #[serde(default)]
+    pub failures_looked_back_to: Option<Timestamp>,
     /// The newest deliveries with it in their pipeline.
     pub newest: Vec<Delivery>,
+    /// If there are fewer of these than would be shown, and not all deliveries were looked at: when the oldest was accepted that
+    /// was; else null.
+    #[serde(default)]
+    pub newest_looked_back_to: Option<Timestamp>,
 }
 
 /// A version of a handler that has served.

@@ -37,6 +37,7 @@ pub use module::{Import, Inspection};
 pub use now::{Heartbeat, Longest, Now, Open};
 pub use preview::{Action, Made, Preview, Previewed};
 pub use related::{Earlier, Related};
+pub(crate) use routes::not_reached;
 pub use routes::{Explained, MatcherVerdict, Outcome, Route, Routes, Verdict};
 pub use story::{
     Attempt, AttemptOutcome, Call, JournalEntry, LogLine, Source, Step, StepOutcome, StepTry,

@@ -75,6 +75,9 @@ pub struct Heartbeat {
     pub name: String,
     /// The longest time between two of them.
     pub every: String,
+    /// When the last one arrived; null if none has since the start of the server.
+    #[serde(default)]
+    pub arrived_at: Option<Timestamp>,
     /// Since when it is missing; null if it is not.
     pub missing_since: Option<Timestamp>,
 }

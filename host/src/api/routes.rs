@@ -128,12 +128,28 @@ impl Explained {
     /// Returns whether the alert takes any route.
     #[must_use]
     pub fn is_routed(&self) -> bool {
-        let mut verdicts = self.verdicts.iter();
-        verdicts.any(|verdict| verdict.outcome == Outcome::Taken)
+        self.taken().next().is_some()
+    }
+
+    /// Returns the verdicts on the routes that the alert takes.
+    pub fn taken(&self) -> impl Iterator<Item = &Verdict> {
+        let verdicts = self.verdicts.iter();
+        verdicts.filter(|verdict| verdict.outcome == Outcome::Taken)
     }
 }
 
+/// Returns how many routes were not tried, since an earlier one had taken the alert and does not continue.
+pub(crate) fn not_reached(verdicts: &[Verdict]) -> usize {
+    verdicts.iter().filter(|verdict| !verdict.is_tried()).count()
+}
+
 impl Verdict {
+    /// Returns whether the route was tried: no earlier one had taken the alert and does not continue.
+    #[must_use]
+    pub fn is_tried(&self) -> bool {
+        self.outcome != Outcome::NotReached
+    }
+
     fn of(router: &Router, labels: &Labels, verdict: RouteVerdict) -> Self {
         let route = &router.routes()[verdict.index];
         let (outcome, taken_by) = match verdict.outcome {

@@ -63,6 +63,10 @@ pub struct Waiting {
     pub since: Timestamp,
     /// How many go before it.
     pub ahead: u64,
+    /// What has to recover, if it waits for that: `slack channel NAME`, `slack`, `origin URL` or `handler NAME`. It is due as soon as
+    /// that has happened, and at its time otherwise.
+    #[serde(default)]
+    pub until_recovered: Option<String>,
 }
 
 impl From<queue::Waiting> for Waiting {
@@ -83,6 +87,7 @@ impl From<queue::Waiting> for Waiting {
             priority: waiting.priority.into(),
             since: waiting.since,
             ahead: waiting.ahead as u64,
+            until_recovered: waiting.until_recovered.map(|what| what.to_string()),
         }
     }
 }

@@ -10,10 +10,16 @@ use crate::alert::{DeliveryId, Timestamp};
 pub struct Timeline {
     /// What happened, in the order of time.
     pub entries: Vec<Moment>,
-    /// The number of deliveries that it is about.
+    /// The number of deliveries on this page.
     pub deliveries: u64,
     /// The value of `before` for the page of earlier deliveries; null if there are none.
     pub next: Option<DeliveryId>,
+    /// When the oldest delivery was accepted that was looked at; null at the end.
+    #[serde(default)]
+    pub looked_back_to: Option<Timestamp>,
+    /// True if more was done in this time than a page can have, so that only the newest of what people did is in it.
+    #[serde(default)]
+    pub is_cut: bool,
 }
 
 /// Something that happened with a delivery or a handler, or that a person did.

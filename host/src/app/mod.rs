@@ -19,7 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::alarms::{HeartbeatWatch, HoldAlarms, PingClient, Pings};
 use crate::config::{Config, Problems};
 use crate::http::access::{Access, Sessions};
-use crate::http::answers::{Answers, Changes, Lately, Together};
+use crate::http::answers::{Answers, Changes, Shared};
 use crate::http::origin::OriginCheck;
 use crate::http::server::{Bound, Server, Tls};
 use crate::http::webhook::{self, Webhook};
@@ -311,8 +311,7 @@ impl App {
             router: Arc::clone(&state.router),
             ready: state.ready_changes(),
             changes: Changes::new(state.queue.commits(), state.folder_changes(), phase),
-            now: Together::default(),
-            lately: Lately::default(),
+            shared: Shared::default(),
             server: Arc::clone(state) as _,
         };
         let access = Access {

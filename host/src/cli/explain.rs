@@ -444,6 +444,7 @@ mod tests {
                 priority: crate::alert::Priority::Warning.into(),
                 since: crate::alert::Timestamp::UNIX_EPOCH,
                 ahead,
+                until_recovered: None,
             });
             let rendered = render(&waits, Paint::for_stdout());
             let line = format!(

@@ -39,6 +39,10 @@ pub(crate) fn endpoints(
 ) -> Endpoints {
     let (answers, access) = (Arc::new(answers), Arc::new(access));
     let unknown = page::for_browsers(any(unknown_path), &answers, &access);
+    let (of_page, its_access) = (Arc::clone(&answers), Arc::clone(&access));
+    let wrong_method = async move |request: Request| {
+        page::error_for(&request, wrong_method(&request), &of_page, &its_access)
+    };
     api::endpoints(Arc::clone(&answers), &access)
         .merge(page::endpoints(answers, access))
         .merge(webhook::endpoints(webhook))
@@ -58,7 +62,7 @@ async fn unknown_path(request: Request) -> ApiError {
     .because(Refusal::Path)
 }
 
-async fn wrong_method(request: Request) -> ApiError {
+fn wrong_method(request: &Request) -> ApiError {
     let (path, method) = (request.uri().path(), request.method());
     // Most likely a browser, with which somebody checks the address.
     let advice = match path {

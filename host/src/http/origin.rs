@@ -162,7 +162,7 @@ fn not_known_as(stranger: &str) -> ApiError {
 fn foreign_page() -> ApiError {
     ApiError::new(
         StatusCode::FORBIDDEN,
-        "requests from web pages of other origins are refused",
+        "requests from web pages of other origins are refused: if this is the server's own page behind a proxy, set external_url to the address in the browser, or have the proxy keep the header Host",
     )
 }
 

@@ -261,3 +261,25 @@ pub(super) async fn what_is_counted_of_a_handler_is_read_alone<B: Bench>() {
     let sums: Counts = sums.map(|(of, amount)| (text(&of), amount.count)).collect();
     assert_eq!(sums, counts(&[("notify handled", 2)]));
 }
+
+pub(super) async fn what_is_counted_is_read_before_it_is_written<B: Bench>() {
+    // The sizes are those of a server, so that counts are gathered for a second.
+    let mut bench = Harness::<B>::new();
+    for n in 1..=20 {
+        let name = format!("A{n}");
+        bench.accept_new(firing(&name)).await;
+        assert_eq!(
+            bench.counted(ActivityKind::Received).await,
+            counts(&[("accepted", n)])
+        );
+        bench.run(Next::Done).await;
+        assert_eq!(
+            bench.counted(ActivityKind::Settled).await,
+            counts(&[("handled", n)])
+        );
+        assert_eq!(bench.handled().await.count(), n);
+        let (from, to) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        let by_route = bench.queue.counted(ActivityKind::Route, from, to).await;
+        assert_eq!(by_route.unwrap()[&ActivityOf::Route("route".into())], n);
+    }
+}

@@ -133,6 +133,10 @@ suite! {
         what_no_index_finds_is_looked_for_in_parts_that_say_how_far_back,
         a_list_finds_labels_that_have_to_be_equal_and_deliveries_of_one_fingerprint,
         lists_of_a_time_begin_and_end_there,
+        a_list_goes_back_to_newer_pages_the_way_it_came,
+        what_waits_is_listed_towards_newer_ones_too,
+        a_list_leaves_out_what_had_ended_before,
+        outlines_have_effects_and_leave_out_what_is_not_stored,
     ]
     journal: [
         a_record_is_there_after_a_crash_for_the_steps_that_have_not_ended,
@@ -441,6 +445,7 @@ suite! {
         what_is_gathered_is_written_soon_and_before_the_store_is_closed,
         when_a_route_was_used_last_is_known_over_minutes_and_hours,
         what_is_counted_of_a_handler_is_read_alone,
+        what_is_counted_is_read_before_it_is_written,
     ]
     timers: [
         a_timer_calls_act_alone_with_what_was_found_when_it_was_set,

@@ -339,3 +339,136 @@ pub(super) async fn what_waits_is_listed_by_what_it_waits_for<B: Bench>() {
         assert_eq!(list(waits(other)).await, (vec![], None), "{other:?}");
     }
 }
+
+pub(super) async fn a_list_goes_back_to_newer_pages_the_way_it_came<B: Bench>() {
+    for scan_max in [Duration::from_secs(60), Duration::ZERO] {
+        let mut options = Options::default();
+        options.bounds.scan_max = scan_max;
+        let bench = Harness::<B>::with(options, Caps::all(0));
+        let mut submissions = Vec::new();
+        for n in 0..1_203 {
+            let mut submission = firing(&format!("A{}", n % 2));
+            submission.alert.starts_at += Duration::from_secs(n);
+            submissions.push(submission);
+        }
+        let parcel = Parcel::new(submissions, Vec::new());
+        let receipt = bench.queue.accept(parcel).await.unwrap();
+        let mut ids: Vec<_> = receipt
+            .verdicts
+            .into_iter()
+            .step_by(2)
+            .map(|verdict| match verdict {
+                Verdict::Accepted(accepted) => accepted[0].id,
+                _ => panic!("each is new"),
+            })
+            .collect();
+        ids.reverse();
+        let list = async |before, after| {
+            let filter = Filter {
+                alertname: Some("A0".into()),
+                limit: 100,
+                before,
+                after,
+                ..Filter::default()
+            };
+            let page = bench.queue.list(filter).await.unwrap();
+            let found: Vec<_> = page.deliveries.iter().map(|one| one.id).collect();
+            (found, page)
+        };
+        let (first, page) = list(None, None).await;
+        assert_eq!((&first[..], page.previous), (&ids[..100], None));
+        let (mut seen, mut page) = (first.len(), page);
+        while let Some(next) = page.next {
+            let (found, next_page) = list(Some(next), None).await;
+            assert_eq!(found, ids[seen..seen + found.len()]);
+            let (newer, _) = list(None, next_page.previous).await;
+            assert!(ids[..seen].ends_with(&newer), "{newer:?}");
+            assert!(!newer.is_empty());
+            seen += found.len();
+            page = next_page;
+        }
+        assert_eq!(seen, ids.len());
+        // All the way back from the oldest one.
+        let (mut back, mut after) = (vec![ids[ids.len() - 1]], ids.last().copied());
+        while let Some(from) = after {
+            let (found, page) = list(None, Some(from)).await;
+            assert!(page.next > Some(from), "older ones are reached from it");
+            back.splice(0..0, found);
+            after = page.previous;
+        }
+        assert_eq!(back, ids);
+    }
+}
+
+pub(super) async fn what_waits_is_listed_towards_newer_ones_too<B: Bench>() {
+    let bench = Harness::<B>::with(Options::default(), Caps::all(0));
+    let mut ids = Vec::new();
+    for name in ["A", "B", "C", "D"] {
+        ids.push(bench.accept_new(firing(name)).await);
+    }
+    let filter = Filter {
+        waits: Some(Waits::Permit),
+        after: Some(ids[0]),
+        limit: 2,
+        ..Filter::default()
+    };
+    let page = bench.queue.list(filter).await.unwrap();
+    let found: Vec<_> = page.deliveries.iter().map(|one| one.id).collect();
+    assert_eq!(found, [ids[2], ids[1]]);
+    assert_eq!(page.previous, Some(ids[2]));
+}
+
+pub(super) async fn a_list_leaves_out_what_had_ended_before<B: Bench>() {
+    let mut bench = Harness::<B>::new();
+    let [early, late] = [
+        bench.accept_new(firing("A")).await,
+        bench.accept_new(firing("B")).await,
+    ];
+    bench.run(Next::Done).await;
+    bench.clock.advance(Duration::from_secs(3_600));
+    let ended_from = Some(bench.clock.now());
+    bench.run(Next::Dead("why".into())).await;
+    bench.set_caps(Caps::all(0));
+    let open = bench.accept_new(firing("C")).await;
+    let list = async |filter: Filter| {
+        let page = bench.queue.list(filter).await.unwrap();
+        let found = page.deliveries.iter().map(|one| one.id);
+        found.collect::<Vec<_>>()
+    };
+    let all = Filter {
+        limit: 9,
+        ..Filter::default()
+    };
+    assert_eq!(list(all.clone()).await, [open, late, early]);
+    let since = Filter { ended_from, ..all };
+    assert_eq!(list(since.clone()).await, [open, late]);
+    let dead = Filter {
+        state: Some(State::Dead),
+        ..since
+    };
+    assert_eq!(list(dead).await, [late]);
+}
+
+pub(super) async fn outlines_have_effects_and_leave_out_what_is_not_stored<B: Bench>() {
+    let mut bench = Harness::<B>::new();
+    let first = bench.accept_new(firing("A")).await;
+    let leased = bench.lease().await;
+    let read = Entry {
+        effect: false,
+        ..entry(2)
+    };
+    let ledger = bench.ledger(&leased, 0);
+    ledger.record(vec![entry(0), entry(1), read]).await.unwrap();
+    bench.settle(&leased, Next::Done);
+    bench.flush().await;
+    let second = bench.accept_new(firing("B")).await;
+    let unknown = DeliveryId::from_raw(second.as_raw() + 1);
+    let outlines = bench.queue.outlines(vec![second, unknown, first]).await;
+    let found: Vec<_> = outlines
+        .unwrap()
+        .into_iter()
+        .map(|one| (one.delivery.id, one.effects))
+        .collect();
+    let expected = [(second, vec![]), (first, vec![(CallKind::Slack, 2)])];
+    assert_eq!(found, expected);
+}

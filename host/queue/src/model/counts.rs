@@ -6,6 +6,7 @@ use alert_manager_core::alert::{HandlerName, Priority, Timestamp};
 
 use super::delivery::Delivery;
 use super::grant_use::GrantsUsed;
+use super::waiting::{GateStatus, Open};
 
 /// How the last process that had the store ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,17 @@ pub struct Counts {
     pub timers: BTreeMap<HandlerName, usize>,
     /// What was discarded or coalesced.
     pub losses: Losses,
+}
+
+/// How everything stands: each delivery is counted once, as it was within the same few milliseconds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overview {
+    /// How many deliveries are in which state.
+    pub counts: Counts,
+    /// What those wait for that are not settled.
+    pub open: Open,
+    /// The gates that were asked for, or closed, since the start, in the order of their names.
+    pub gates: Vec<GateStatus>,
 }
 
 /// How many deliveries and notices were discarded or coalesced since the start.

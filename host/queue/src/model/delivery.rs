@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use alert_manager_core::alert::{DeliveryId, HandlerName, Priority, Timestamp};
-use alert_manager_core::journal::Entry;
+use alert_manager_core::journal::{CallKind, Entry};
 
+use super::clock::from_millis;
 use super::progress::Progress;
 use super::reason::Reason;
 use super::state::State;
@@ -14,6 +15,12 @@ use super::timer::{DueTimer, OpenTimer};
 
 /// The number of low bits of an identifier that are a counter. The others are milliseconds since 1970.
 pub(crate) const ID_COUNTER_BITS: u32 = 22;
+
+/// Returns when the delivery with an identifier was accepted: not before this, and hardly later.
+#[must_use]
+pub fn time_of(id: DeliveryId) -> Timestamp {
+    from_millis(id.as_raw() >> ID_COUNTER_BITS)
+}
 
 /// A delivery, as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +61,15 @@ pub struct Delivery {
     pub storm: Option<DeliveryId>,
     /// The timer that it was made for; absent if an alert was sent.
     pub timer: Option<DueTimer>,
+}
+
+/// A delivery with what it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// How many effects it has on record, by interface.
+    pub effects: Vec<(CallKind, u64)>,
 }
 
 /// A delivery with its story: everything that is stored of it.

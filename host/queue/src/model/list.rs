@@ -104,6 +104,10 @@ pub struct Filter {
     pub from: Option<Timestamp>,
     /// Accepted before this.
     pub to: Option<Timestamp>,
+    /// Not ended before this: ended since, or not settled.
+    pub ended_from: Option<Timestamp>,
+    /// Not handled by another one in its place.
+    pub is_own: bool,
     /// That wait for this now.
     pub waits: Option<Waits>,
     /// One of these, which are not settled.
@@ -112,6 +116,8 @@ pub struct Filter {
     pub labels: Option<LabelTest>,
     /// With a smaller identifier than this one.
     pub before: Option<DeliveryId>,
+    /// With a larger identifier than this one: the page has those next to it.
+    pub after: Option<DeliveryId>,
     /// The largest number to return, up to 1,000.
     pub limit: u32,
 }
@@ -125,6 +131,8 @@ pub struct Page {
     /// or none, since only [`Bounds::labels_tested_max`](super::Bounds) have their labels tested, and what no index finds is looked
     /// for during [`Bounds::scan_max`](super::Bounds).
     pub next: Option<DeliveryId>,
+    /// The `after` of the page with newer ones; absent on the first page.
+    pub previous: Option<DeliveryId>,
     /// When the oldest delivery was accepted that was looked at; absent after the last page.
     pub looked_back_to: Option<Timestamp>,
 }

@@ -33,9 +33,9 @@ pub use activity::{Activity, ActivityKind, ActivityOf, Amount, ReceivedAs, Times
 pub use alarm::{IfBlocked, Raised};
 pub use audit::{AuditFilter, Audited};
 pub use clock::Clock;
-pub use counts::{ByPriority, Counts, HandlerCounts, LastEnd, Losses, Recovered};
+pub use counts::{ByPriority, Counts, HandlerCounts, LastEnd, Losses, Overview, Recovered};
 pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
-pub use delivery::{Delivery, Members, Story};
+pub use delivery::{Delivery, Members, Outline, Story, time_of};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
 pub use grant_use::{GrantUsed, GrantsUsed};
 pub use lease::{Lease, Leased, Owner};

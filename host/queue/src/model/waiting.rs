@@ -2,6 +2,7 @@
 
 use alert_manager_core::alert::{DeliveryId, HandlerName, Priority, Timestamp};
 use alert_manager_core::gate::{GateName, GateRate};
+use alert_manager_core::journal::Dependency;
 
 use super::counts::ByPriority;
 
@@ -40,6 +41,8 @@ pub struct Waiting {
     pub since: Timestamp,
     /// How many wait for the same and have their turn before it.
     pub ahead: usize,
+    /// What has to recover, if it waits for that: it is due as soon as that has happened, and at its time otherwise.
+    pub until_recovered: Option<Dependency>,
 }
 
 /// Something that a delivery waits for.

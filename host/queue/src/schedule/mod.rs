@@ -19,6 +19,7 @@ mod storms;
 mod tests;
 mod turn;
 mod wake;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -41,7 +42,9 @@ use wake::{Recoveries, Waiters};
 
 pub(crate) use entry::{Ended, Entrant, Origin, Withdrawn};
 pub(crate) use gated::LeaseEnds;
+pub(crate) use status::From;
 pub(crate) use storms::Standing;
+pub(crate) use walk::Walk;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {

@@ -28,7 +28,7 @@ use alert_manager_core::journal::{
 
 use crate::model::{
     Abandoned, Activity, ActivityKind, ActivityOf, Arrived, AuditFilter, Audited, Cause, Contents,
-    Delivery, Filter, Follower, Grant, GrantsUsed, Known, LastEnd, OpenError, Owner, Page,
+    Delivery, Filter, Follower, Grant, GrantsUsed, Known, LastEnd, OpenError, Outline, Owner, Page,
     Position, ReadError, RetryBatch, Row, Run, Selection, State, StoredTimer, Storm, Story,
     TimerId,
 };
@@ -447,6 +447,9 @@ pub(crate) trait Reader: fmt::Debug + Send + Sync {
 
     /// Returns a delivery as it is listed.
     fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, ReadError>;
+
+    /// Returns those of some deliveries that are stored, each with its effects, in the order in which they are asked for.
+    fn outlines(&self, ids: &[DeliveryId]) -> Result<Vec<Outline>, ReadError>;
 
     /// Returns the recorded calls of a step.
     fn recorded(&self, id: DeliveryId, step: u32) -> Result<Recorded, ReadError>;

@@ -25,6 +25,17 @@ pub struct Expected {
     pub every: Duration,
 }
 
+/// How a heartbeat stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BeatStatus {
+    pub(crate) name: String,
+    /// The longest time between two.
+    pub(crate) every: Duration,
+    /// When the last one was received; absent if none was since the start.
+    pub(crate) arrived_at: Option<Timestamp>,
+    pub(crate) missing_since: Option<Timestamp>,
+}
+
 /// The expected heartbeats, and when each arrived last.
 #[derive(Debug, Default)]
 pub(crate) struct Heartbeats {
@@ -39,6 +50,8 @@ pub(crate) struct Heartbeats {
 struct Beat {
     expected: Expected,
     last: Instant,
+    /// When the last one was received; absent if none was since the start.
+    arrived_at: Option<Timestamp>,
     /// The `startsAt` of the alert about its absence.
     missing_since: Option<Timestamp>,
 }
@@ -56,6 +69,7 @@ impl Heartbeats {
                 .or_insert_with(|| Beat {
                     expected: expected.clone(),
                     last: now,
+                    arrived_at: None,
                     missing_since: None,
                 });
         }
@@ -87,13 +101,16 @@ impl Heartbeats {
         missing.collect()
     }
 
-    /// Returns the heartbeats: the name, the longest time between two, and since when it is missing.
+    /// Returns how each heartbeat stands.
     #[must_use]
-    pub(crate) fn status(&self) -> Vec<(String, Duration, Option<Timestamp>)> {
+    pub(crate) fn status(&self) -> Vec<BeatStatus> {
         let beats = self.beats.lock();
-        let status = beats
-            .iter()
-            .map(|(name, beat)| (name.clone(), beat.expected.every, beat.missing_since));
+        let status = beats.iter().map(|(name, beat)| BeatStatus {
+            name: name.clone(),
+            every: beat.expected.every,
+            arrived_at: beat.arrived_at,
+            missing_since: beat.missing_since,
+        });
         status.collect()
     }
 
@@ -119,6 +136,7 @@ impl Heartbeats {
                 continue;
             }
             beat.last = now;
+            beat.arrived_at = Some(alert.received_at);
             if let Some(since) = beat.missing_since.take() {
                 let ended = missing(name, beat, since, Some(alert.received_at));
                 self.ended.lock().push(ended);

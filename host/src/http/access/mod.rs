@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::extract::{ConnectInfo, Request};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::answers::Person;
 use super::auth::{self, authorize};
@@ -210,6 +210,22 @@ fn cookie(value: &str, seconds: i64, is_secure: bool) -> Result<HeaderValue, Api
         .map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "no cookie can be made"))
 }
 
+/// Returns the name in a header. If there are several lines, a client may have sent one of them itself, and none counts.
+fn named_once(headers: &HeaderMap, header: &HeaderName) -> Option<String> {
+    let mut lines = headers.get_all(header).iter();
+    let name = lines.next()?;
+    if lines.next().is_some() {
+        static LOGGED: std::sync::Once = std::sync::Once::new();
+        LOGGED.call_once(|| {
+            tracing::warn!(
+                "{header} came with several lines, so the person is not known: have the proxy replace the header, not add to it"
+            );
+        });
+        return None;
+    }
+    Some(String::from_utf8_lossy(name.as_bytes()).into_owned())
+}
+
 /// Returns who has made a request: as a trusted proxy says, or else as the person said on signing in.
 fn person(settings: &Settings, session: Option<&Session>, request: &Request) -> Person {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
@@ -217,8 +233,7 @@ fn person(settings: &Settings, session: Option<&Session>, request: &Request) -> 
     let headers = request.headers();
     let by_proxy = address
         .filter(|address| settings.trusts(*address))
-        .and_then(|_| headers.get(settings.user_header.as_ref()?))
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        .and_then(|_| named_once(headers, settings.user_header.as_ref()?));
     let name = by_proxy
         .or_else(|| match &settings.authorization {
             Some(Authorization::Basic { username, .. }) => Some(username.clone()),

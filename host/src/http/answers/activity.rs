@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Answers;
-use super::cached::Cached;
 use super::deliveries::{bad, store};
+use super::together::Together;
 use crate::alert::{HandlerName, Timestamp};
 use crate::api::{self, Amounts, Bucket, RouteUse, Series};
 use crate::http::error::ApiError;
@@ -29,7 +29,16 @@ pub(in crate::http) enum Over {
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// How old what routes have received may be.
-const ROUTES_FRESH_FOR: Duration = Duration::from_secs(10);
+const ROUTES_AGE_MAX: Duration = Duration::from_secs(10);
+
+/// How old sums of the past may be. They have what was counted until some minutes ago, which hardly changes any more.
+const PAST_AGE_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// How long ago the past ends. A clock that is set back by more than that makes a chart wrong until the past is read again.
+const PAST_ENDS: Duration = Duration::from_secs(2 * 60);
+
+/// Since when what was counted is read anew each time: since before the end of the oldest past that is used.
+const RECENT: Duration = Duration::from_secs(10 * 60);
 
 impl Over {
     pub(in crate::http) const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Week, Self::Kept];
@@ -78,16 +87,6 @@ impl Over {
         }
     }
 
-    /// Returns how old an answer may be: the longer the time, the less does it change, and the more rows does it take.
-    fn fresh_for(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::Hour => 2,
-            Self::Day => 5,
-            Self::Week => 60,
-            Self::Kept => 300,
-        })
-    }
-
     /// Returns the buckets that end with the one that has `now` in it, with nothing in them.
     fn empty(self, now: Timestamp) -> Sums {
         let (count, length) = self.buckets();
@@ -103,11 +102,26 @@ impl Over {
     }
 }
 
-/// Answers about activity that were made lately.
+/// What was counted, as it was read lately.
 #[derive(Debug, Default)]
-pub(crate) struct Lately {
-    over: [Cached<Sums>; Over::ALL.len()],
-    routes: Cached<RouteUses>,
+pub(super) struct Lately {
+    past: [Together<Past>; Over::ALL.len()],
+    routes: Together<RouteUses>,
+}
+
+/// What was counted over a time until some minutes ago.
+#[derive(Debug)]
+struct Past {
+    sums: Sums,
+    /// Its end: the beginning of a minute.
+    until: Timestamp,
+}
+
+/// What was counted in the last minutes.
+#[derive(Debug)]
+pub(super) struct Recent {
+    now: Timestamp,
+    activity: Vec<Activity>,
 }
 
 /// What was counted over a time.
@@ -133,11 +147,47 @@ type RouteUses = BTreeMap<Arc<str>, RouteUse>;
 impl Answers {
     /// Returns what was received and what became of it.
     pub(in crate::http) async fn activity(&self, over: Over) -> Result<api::Activity, ApiError> {
+        let recent = self.recent().await?;
+        self.activity_until(&recent, over).await
+    }
+
+    /// Returns what was received and what became of it, until what was counted last.
+    pub(super) async fn activity_until(
+        &self,
+        recent: &Recent,
+        over: Over,
+    ) -> Result<api::Activity, ApiError> {
+        let hour = self.sums(Over::Hour, recent).await?;
+        let day = self.sums(Over::Day, recent).await?;
         Ok(api::Activity {
-            last_hour: self.sums(Over::Hour).await?.total(),
-            last_day: self.sums(Over::Day).await?.total(),
-            series: self.sums(over).await?.series(),
+            last_hour: hour.total(),
+            last_day: day.total(),
+            series: match over {
+                Over::Hour => hour.series(),
+                Over::Day => day.series(),
+                Over::Week | Over::Kept => self.sums(over, recent).await?.series(),
+            },
         })
+    }
+
+    /// Returns what was counted in the last minutes.
+    pub(super) async fn recent(&self) -> Result<Recent, ApiError> {
+        let now = Timestamp::now();
+        let from = now.checked_sub(RECENT).unwrap_or(Timestamp::MIN);
+        Ok(Recent {
+            now,
+            activity: self.counted(from, end(now)).await?,
+        })
+    }
+
+    /// Returns what was received and what has ended between two times.
+    async fn counted(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Activity>, ApiError> {
+        let mut all = Vec::new();
+        for kind in [ActivityKind::Received, ActivityKind::Settled] {
+            let found = self.queue.activity(kind, from, to).await;
+            all.extend(found.map_err(|e| store(&e))?);
+        }
+        Ok(all)
     }
 
     /// Returns how the deliveries of a handler have ended.
@@ -159,7 +209,7 @@ impl Answers {
 
     /// Returns what each route has received.
     pub(super) async fn route_uses(&self) -> Result<Arc<RouteUses>, ApiError> {
-        let make = async {
+        let make = async || {
             let now = Timestamp::now();
             let of = ActivityKind::Route;
             let mut uses = RouteUses::new();
@@ -179,23 +229,39 @@ impl Answers {
             }
             Ok(uses)
         };
-        self.lately.routes.get(ROUTES_FRESH_FOR, make).await
+        let routes = &self.shared.lately.routes;
+        routes.answer(ROUTES_AGE_MAX, make).await
     }
 
-    async fn sums(&self, over: Over) -> Result<Arc<Sums>, ApiError> {
-        let make = async {
+    /// Returns what was counted over a time until now: what is past and what is recent.
+    async fn sums(&self, over: Over, recent: &Recent) -> Result<Sums, ApiError> {
+        let make = async || {
             let now = Timestamp::now();
+            let until = now.checked_sub(PAST_ENDS).unwrap_or(Timestamp::MIN);
+            let minute = until.as_second().div_euclid(60) * 60;
+            let until = Timestamp::from_second(minute).unwrap_or(Timestamp::MIN);
             let mut sums = over.empty(now);
-            for kind in [ActivityKind::Received, ActivityKind::Settled] {
-                let found = self.queue.activity(kind, sums.first, end(now)).await;
-                for one in found.map_err(|e| store(&e))? {
-                    sums.add(one);
-                }
+            for one in self.counted(sums.first, until).await? {
+                sums.add(one);
             }
-            Ok(sums)
+            Ok(Past { sums, until })
         };
-        let place = over as usize;
-        self.lately.over[place].get(over.fresh_for(), make).await
+        let past = &self.shared.lately.past[over as usize];
+        let past = past.answer(PAST_AGE_MAX, make).await?;
+        Ok(past.and(recent))
+    }
+}
+
+impl Past {
+    /// Returns it together with what was counted after its end.
+    fn and(&self, recent: &Recent) -> Sums {
+        let mut sums = self.sums.over.empty(recent.now);
+        sums.take_over(&self.sums);
+        let later = recent.activity.iter().filter(|one| one.from >= self.until);
+        for one in later {
+            sums.add(one.clone());
+        }
+        sums
     }
 }
 
@@ -213,6 +279,20 @@ fn end(now: Timestamp) -> Timestamp {
 }
 
 impl Sums {
+    /// Takes over the buckets of sums over the same time until earlier.
+    fn take_over(&mut self, earlier: &Self) {
+        let apart = self.first.as_second() - earlier.first.as_second();
+        let gone = apart.div_euclid(self.length.as_secs().cast_signed());
+        let gone = usize::try_from(gone).unwrap_or_default();
+        for (bucket, known) in self
+            .buckets
+            .iter_mut()
+            .zip(earlier.buckets.iter().skip(gone))
+        {
+            *bucket = known.clone();
+        }
+    }
+
     fn add(&mut self, one: Activity) {
         let after = one.from.as_second() - self.first.as_second();
         let place = after.div_euclid(self.length.as_secs().cast_signed());
@@ -332,6 +412,32 @@ mod tests {
         assert_eq!(accepted(&series.buckets[0]), 3);
         assert_eq!(accepted(&series.buckets[95]), 4);
         assert_eq!(sums.total().received_as("accepted"), 7);
+    }
+
+    #[test]
+    fn what_is_past_moves_on_and_what_is_recent_is_added_once() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (then, now) = (at("2026-01-02T03:02:30Z"), at("2026-01-02T03:04:05Z"));
+        let mut sums = Over::Hour.empty(then);
+        sums.add(received("2026-01-02T02:03:00Z", 100));
+        sums.add(received("2026-01-02T02:05:00Z", 1));
+        let until = at("2026-01-02T03:00:00Z");
+        let past = Past { sums, until };
+        let activity = vec![
+            // It is in the past too.
+            received("2026-01-02T02:59:00Z", 100),
+            received("2026-01-02T03:00:00Z", 2),
+            received("2026-01-02T03:04:00Z", 4),
+        ];
+        let sums = past.and(&Recent { now, activity });
+        assert_eq!(sums.total().received_as("accepted"), 7);
+        let accepted: Vec<_> = sums
+            .series()
+            .buckets
+            .iter()
+            .map(|bucket| bucket.amounts.received_as("accepted"))
+            .collect();
+        assert_eq!((accepted[0], accepted[55], accepted[59]), (1, 2, 4));
     }
 
     #[test]

@@ -8,9 +8,12 @@ use crate::runtime::SlackSettings;
 
 impl Answers {
     /// Returns the channels of `slack.channels`, and every other gate, as they are now.
-    pub(in crate::http) fn channels(&self) -> Channels {
+    pub(in crate::http) async fn channels(&self) -> Channels {
+        self.channels_of(&self.overview().await.gates)
+    }
+
+    pub(in crate::http) fn channels_of(&self, gates: &[GateStatus]) -> Channels {
         let slack = self.slack.load();
-        let gates = self.queue.gates();
         let holds = self.slack_breaker.holds();
         let refused = |channel: Option<&String>| {
             let hold = holds.iter().find(|hold| hold.channel.as_ref() == channel)?;

@@ -1,10 +1,15 @@
 //! Lists deliveries, returns their stories, retries and cancels them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use http::StatusCode;
+use jiff::civil::{DateTime, Time};
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::Answers;
 use super::person::Person;
+use super::{Answers, to_its_end};
 use crate::alert::{DeliveryId, HandlerName, Priority, StepKind, Timestamp};
 use crate::api::{self, Lenient, What};
 use crate::http::error::ApiError;
@@ -20,6 +25,8 @@ use crate::worker;
 const LIMIT_MAX: u32 = 1_000;
 const LIMIT_DEFAULT: u32 = 100;
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The label that lists are indexed by.
 const ALERTNAME: &str = "alertname";
 
@@ -28,7 +35,7 @@ const MATCHER_BYTES_MAX: usize = 4 << 10;
 
 /// Parses the query of a list. All values are parsed as text here, because these errors are clearer than those of a decoder.
 /// An empty value (`state=&limit=5`) counts as absent.
-pub(in crate::http) fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
+pub(super) fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
     let mut filter = Filter {
         limit: LIMIT_DEFAULT,
         ..Filter::default()
@@ -55,15 +62,22 @@ pub(in crate::http) fn parse_list_query(query: &str) -> Result<Filter, ApiError>
             "match" => matchers.extend(parse_matchers(&value)?),
             "from" => filter.from = Some(parse_moment("from", &value)?),
             "to" => filter.to = Some(parse_moment("to", &value)?),
+            "ended_from" => filter.ended_from = Some(parse_moment("ended_from", &value)?),
             "before" => filter.before = Some(parse_id(&value)?),
+            "after" => filter.after = Some(parse_id(&value)?),
             "limit" => filter.limit = parse_limit(&value)?,
             other => {
                 return Err(bad(format!(
-                    "unknown parameter {:?}: state, reason, waits, priority, alertname, handler, route, fingerprint, match, from, to, before and limit are known",
+                    "unknown parameter {:?}: state, reason, waits, priority, alertname, handler, route, fingerprint, match, from, to, ended_from, before, after and limit are known",
                     shown(other)
                 )));
             }
         }
+    }
+    if filter.before.is_some() && filter.after.is_some() {
+        return Err(bad(
+            "before and after are both there: a page goes on in one direction".to_owned(),
+        ));
     }
     if !matchers.is_empty() {
         let names = matchers.iter().filter(|matcher| demands(matcher));
@@ -93,13 +107,39 @@ fn parse_matchers(text: &str) -> Result<Vec<Matcher>, ApiError> {
 
 /// Parses a moment, or how long ago it was.
 fn parse_moment(name: &str, text: &str) -> Result<Timestamp, ApiError> {
-    let ago = || Timestamp::now().checked_sub(parse_duration(text)?).ok();
-    text.parse().ok().or_else(ago).ok_or_else(|| {
+    moment_of(text.trim(), Timestamp::now()).ok_or_else(|| {
         bad(format!(
-            "{name} is a moment such as 2026-01-02T03:04:05Z, or how long ago it was, such as 2h, not {:?}",
+            "{name} is a moment such as 2026-01-02T03:04:05Z, `2026-01-02 03:04` or 03:04 (in UTC), or how long ago it was, such as 2h, not {:?}",
             shown(text)
         ))
     })
+}
+
+/// Returns a moment as programs write it, as the page shows it, as a time of the last 24 hours, or as how long before `now` it was.
+fn moment_of(text: &str, now: Timestamp) -> Option<Timestamp> {
+    if let Ok(moment) = text.parse() {
+        return Some(moment);
+    }
+    if let Some(ago) = parse_duration(text) {
+        return now.checked_sub(ago).ok();
+    }
+    let utc = |time: DateTime| time.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
+    let as_date = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"];
+    if let Some(time) = as_date
+        .iter()
+        .find_map(|format| DateTime::strptime(format, text).ok())
+    {
+        return utc(time);
+    }
+    let as_time = ["%H:%M:%S", "%H:%M"];
+    let time = as_time
+        .iter()
+        .find_map(|format| Time::strptime(format, text).ok())?;
+    let at = utc(now.to_zoned(TimeZone::UTC).date().to_datetime(time))?;
+    match at > now {
+        true => at.checked_sub(DAY).ok(),
+        false => Some(at),
+    }
 }
 
 fn parse_state(text: &str) -> Result<DeliveryState, ApiError> {
@@ -155,16 +195,25 @@ fn parse_limit(text: &str) -> Result<u32, ApiError> {
 }
 
 impl Answers {
+    /// Lists the deliveries that a query selects, newest first. All who ask for the same at the same time share the answer.
+    ///
+    /// # Errors
+    /// 400 if the query is not valid, 503 if the store does not answer.
+    pub(in crate::http) async fn list(&self, query: &str) -> Result<api::Deliveries, ApiError> {
+        let filter = parse_list_query(query)?;
+        let make = async || self.deliveries(filter).await;
+        let list = self.shared.lists.answer(query, make).await?;
+        Ok(Arc::unwrap_or_clone(list))
+    }
+
     /// Lists deliveries, newest first.
-    pub(in crate::http) async fn deliveries(
-        &self,
-        filter: Filter,
-    ) -> Result<api::Deliveries, ApiError> {
+    pub(super) async fn deliveries(&self, filter: Filter) -> Result<api::Deliveries, ApiError> {
         let page = self.queue.list(filter).await.map_err(|e| store(&e))?;
         let deliveries = page.deliveries.into_iter().map(api::Delivery::from);
         Ok(api::Deliveries {
             deliveries: deliveries.collect(),
             next: page.next,
+            previous: page.previous,
             looked_back_to: page.looked_back_to,
         })
     }
@@ -173,19 +222,34 @@ impl Answers {
     pub(in crate::http) async fn story(&self, id: DeliveryId) -> Result<api::Story, ApiError> {
         // Before the story is read: what led to the wait is stored already.
         let waiting = self.queue.waiting(id).map(api::Waiting::from);
+        let story = self.stored(id).await?;
+        let is_waiting = story.delivery.state.is(DeliveryState::Queued)
+            || story.delivery.state.is(DeliveryState::Retrying);
+        Ok(api::Story {
+            waiting: waiting.filter(|_| is_waiting),
+            ..story
+        })
+    }
+
+    /// Returns one delivery with its story, without what it waits for.
+    pub(super) async fn stored(&self, id: DeliveryId) -> Result<api::Story, ApiError> {
         let story = self.queue.story(id).await.map_err(|e| store(&e))?;
         let story = story.ok_or_else(|| unknown(id))?;
-        let state = story.delivery.state;
-        let waits = matches!(state, DeliveryState::Queued | DeliveryState::Retrying);
-        let waiting = waiting.filter(|_| waits);
-        Ok(api::Story {
-            waiting,
-            ..story_of(&self.handlers.load(), story)
-        })
+        Ok(story_of(&self.handlers.load(), story))
     }
 
     /// Retries a dead delivery, or runs one now that waits for a retry; `was` says which.
     pub(in crate::http) async fn retry(
+        self: &Arc<Self>,
+        person: &Person,
+        id: DeliveryId,
+        force: Force,
+    ) -> Result<api::SentAgain, ApiError> {
+        let (answers, person) = (Arc::clone(self), person.clone());
+        to_its_end(async move { answers.retry_now(&person, id, force).await }).await
+    }
+
+    async fn retry_now(
         &self,
         person: &Person,
         id: DeliveryId,
@@ -207,6 +271,16 @@ impl Answers {
     /// Retries every dead delivery that is selected, or runs those that wait for a retry: as many as fit into the queue and into
     /// the time of a request. `rest` has the number that was not processed, and where the next request continues.
     pub(in crate::http) async fn retry_all(
+        self: &Arc<Self>,
+        person: &Person,
+        selection: Selection,
+        after: Option<DeliveryId>,
+    ) -> Result<api::Retried, ApiError> {
+        let (answers, person) = (Arc::clone(self), person.clone());
+        to_its_end(async move { answers.retry_all_now(&person, selection, after).await }).await
+    }
+
+    async fn retry_all_now(
         &self,
         person: &Person,
         selection: Selection,
@@ -226,6 +300,15 @@ impl Answers {
 
     /// Dead-letters a delivery that is not settled.
     pub(in crate::http) async fn cancel(
+        self: &Arc<Self>,
+        person: &Person,
+        id: DeliveryId,
+    ) -> Result<api::Cancelled, ApiError> {
+        let (answers, person) = (Arc::clone(self), person.clone());
+        to_its_end(async move { answers.cancel_now(&person, id).await }).await
+    }
+
+    async fn cancel_now(
         &self,
         person: &Person,
         id: DeliveryId,
@@ -384,4 +467,39 @@ pub(super) fn store(error: &ReadError) -> ApiError {
 
 fn unavailable(message: String) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_moment_is_read_as_programs_write_it_as_it_is_shown_and_as_people_say_it() {
+        let now = "2026-01-02T03:04:05Z".parse().unwrap();
+        for (text, expected) in [
+            ("2026-01-01T10:00:00Z", "2026-01-01T10:00:00Z"),
+            ("2026-01-01T10:00:00+01:00", "2026-01-01T09:00:00Z"),
+            ("2026-01-01 10:00:07", "2026-01-01T10:00:07Z"),
+            ("2026-01-01 10:00", "2026-01-01T10:00:00Z"),
+            ("02:30", "2026-01-02T02:30:00Z"),
+            ("02:30:01", "2026-01-02T02:30:01Z"),
+            ("23:15", "2026-01-01T23:15:00Z"),
+            ("2h", "2026-01-02T01:04:05Z"),
+        ] {
+            let read = moment_of(text, now).map(|at| at.to_string());
+            assert_eq!(read.as_deref(), Some(expected), "{text}");
+        }
+        for wrong in ["yesterday", "25:00", "2026-01-32 10:00", ""] {
+            assert_eq!(moment_of(wrong, now), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_page_goes_on_in_one_direction() {
+        let id = DeliveryId::from_raw(7);
+        let error = parse_list_query(&format!("before={id}&after={id}")).unwrap_err();
+        assert!(error.message().contains("one direction"), "{error:?}");
+    }
 }

@@ -7,20 +7,31 @@ use super::Answers;
 use crate::alert::{HandlerName, Timestamp};
 use crate::api::{self, Handler, Limit};
 use crate::findings::Finding;
-use crate::queue::HandlerCounts;
+use crate::queue::{Counts, HandlerCounts};
 use crate::runtime::{GrantKind, LimitKey, Limits, ModuleInfo, ModuleState, SlackHold, Unit};
 use crate::units::format_duration;
 use crate::worker::{HandlerSettings, Pause};
 
 impl Answers {
     /// Returns every file of the folder, including refused ones.
-    pub(in crate::http) fn handlers(&self) -> api::Handlers {
-        let counts = self.queue.counts().handlers;
-        let files = self.server.files();
-        let handlers = files.iter().map(|module| describe(self, &counts, module));
+    pub(in crate::http) async fn handlers(&self) -> api::Handlers {
+        let overview = self.overview().await;
         api::Handlers {
-            handlers: handlers.collect(),
+            handlers: self.described(&overview.counts, |_| true),
         }
+    }
+
+    /// Describes some files of the folder.
+    pub(super) fn described(
+        &self,
+        counts: &Counts,
+        is_wanted: impl Fn(&ModuleInfo) -> bool,
+    ) -> Vec<Handler> {
+        let files = self.server.files();
+        let wanted = files.iter().filter(|module| is_wanted(module));
+        wanted
+            .map(|module| describe(self, &counts.handlers, module))
+            .collect()
     }
 }
 

@@ -1,42 +1,74 @@
 //! What happens now.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Answers;
+use super::activity::{Over, Recent};
+use super::deliveries::store;
 use crate::alert::{DeliveryId, Timestamp};
-use crate::api::{self, Delivery, Handler, Heartbeat, Longest, Now, Waiting};
+use crate::api::{self, Activity, Delivery, Handler, Heartbeat, Longest, Now, Waiting};
 use crate::http::error::ApiError;
 use crate::queue::{self, Filter, Open};
 use crate::runtime::ModuleState;
 use crate::units::format_duration;
 
 /// How many of the deliveries that have waited longest are named.
-const LONGEST_MAX: usize = 8;
+pub(super) const LONGEST_MAX: usize = 8;
 
 /// How many of the newest deliveries are listed.
 const NEWEST_MAX: u32 = 20;
 
+/// What happens now, and what has happened in the last minutes: both as they were at the same time.
+#[derive(Debug)]
+pub(super) struct Moment {
+    now: Now,
+    recent: Recent,
+}
+
 impl Answers {
-    /// Returns what happens now. It walks all open deliveries, under the lock of the scheduler: all who ask meanwhile share the next.
+    /// Returns what happens now.
     pub(in crate::http) async fn now(&self) -> Result<Now, ApiError> {
-        let now = self.now.answer(async || self.make_now().await).await?;
-        Ok(Arc::unwrap_or_clone(now))
+        Ok(self.moment().await?.now.clone())
+    }
+
+    /// Returns what happens now, and what has happened over a time until now.
+    pub(in crate::http) async fn now_and(&self, over: Over) -> Result<(Now, Activity), ApiError> {
+        let moment = self.moment().await?;
+        let activity = self.activity_until(&moment.recent, over).await?;
+        Ok((moment.now.clone(), activity))
+    }
+
+    async fn moment(&self) -> Result<Arc<Moment>, ApiError> {
+        let make = async || {
+            Ok(Moment {
+                now: self.make_now().await?,
+                recent: self.recent().await?,
+            })
+        };
+        self.shared.moment.answer(Duration::ZERO, make).await
     }
 
     async fn make_now(&self) -> Result<Now, ApiError> {
-        let (open, counts) = (self.queue.open_now(LONGEST_MAX), self.queue.counts());
-        let mut handlers = self.handlers().handlers;
+        let overview = self.overview().await;
+        let counts = &overview.counts;
+        let mut handlers = self.described(counts, |_| true);
         let serving = handlers.iter().filter(|handler| handler.serving).count();
         handlers.retain(needs_a_person);
-        let newest = self.newest(None, NEWEST_MAX).await?;
+        let newest = Filter {
+            is_own: true,
+            limit: NEWEST_MAX,
+            ..Filter::default()
+        };
+        let newest = self.deliveries(newest).await?.deliveries;
         Ok(Now {
             at: Timestamp::now(),
-            longest: self.longest(&open).await?,
-            open: open.into(),
+            longest: self.longest(&overview.open).await?,
+            open: (&overview.open).into(),
             dead: counts.dead,
             coalesced: counts.losses.storm,
             oldest: counts.oldest,
-            channels: self.channels(),
+            channels: self.channels_of(&overview.gates),
             handlers,
             handlers_serving: serving as u64,
             heartbeats: self.heartbeats(),
@@ -45,47 +77,38 @@ impl Answers {
         })
     }
 
-    /// Returns deliveries before one, newest first.
-    async fn newest(
-        &self,
-        before: Option<DeliveryId>,
-        limit: u32,
-    ) -> Result<Vec<Delivery>, ApiError> {
-        let filter = Filter {
-            before,
-            limit,
-            ..Filter::default()
-        };
-        Ok(self.deliveries(filter).await?.deliveries)
-    }
-
     async fn longest(&self, open: &Open) -> Result<Vec<Longest>, ApiError> {
-        let mut longest = Vec::new();
-        for (id, waiting) in &open.longest {
-            let next = DeliveryId::from_raw(id.as_raw().saturating_add(1));
-            let found = self.newest(Some(next), 1).await?.pop();
-            // It may have ended since.
-            if let Some(delivery) = found.filter(|found| found.id == *id && !found.is_settled()) {
-                let waiting = Waiting::from(waiting.clone());
-                longest.push(Longest { delivery, waiting });
-            }
-        }
-        Ok(longest)
+        let ids: Vec<_> = open.longest.iter().map(|(id, _)| *id).collect();
+        let found = self.queue.outlines(ids).await.map_err(|e| store(&e))?;
+        let waiting = |id: DeliveryId| {
+            let mut all = open.longest.iter();
+            all.find(|(known, _)| *known == id)
+                .map(|(_, waiting)| waiting)
+        };
+        let longest = found.into_iter().filter_map(|one| {
+            let waiting = Waiting::from(waiting(one.delivery.id)?.clone());
+            let delivery = Delivery::from(one.delivery);
+            Some(Longest { delivery, waiting })
+        });
+        // It may have ended since.
+        let longest = longest.filter(|one| !one.delivery.is_settled());
+        Ok(longest.collect())
     }
 
     fn heartbeats(&self) -> Vec<Heartbeat> {
         let all = self.heartbeats.status().into_iter();
-        let heartbeat = all.map(|(name, every, missing_since)| Heartbeat {
-            name,
-            every: format_duration(every),
-            missing_since,
+        let heartbeat = all.map(|beat| Heartbeat {
+            name: beat.name,
+            every: format_duration(beat.every),
+            arrived_at: beat.arrived_at,
+            missing_since: beat.missing_since,
         });
         heartbeat.collect()
     }
 }
 
-impl From<Open> for api::Open {
-    fn from(open: queue::Open) -> Self {
+impl From<&Open> for api::Open {
+    fn from(open: &queue::Open) -> Self {
         Self {
             running: open.running as u64,
             at_gates: open.at_gates as u64,

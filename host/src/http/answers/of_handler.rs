@@ -1,14 +1,17 @@
 //! One handler: its versions, what it has used, and what its deliveries have become.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use super::Answers;
 use super::activity::Over;
 use super::deliveries::store;
 use crate::alert::HandlerName;
-use crate::api::{Delivery, Failures, HandlerDetail, KvUse, Version, What};
+use crate::api::{Deliveries, Delivery, Failures, HandlerDetail, KvUse, Version, What};
 use crate::http::error::ApiError;
 use crate::queue::{AuditFilter, Audited, Filter, State};
+use crate::runtime::ModuleInfo;
 
 /// How many dead deliveries are looked at for the reasons of failures.
 const FAILURES_MAX: u32 = 200;
@@ -29,12 +32,19 @@ impl Answers {
         name: &str,
         over: Over,
     ) -> Result<HandlerDetail, ApiError> {
-        let mut files = self.handlers().handlers;
-        files.retain(|file| {
-            file.name
-                .as_ref()
-                .is_some_and(|known| known.as_str() == name)
-        });
+        let question = format!("{} {name}", over.as_str());
+        let make = async || self.make_handler(name, over).await;
+        let detail = self.shared.handlers.answer(&question, make).await?;
+        Ok(Arc::unwrap_or_clone(detail))
+    }
+
+    async fn make_handler(&self, name: &str, over: Over) -> Result<HandlerDetail, ApiError> {
+        let overview = self.overview().await;
+        let is_it = |module: &ModuleInfo| {
+            let known = module.name.as_ref();
+            known.is_some_and(|known| known.as_str() == name)
+        };
+        let files = self.described(&overview.counts, is_it);
         let Some(name) = files.first().and_then(|file| file.name.clone()) else {
             return Err(ApiError::new(
                 StatusCode::NOT_FOUND,
@@ -49,14 +59,21 @@ impl Answers {
         let dead = self
             .deliveries_of(&name, Some(State::Dead), FAILURES_MAX)
             .await?;
+        let newest = self.deliveries_of(&name, None, NEWEST_MAX).await?;
         Ok(HandlerDetail {
             files,
             versions: self.versions(&name).await?,
             used: self.usage.of(&name),
             kv: KvUse { keys, bytes },
             activity: self.activity_of(&name, over).await?,
-            failures: grouped(dead),
-            newest: self.deliveries_of(&name, None, NEWEST_MAX).await?,
+            failures_looked_back_to: dead
+                .looked_back_to
+                .filter(|_| !is_full(&dead, FAILURES_MAX)),
+            failures: grouped(dead.deliveries),
+            newest_looked_back_to: newest
+                .looked_back_to
+                .filter(|_| !is_full(&newest, NEWEST_MAX)),
+            newest: newest.deliveries,
         })
     }
 
@@ -66,14 +83,14 @@ impl Answers {
         handler: &HandlerName,
         state: Option<State>,
         limit: u32,
-    ) -> Result<Vec<Delivery>, ApiError> {
+    ) -> Result<Deliveries, ApiError> {
         let filter = Filter {
             handler: Some(handler.to_string()),
             state,
             limit,
             ..Filter::default()
         };
-        Ok(self.deliveries(filter).await?.deliveries)
+        self.deliveries(filter).await
     }
 
     /// Returns the versions of a handler that have served, the newest first.
@@ -95,6 +112,11 @@ impl Answers {
         };
         Ok(found.iter().map(version).collect())
     }
+}
+
+/// Returns whether a list has as many as it may have: then it does not matter how far back was looked.
+fn is_full(list: &Deliveries, limit: u32) -> bool {
+    list.deliveries.len() >= limit as usize
 }
 
 /// Groups deliveries, newest first, by their reason and the first line of their error.

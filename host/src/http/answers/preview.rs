@@ -42,7 +42,7 @@ impl Answers {
         check_selected(ids.len())?;
         let mut deliveries = Vec::with_capacity(ids.len());
         for id in ids {
-            match self.story(id).await {
+            match self.stored(id).await {
                 Ok(story) => deliveries.push(previewed(action, story)),
                 Err(error) if error.status() == StatusCode::NOT_FOUND => {}
                 Err(error) => return Err(error),
@@ -88,8 +88,16 @@ fn refused(action: Action, story: &Story) -> Option<String> {
     Some(why.to_owned())
 }
 
+/// Returns effects that were counted by interface.
+pub(super) fn made_of(effects: Vec<(CallKind, u64)>) -> Vec<Made> {
+    sum(effects.into_iter().map(|(kind, count)| Made {
+        kind: kind.into(),
+        count,
+    }))
+}
+
 /// Counts the effects of a journal.
-pub(super) fn made(journal: &[JournalEntry]) -> Vec<Made> {
+fn made(journal: &[JournalEntry]) -> Vec<Made> {
     let effects = journal.iter().filter(|entry| entry.effect);
     sum(effects.map(|entry| Made {
         kind: entry.kind.clone(),

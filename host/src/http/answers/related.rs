@@ -1,22 +1,24 @@
 //! What is related to a delivery.
 
-use http::StatusCode;
-
 use super::Answers;
-use super::preview::made;
-use crate::alert::DeliveryId;
-use crate::api::{Earlier, Explained, Related, Source, Story};
+use super::deliveries::store;
+use super::preview::made_of;
+use crate::alert::{DeliveryId, Fingerprint};
+use crate::api::{Deliveries, Delivery, Earlier, Explained, Related, Source, Story};
 use crate::http::error::ApiError;
 use crate::queue::Filter;
 
 /// How many earlier deliveries of the same alert are returned.
 const EARLIER_MAX: u32 = 10;
 
+/// How many later ones are.
+const LATER_MAX: u32 = 5;
+
 /// How many members of a storm are returned.
 const MEMBERS_MAX: usize = 50;
 
 impl Answers {
-    /// Returns what is related to a delivery.
+    /// Returns what is related to a delivery. Of other deliveries, only what is returned is read.
     ///
     /// # Errors
     /// 503 if the store does not answer.
@@ -27,49 +29,67 @@ impl Answers {
             }
             Source::Refused(_) | Source::Unknown(_) => Vec::new(),
         };
-        let ids = story.members.iter().flat_map(|members| &members.ids);
-        let mut members = Vec::new();
-        for id in ids.take(MEMBERS_MAX) {
-            members.extend(self.unless_removed(*id).await?.map(|story| story.delivery));
-        }
+        let members = story.members.iter().flat_map(|members| &members.ids);
+        let members = self.outlines(members.take(MEMBERS_MAX).copied().collect());
+        let members = members.await?.into_iter().map(|one| one.delivery).collect();
+        // A refused part of a body has no fingerprint.
+        let Ok(fingerprint) = story.delivery.fingerprint.parse() else {
+            return Ok(Related {
+                routes,
+                earlier: Vec::new(),
+                earlier_looked_back_to: None,
+                later: Vec::new(),
+                members,
+            });
+        };
+        let of_alert = self.of_same_alert(&story.delivery, fingerprint);
+        let (before, after) = of_alert.await?;
+        let is_full = before.deliveries.len() >= EARLIER_MAX as usize;
+        let ids = before.deliveries.iter().map(|one| one.id).collect();
         Ok(Related {
             routes,
-            earlier: self.earlier(story).await?,
+            earlier: self.outlines(ids).await?,
+            earlier_looked_back_to: before.looked_back_to.filter(|_| !is_full),
+            later: after.deliveries,
             members,
         })
     }
 
-    async fn earlier(&self, story: &Story) -> Result<Vec<Earlier>, ApiError> {
-        // A refused part of a body has no fingerprint.
-        let Ok(fingerprint) = story.delivery.fingerprint.parse() else {
-            return Ok(Vec::new());
-        };
-        let filter = Filter {
+    /// Returns the last deliveries of an alert before one, and the first ones after it.
+    async fn of_same_alert(
+        &self,
+        delivery: &Delivery,
+        fingerprint: Fingerprint,
+    ) -> Result<(Deliveries, Deliveries), ApiError> {
+        let of_alert = Filter {
             fingerprint: Some(fingerprint),
             // The index that serves the list is on the name.
-            alertname: Some(story.delivery.alertname.clone()),
-            before: Some(story.delivery.id),
-            limit: EARLIER_MAX,
+            alertname: Some(delivery.alertname.clone()),
             ..Filter::default()
         };
-        let listed = self.deliveries(filter).await?.deliveries;
-        let mut earlier = Vec::with_capacity(listed.len());
-        for delivery in listed {
-            let story = self.unless_removed(delivery.id).await?;
-            earlier.extend(story.map(|story| Earlier {
-                made: made(&story.journal),
-                delivery,
-            }));
-        }
-        Ok(earlier)
+        let before = Filter {
+            before: Some(delivery.id),
+            limit: EARLIER_MAX,
+            ..of_alert.clone()
+        };
+        let after = Filter {
+            after: Some(delivery.id),
+            limit: LATER_MAX,
+            ..of_alert
+        };
+        Ok((
+            self.deliveries(before).await?,
+            self.deliveries(after).await?,
+        ))
     }
 
-    /// Returns the story of a delivery; `None` if retention has removed it.
-    async fn unless_removed(&self, id: DeliveryId) -> Result<Option<Story>, ApiError> {
-        match self.story(id).await {
-            Ok(story) => Ok(Some(story)),
-            Err(error) if error.status() == StatusCode::NOT_FOUND => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// Returns deliveries with what they did; those that retention has removed are left out.
+    async fn outlines(&self, ids: Vec<DeliveryId>) -> Result<Vec<Earlier>, ApiError> {
+        let found = self.queue.outlines(ids).await.map_err(|e| store(&e))?;
+        let earlier = found.into_iter().map(|one| Earlier {
+            made: made_of(one.effects),
+            delivery: one.delivery.into(),
+        });
+        Ok(earlier.collect())
     }
 }

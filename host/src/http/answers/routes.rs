@@ -1,5 +1,7 @@
 //! The routes, and which of them an alert takes.
 
+use std::borrow::Cow;
+
 use super::Answers;
 use super::deliveries::bad;
 use crate::alert::{Labels, Timestamp};
@@ -45,7 +47,8 @@ fn labels(text: &str) -> Result<Vec<Labels>, ApiError> {
         return Ok(alerts.map(|parsed| parsed.alert.labels).collect());
     }
     let lines = text.lines().map(|line| line.trim().trim_end_matches(','));
-    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    let lines = lines.filter(|line| !line.is_empty());
+    let lines: Vec<_> = lines.map(with_commas).collect();
     let on_one_line = lines.join(",");
     if on_one_line.is_empty() {
         return Err(bad("neither an alert in JSON nor labels".to_owned()));
@@ -64,6 +67,19 @@ fn labels(text: &str) -> Result<Vec<Labels>, ApiError> {
     Ok(vec![pairs.collect()])
 }
 
+/// Returns labels that are separated by blanks, as on a command line, separated by commas.
+fn with_commas(line: &str) -> Cow<'_, str> {
+    let is_pair = |word: &str| {
+        let name = word.split_once('=').map_or("", |(name, _)| name);
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let is_plain = !line.contains(['"', ',', '{', '~', '!']);
+    match is_plain && line.split_whitespace().all(is_pair) {
+        true => line.split_whitespace().collect::<Vec<_>>().join(",").into(),
+        false => line.into(),
+    }
+}
+
 /// Returns whether a text that begins with a brace is JSON: labels may be in braces too, as matchers are.
 fn is_object(text: &str) -> bool {
     let inside = text.strip_prefix('{').map(str::trim_start);
@@ -80,6 +96,7 @@ mod tests {
     fn an_alert_or_its_labels_are_read() {
         for text in [
             "alertname=A, severity=critical",
+            "alertname=A severity=critical",
             "{alertname=\"A\",severity=\"critical\"}",
             "alertname=A\nseverity=critical\n",
             "alertname=A\r\nseverity=\"critical\"",

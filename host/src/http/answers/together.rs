@@ -1,17 +1,24 @@
-//! An answer that all who ask for it at the same time share: a hundred viewers of a page cost what one costs.
+//! Answers that all who ask for them share: a hundred viewers of a page cost what one costs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 /// The pause after an answer, in times of how long it took to make: whoever asks meanwhile waits.
 const REST: u32 = 4;
 
 /// The longest such pause.
-const REST_MAX: Duration = Duration::from_millis(50);
+const REST_MAX: Duration = Duration::from_millis(500);
 
-/// Makes an answer for all who have asked for it before it was begun.
+/// How many questions have their last answer kept.
+const QUESTIONS_MAX: usize = 32;
+
+/// How many answers to different questions are made at once: each may scan the store.
+const MADE_AT_ONCE: usize = 4;
+
+/// An answer that is made for all who ask for it.
 #[derive(Debug)]
 pub(crate) struct Together<T>(Mutex<Option<Made<T>>>);
 
@@ -24,15 +31,20 @@ struct Made<T> {
 }
 
 impl<T> Together<T> {
-    /// Returns the answer of `make`, which was begun after this was called, or after another who waits called it.
+    /// Returns an answer of `make`: the last one if it is at most `age_max` old, or else a new one. Those who ask meanwhile share
+    /// the next.
+    ///
+    /// # Errors
+    /// If it cannot be made; the next one who asks tries again.
     pub(super) async fn answer<E>(
         &self,
+        age_max: Duration,
         make: impl AsyncFnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
         let asked = Instant::now();
         let mut last = self.0.lock().await;
         if let Some(made) = &*last {
-            if made.begun > asked {
+            if made.begun + age_max > asked {
                 return Ok(Arc::clone(&made.answer));
             }
             tokio::time::sleep_until(made.rests_until.into()).await;
@@ -53,6 +65,48 @@ impl<T> Together<T> {
 impl<T> Default for Together<T> {
     fn default() -> Self {
         Self(Mutex::default())
+    }
+}
+
+/// Answers to different questions, each made for all who ask it.
+#[derive(Debug)]
+pub(crate) struct ByQuestion<T> {
+    answers: parking_lot::Mutex<HashMap<String, Arc<Together<T>>>>,
+    at_once: Semaphore,
+}
+
+impl<T> ByQuestion<T> {
+    /// Returns an answer of `make` to a question, which was begun after this was called.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub(super) async fn answer<E>(
+        &self,
+        question: &str,
+        make: impl AsyncFnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        let of_question = {
+            let mut answers = self.answers.lock();
+            if answers.len() >= QUESTIONS_MAX && !answers.contains_key(question) {
+                answers.retain(|_, asked| Arc::strong_count(asked) > 1);
+            }
+            Arc::clone(answers.entry(question.to_owned()).or_default())
+        };
+        let make = async || {
+            // It is never closed.
+            let _one = self.at_once.acquire().await.ok();
+            make().await
+        };
+        of_question.answer(Duration::ZERO, make).await
+    }
+}
+
+impl<T> Default for ByQuestion<T> {
+    fn default() -> Self {
+        Self {
+            answers: parking_lot::Mutex::default(),
+            at_once: Semaphore::new(MADE_AT_ONCE),
+        }
     }
 }
 
@@ -84,7 +138,7 @@ mod tests {
                     go_on.notified().await;
                     Ok::<_, Infallible>(made.fetch_add(1, Ordering::Relaxed) + 1)
                 };
-                *together.answer(make).await.unwrap()
+                *together.answer(Duration::ZERO, make).await.unwrap()
             })
         };
         let first = ask();
@@ -112,11 +166,70 @@ mod tests {
     #[tokio::test]
     async fn an_error_is_for_the_one_who_asked_and_is_not_kept() {
         let together = Together::default();
-        let failed = together.answer(async || Err::<usize, _>("no")).await;
+        let failed = together
+            .answer(Duration::ZERO, async || Err::<usize, _>("no"))
+            .await;
         assert_eq!(failed, Err("no"));
         assert_eq!(
-            together.answer(async || Ok::<_, &str>(1)).await,
+            together
+                .answer(Duration::ZERO, async || Ok::<_, &str>(1))
+                .await,
             Ok(Arc::new(1))
         );
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_made_again_once_it_is_old() {
+        let (together, hour) = (Together::default(), Duration::from_secs(3_600));
+        let answer = async |age_max, n| {
+            let made = together.answer(age_max, async || Ok::<_, Infallible>(n));
+            *made.await.unwrap()
+        };
+        assert_eq!(answer(hour, 1).await, 1);
+        assert_eq!(answer(hour, 2).await, 1);
+        assert_eq!(answer(Duration::ZERO, 3).await, 3);
+    }
+
+    #[tokio::test]
+    async fn each_question_has_its_own_answer_and_few_are_kept() {
+        let by_question = ByQuestion::default();
+        for n in 0..=QUESTIONS_MAX {
+            let question = n.to_string();
+            let made = by_question.answer(&question, async || Ok::<_, Infallible>(n));
+            assert_eq!(*made.await.unwrap(), n);
+        }
+        assert_eq!(by_question.answers.lock().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn only_some_answers_are_made_at_once() {
+        let by_question = Arc::new(ByQuestion::default());
+        let (begun, go_on) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let asked: Vec<_> = (0..=MADE_AT_ONCE)
+            .map(|n| {
+                let (by_question, begun) = (Arc::clone(&by_question), Arc::clone(&begun));
+                let go_on = Arc::clone(&go_on);
+                tokio::spawn(async move {
+                    let make = async || {
+                        begun.fetch_add(1, Ordering::Relaxed);
+                        go_on
+                            .acquire()
+                            .await
+                            .map(tokio::sync::SemaphorePermit::forget)
+                    };
+                    by_question.answer(&n.to_string(), make).await.map(drop)
+                })
+            })
+            .collect();
+        while begun.load(Ordering::Relaxed) < MADE_AT_ONCE {
+            tokio::task::yield_now().await;
+        }
+        // Whoever could begin has begun by now, on this one thread.
+        tokio::task::yield_now().await;
+        assert_eq!(begun.load(Ordering::Relaxed), MADE_AT_ONCE);
+        go_on.add_permits(MADE_AT_ONCE + 1);
+        for asked in asked {
+            asked.await.unwrap().unwrap();
+        }
     }
 }

@@ -17,8 +17,8 @@ pub(super) async fn deliveries(
     State(answers): State<Arc<Answers>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<api::Deliveries>, ApiError> {
-    let filter = answers::parse_list_query(query.as_deref().unwrap_or_default())?;
-    answers.deliveries(filter).await.map(Json)
+    let query = query.as_deref().unwrap_or_default();
+    answers.list(query).await.map(Json)
 }
 
 /// `GET /api/v1/deliveries/{id}`.
@@ -113,7 +113,7 @@ pub(super) async fn timeline(
 
 /// `GET /api/v1/handlers`.
 pub(super) async fn handlers(State(answers): State<Arc<Answers>>) -> Json<api::Handlers> {
-    Json(answers.handlers())
+    Json(answers.handlers().await)
 }
 
 /// `GET /api/v1/handlers/{name}`.
@@ -128,7 +128,7 @@ pub(super) async fn handler(
 
 /// `GET /api/v1/channels`.
 pub(super) async fn channels(State(answers): State<Arc<Answers>>) -> Json<api::Channels> {
-    Json(answers.channels())
+    Json(answers.channels().await)
 }
 
 /// `POST /-/reload`.

@@ -77,7 +77,8 @@ fn counted(findings: &Findings) -> String {
 
 /// Returns the metrics in Prometheus' text format.
 pub(super) async fn metrics(State(answers): State<Arc<Answers>>) -> Result<Response, ApiError> {
-    let counts = answers.queue.counts();
+    let overview = answers.overview().await;
+    let counts = &overview.counts;
     let oldest = counts
         .oldest
         .map_or(0.0, |at| at.as_duration().as_secs_f64());
@@ -110,7 +111,7 @@ pub(super) async fn metrics(State(answers): State<Arc<Answers>>) -> Result<Respo
     let channels = slack.channels.keys();
     let channels = channels.map(|name| (name.as_str(), i64::from(is_held(name))));
     answers.metrics.slack_channels(channels);
-    let gates = answers.channels();
+    let gates = answers.channels_of(&overview.gates);
     answers.metrics.channels_waiting(gates.channels.iter());
     answers.metrics.gates_waiting(gates.gates.iter());
     let serving_old =

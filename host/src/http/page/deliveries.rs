@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use http::StatusCode;
 
 use super::filters;
 use super::frame::{Frame, Tab, Visit, show};
@@ -40,27 +41,34 @@ pub(super) async fn view(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let query = query.unwrap_or_default();
-    let filter = answers::parse_list_query(&query);
-    // The form is shown all the same, so that the mistake can be corrected.
-    let mistake = filter
-        .as_ref()
-        .err()
-        .map(|error| error.message().to_owned());
-    let list = match filter {
-        Ok(filter) => answers.deliveries(filter).await?,
-        Err(_) => api::Deliveries {
-            deliveries: Vec::new(),
-            next: None,
-            looked_back_to: None,
-        },
+    let listed = answers.list(&query).await;
+    let query = Query::parse(&query);
+    let (list, mistake) = match listed {
+        Ok(list) => (list, None),
+        // The form is shown all the same, so that the mistake can be corrected.
+        Err(error) if error.status() == StatusCode::BAD_REQUEST => {
+            let nothing = api::Deliveries {
+                deliveries: Vec::new(),
+                next: None,
+                previous: None,
+                looked_back_to: None,
+            };
+            (nothing, Some(error.message().to_owned()))
+        }
+        Err(error) => return Err(error),
     };
+    // Beyond the newest page, that page is shown as a whole.
+    let is_newest = mistake.is_none() && list.previous.is_none();
+    if is_newest && !query.get("after").is_empty() {
+        return Ok(Redirect::to(&query.first()).into_response());
+    }
     let status = match mistake {
-        Some(_) => http::StatusCode::BAD_REQUEST,
-        None => http::StatusCode::OK,
+        Some(_) => StatusCode::BAD_REQUEST,
+        None => StatusCode::OK,
     };
     let mut response = show(&DeliveriesView {
         frame: visit.frame("Deliveries", Tab::Deliveries),
-        query: Query::parse(&query),
+        query,
         mistake: mistake.unwrap_or_default(),
         list,
     })?;

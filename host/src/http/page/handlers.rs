@@ -38,7 +38,7 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     show(&HandlersView {
         frame: visit.frame("Handlers", Tab::Handlers),
-        handlers: answers.handlers().handlers,
+        handlers: answers.handlers().await.handlers,
     })
 }
 

@@ -60,7 +60,7 @@ use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use super::access::{Access, Cookies};
 use super::answers::Answers;
@@ -135,12 +135,34 @@ pub(super) fn for_browsers(
 }
 
 async fn dress_for_browsers(page: State<Page>, request: Request, next: Next) -> Response {
-    let accepts = request.headers().get(header::ACCEPT);
-    let accepts = accepts.and_then(|value| value.to_str().ok());
-    match accepts.is_some_and(|types| types.contains("text/html")) {
+    match is_for_browser(&request) {
         true => dress(page, request, next).await,
         false => next.run(request).await,
     }
+}
+
+fn is_for_browser(request: &Request) -> bool {
+    let accepts = request.headers().get(header::ACCEPT);
+    let accepts = accepts.and_then(|value| value.to_str().ok());
+    accepts.is_some_and(|types| types.contains("text/html"))
+}
+
+/// Returns an error as a page if a browser asks, and as it is otherwise.
+pub(super) fn error_for(
+    request: &Request,
+    error: ApiError,
+    answers: &Arc<Answers>,
+    access: &Arc<Access>,
+) -> Response {
+    let response = error.into_response();
+    if !is_for_browser(request) {
+        return response;
+    }
+    let page = Page {
+        answers: Arc::clone(answers),
+        access: Arc::clone(access),
+    };
+    dressed(&page, (request.method(), request.uri()), response)
 }
 
 /// Lets a request pass that proves itself; shows how to sign in to any other.
@@ -166,14 +188,21 @@ async fn guard_sign_in(State(page): State<Page>, request: Request, next: Next) -
 
 /// Gives every answer the headers of a page, and makes a page of an error.
 async fn dress(State(page): State<Page>, request: Request, next: Next) -> Response {
-    let uri = request.uri().clone();
-    let mut response = next.run(request).await;
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let response = next.run(request).await;
+    dressed(&page, (&method, &uri), response)
+}
+
+fn dressed(page: &Page, (method, uri): (&Method, &Uri), mut response: Response) -> Response {
     if let Some(Answered { message, .. }) = response.extensions().get::<Answered>() {
         let (status, message) = (response.status(), Arc::clone(message));
         let visit = response.extensions().get::<Visit>().cloned();
+        let given = response.extensions().get::<sign_in::Given>();
         let instead = match (status, page.access.sign_in_by()) {
-            (StatusCode::UNAUTHORIZED, Some(by)) => sign_in::ask(by, &uri, &message),
-            _ => frame::error_page(visit, &uri, status, &message),
+            (StatusCode::UNAUTHORIZED, Some(by)) => {
+                sign_in::ask(by, (method, uri), given, &message)
+            }
+            _ => frame::error_page(visit, uri, status, &message),
         };
         response = replaced(response, instead);
     }

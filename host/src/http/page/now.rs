@@ -43,8 +43,7 @@ pub(super) async fn view(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let over = Over::parse_query(query.as_deref().unwrap_or_default())?;
-    let now = answers.now().await?;
-    let activity = answers.activity(over).await?;
+    let (now, activity) = answers.now_and(over).await?;
     let gates = now.channels.gates.iter();
     let is_shut = |gate: &&Gate| gate.waiting.total() > 0 || gate.closed_until.is_some();
     show(&NowView {

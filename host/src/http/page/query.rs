@@ -5,7 +5,10 @@ use url::form_urlencoded::{Serializer, parse};
 use crate::alert::DeliveryId;
 
 /// What makes a page of a list, and not which deliveries are in it.
-const OF_THE_PAGE: [&str; 2] = ["before", "limit"];
+const OF_THE_PAGE: [&str; 3] = ["before", "after", "limit"];
+
+/// Those that say where it begins.
+const CURSORS: [&str; 2] = ["before", "after"];
 
 /// The query of the URL, as it was written.
 pub(super) struct Query(Vec<(String, String)>);
@@ -35,7 +38,14 @@ impl Query {
     /// Returns all matchers as one text.
     pub(super) fn matchers(&self) -> String {
         let all = self.0.iter().filter(|(name, _)| name == "match");
-        let all: Vec<_> = all.map(|(_, value)| value.as_str()).collect();
+        // Each may be in braces, which cannot stand within others.
+        let bare = |value: &str| {
+            let inside = value.trim().strip_prefix('{')?.strip_suffix('}')?;
+            Some(inside.trim().trim_end_matches(',').to_owned())
+        };
+        let all: Vec<_> = all
+            .map(|(_, value)| bare(value).unwrap_or_else(|| value.clone()))
+            .collect();
         all.join(", ")
     }
 
@@ -70,17 +80,35 @@ impl Query {
         link(others.chain([&pair].into_iter().filter(|_| !value.is_empty())))
     }
 
-    /// Returns the URL of the next page.
-    pub(super) fn after(&self, next: &DeliveryId) -> String {
-        let others = self.0.iter().filter(|(known, _)| known != "before");
-        let pair = ("before".to_owned(), next.to_string());
-        query_of(others.chain([&pair]))
+    /// Returns the URL of the page with older ones.
+    pub(super) fn older(&self, next: &DeliveryId) -> String {
+        self.page("before", next)
     }
+
+    /// Returns the URL of the page with newer ones.
+    pub(super) fn newer(&self, previous: &DeliveryId) -> String {
+        self.page("after", previous)
+    }
+
+    fn page(&self, cursor: &str, at: &DeliveryId) -> String {
+        let pair = (cursor.to_owned(), at.to_string());
+        query_of(self.0.iter().filter(selects).chain([&pair]))
+    }
+
+    /// Returns the URL of the first page.
+    pub(super) fn first(&self) -> String {
+        link(self.0.iter())
+    }
+}
+
+/// Returns whether a parameter does not say where a page begins.
+fn selects((name, _): &&(String, String)) -> bool {
+    !CURSORS.contains(&name.as_str())
 }
 
 /// Returns the URL of the first page, relative to the list.
 fn link<'a>(pairs: impl Iterator<Item = &'a (String, String)>) -> String {
-    query_of(pairs.filter(|(name, _)| name != "before"))
+    query_of(pairs.filter(selects))
 }
 
 fn query_of<'a>(pairs: impl Iterator<Item = &'a (String, String)>) -> String {
@@ -110,6 +138,19 @@ mod tests {
         );
         assert!(query.with("state", "done").ends_with("&limit=5&state=done"));
         assert!(query.is_filter());
+        let id = DeliveryId::from_raw(7);
+        let older = "?state=dead&match=a%3D%22b%26c%22&match=d%3De&limit=5&before=0000000000007";
+        assert_eq!(query.older(&id), older);
+        let way_back = Query::parse(&older[1..]).newer(&id);
+        assert_eq!(way_back, older.replace("before=", "after="));
+        assert!(query.first().ends_with("&limit=5"));
         assert!(!Query::parse("before=x&limit=5&state=").is_filter());
+    }
+
+    #[test]
+    fn matchers_in_braces_become_one_text_that_can_be_parsed_again() {
+        let query = Query::parse("match={a%3D%22b%22}&match={c%3D%22d%22,}&match=e%3Df");
+        assert_eq!(query.matchers(), "a=\"b\", c=\"d\", e=f");
+        assert!(crate::router::Matcher::parse(&query.matchers()).is_ok());
     }
 }

@@ -14,6 +14,7 @@ use super::frame::{Frame, Tab, Visit, show};
 use crate::api::{Explained, Outcome, Routes};
 use crate::http::answers::Answers;
 use crate::http::error::ApiError;
+use crate::router::Matcher;
 
 #[derive(Template)]
 #[template(path = "routes.html")]
@@ -71,11 +72,46 @@ async fn routes(answers: &Answers, visit: &Visit, alert: String) -> Result<Respo
     Ok(response)
 }
 
-/// Returns the labels of an alert as the query of a URL that says the same again.
-fn query_of(explained: &Explained) -> String {
-    let pair = |(name, value): (&str, &str)| format!("{name}={value:?}");
+/// The longest query that is offered as a link: browsers, proxies and chats cut longer ones.
+const QUERY_MAX: usize = 2_000;
+
+/// Returns the labels of an alert as the query of a URL that says the same again, unless it would be too long.
+fn query_of(explained: &Explained) -> Option<String> {
+    // As matchers are written, which is how they are read again.
+    let pair = |(name, value): (&str, &str)| Matcher::equal(name, value).to_string();
     let pairs: Vec<_> = explained.labels.iter().map(pair).collect();
     let mut query = Serializer::new(String::new());
     query.append_pair("alert", &pairs.join(", "));
-    format!("?{}", query.finish())
+    let query = format!("?{}", query.finish());
+    (query.len() <= QUERY_MAX).then_some(query)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::Labels;
+
+    fn query(labels: &[(&str, &str)]) -> Option<String> {
+        let labels: Labels = labels.iter().copied().collect();
+        query_of(&Explained {
+            labels,
+            verdicts: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn labels_are_a_query_that_is_read_again() {
+        let odd = query(&[("utf-8 ü", "a\u{200b}\"b\n")]).unwrap_or_default();
+        let (_, text) = parse(odd.trim_start_matches('?').as_bytes())
+            .next()
+            .unwrap_or_default();
+        let read = Matcher::parse(&text).unwrap_or_default();
+        let read: Vec<_> = read.iter().map(|m| (m.name(), m.value())).collect();
+        assert_eq!(read, [("utf-8 ü", "a\u{200b}\"b\n")], "{text}");
+    }
+
+    #[test]
+    fn a_query_that_would_be_too_long_is_not_offered() {
+        assert_eq!(query(&[("a", &"x".repeat(QUERY_MAX))]), None);
+    }
 }

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 
 use super::filters;
 use super::form::{Fields, Form};
@@ -21,19 +21,41 @@ struct SignInView<'a> {
     by: SignIn,
     /// Where the person wanted to go: a path below `/`.
     to: &'a str,
+    /// The name that the person gave before.
+    name: &'a str,
     message: &'a str,
 }
 
+/// What a form had that was refused, to be in the next one.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    to: String,
+    name: String,
+}
+
 /// Asks for credentials in the place of a view. The status is that of the error, 401.
-pub(super) fn ask(by: SignIn, uri: &Uri, message: &str) -> Result<Response, ApiError> {
-    // After a wrong token the form is what was asked for.
-    let is_form = uri.path() == "/sign-in";
-    let wanted = uri.path_and_query().map_or("/", |wanted| wanted.as_str());
+pub(super) fn ask(
+    by: SignIn,
+    (method, uri): (&Method, &Uri),
+    given: Option<&Given>,
+    message: &str,
+) -> Result<Response, ApiError> {
+    let wanted = match *method {
+        Method::GET | Method::HEAD => uri.path_and_query().map_or("/", |wanted| wanted.as_str()),
+        // What a form would have done is not done by following a link.
+        _ => match uri.path() {
+            "/deliveries/preview" | "/deliveries/apply" => "/deliveries",
+            "/routes" => "/routes",
+            _ => "/",
+        },
+    };
     let mut response = show(&SignInView {
         frame: Frame::for_anybody("Sign in", uri),
         by,
-        to: if is_form { "/" } else { wanted },
-        message: if is_form { message } else { "" },
+        to: given.map_or(wanted, |given| &given.to),
+        name: given.map_or("", |given| &given.name),
+        // After a wrong token the form is what was asked for.
+        message: if given.is_some() { message } else { "" },
     })?;
     let challenge = match by {
         SignIn::Form => "Bearer",
@@ -56,6 +78,7 @@ pub(super) async fn form(
             frame: Frame::for_anybody("Sign in", &uri),
             by,
             to: "/",
+            name: "",
             message: "",
         }),
         _ => Ok(go_to("./")),
@@ -69,7 +92,17 @@ pub(super) async fn sign_in(
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let (name, credentials) = (fields.get("name"), fields.get("credentials").trim());
-    let cookie = access.sign_in(name, credentials, &headers)?;
+    let cookie = match access.sign_in(name, credentials, &headers) {
+        Ok(cookie) => cookie,
+        Err(error) => {
+            let mut response = error.into_response();
+            response.extensions_mut().insert(Given {
+                to: fields.get("to").to_owned(),
+                name: name.to_owned(),
+            });
+            return Ok(response);
+        }
+    };
     let mut response = go_to(&local(fields.get("to")));
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(response)

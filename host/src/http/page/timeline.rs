@@ -53,6 +53,8 @@ pub(super) async fn view(
             entries: Vec::new(),
             deliveries: 0,
             next: None,
+            looked_back_to: None,
+            is_cut: false,
         }),
     })?;
     *response.status_mut() = status;
@@ -66,7 +68,7 @@ pub(super) async fn export(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let query = with_default(query.as_deref().unwrap_or_default());
-    let timeline = answers.timeline(&query.to_text()).await?;
+    let timeline = answers.whole_timeline(&query.to_text()).await?;
     let (kind, text) = match format.as_str() {
         "md" => ("text/markdown", markdown(&timeline)),
         "csv" => ("text/csv", csv(&timeline)),
@@ -110,7 +112,25 @@ fn markdown(timeline: &Timeline) -> String {
         let cells = cells(moment).map(|cell| in_markdown(&cell));
         let _ = writeln!(text, "| {} |", cells.join(" | "));
     }
+    if let Some(cut) = cut(timeline) {
+        let _ = writeln!(text, "\n{cut}");
+    }
     text
+}
+
+/// Says what a timeline lacks, if it lacks something.
+fn cut(timeline: &Timeline) -> Option<String> {
+    let people = timeline
+        .is_cut
+        .then_some("Not all that people did is in it.");
+    let deliveries = timeline.next.map(|next| {
+        format!(
+            "It is cut: it is about the newest {} deliveries of the time. The rest: before={next}",
+            timeline.deliveries
+        )
+    });
+    let parts: Vec<_> = deliveries.as_deref().into_iter().chain(people).collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 /// Escapes what Markdown, or HTML in it, would interpret.
@@ -140,6 +160,11 @@ fn csv(timeline: &Timeline) -> String {
         text.push_str(&row.collect::<Vec<_>>().join(","));
         text.push_str("\r\n");
     }
+    if let Some(cut) = cut(timeline) {
+        let row = ["", "cut", "", "", "", &cut, ""].map(in_csv);
+        text.push_str(&row.join(","));
+        text.push_str("\r\n");
+    }
     text
 }
 
@@ -166,7 +191,8 @@ fn cells(moment: &Moment) -> [String; 6] {
         alert,
         handler,
         person,
-        moment.detail.clone(),
+        // An error may go on with a trace.
+        moment.detail.lines().next().unwrap_or_default().to_owned(),
     ]
 }
 

@@ -49,6 +49,13 @@ impl Bed {
         }
     }
 
+    /// Returns how each gate stands, counted one delivery at a time.
+    fn gates(&self, at: impl Fn(Ticks) -> Timestamp) -> Vec<crate::model::GateStatus> {
+        let mut walk = crate::schedule::Walk::new(0);
+        while self.scheduler.walk(&mut walk, 1, self.now, &at) {}
+        self.scheduler.gates(&walk, self.now, at)
+    }
+
     fn admit(&mut self, id: i64, priority: Priority) {
         self.admit_to(id, "a", priority);
     }
@@ -467,7 +474,7 @@ fn a_later_update_that_passes_at_once_wins_over_an_earlier_one_that_waits() {
     assert_eq!(bed.pass(1, &asks), Pass::Superseded);
     bed.finish(1);
     // The message is forgotten with the last that had an update of it.
-    let gates = bed.scheduler.gates(bed.now, |_| Timestamp::UNIX_EPOCH);
+    let gates = bed.gates(|_| Timestamp::UNIX_EPOCH);
     assert_eq!(gates, []);
 }
 
@@ -670,7 +677,7 @@ fn what_waits_is_seen_with_what_is_ahead_of_it() {
     assert_eq!(waiting(5), None, "it runs");
     let sixth = waiting(6).unwrap();
     assert_eq!(sixth.what, WaitsFor::Permit(self::name("a")));
-    let gates = bed.scheduler.gates(bed.now, at);
+    let gates = bed.gates(at);
     assert_eq!(
         (&gates[0].name, &gates[1].name),
         (&asks[0].name, &asks[1].name)

@@ -1,5 +1,7 @@
 //! The recorded calls of steps.
 
+use std::collections::HashMap;
+
 use alert_manager_core::alert::DeliveryId;
 use alert_manager_core::journal::{CallKind, CallName, ENTRY_BYTES, Entry, RecordUse, Recorded};
 
@@ -80,6 +82,26 @@ pub(super) fn all(session: &Session, id: DeliveryId) -> Result<Vec<(u32, Entry)>
     let sql = format!("SELECT {columns} FROM journal WHERE delivery = $1 ORDER BY step, seq");
     let found = session.query(sql, &[&id.as_raw()])?;
     found.iter().map(read_entry).collect()
+}
+
+/// Returns how many effects of deliveries are on record, by interface.
+pub(super) fn effects(
+    session: &Session,
+    ids: &[DeliveryId],
+) -> Result<HashMap<DeliveryId, Vec<(CallKind, u64)>>, StoreError> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.as_raw()).collect();
+    let found = session.query(
+        "SELECT delivery, kind, count(*) FROM journal
+         WHERE delivery = ANY($1) AND effect IN (1, 2) GROUP BY delivery, kind",
+        &[&ids],
+    )?;
+    let mut effects: HashMap<_, Vec<_>> = HashMap::new();
+    for row in &found {
+        let id = DeliveryId::from_raw(row.int(0)?);
+        let counted = (kind_of(row.int(1)?), row.int(2)?.unsigned_abs());
+        effects.entry(id).or_default().push(counted);
+    }
+    Ok(effects)
 }
 
 /// Returns true if step `from_step` of a delivery, or a later one, has changed something outside the server.

@@ -1,18 +1,16 @@
-//! Lists of deliveries, newest first. What no index finds is looked for in slices, until the time of one page is over.
+//! Lists of deliveries. What no index finds is looked for in slices, until the time of one page is over.
 
 use std::fmt::Write as _;
 use std::time::Instant;
 
 use tokio_postgres::types::ToSql;
 
-use alert_manager_core::alert::DeliveryId;
-
 use crate::model::clock::millis_up;
 use crate::model::{Bounds, Delivery, Filter, Page, State};
 use crate::store::StoreError;
 use crate::store::codes::{priority_code, reason_code};
 use crate::store::labels::pair;
-use crate::store::pages::{LIST_MAX, ids_between, part, state};
+use crate::store::pages::{LIST_MAX, Span, page as page_of, state};
 
 use super::listed::{DELIVERY, DELIVERY_COLUMNS, has_labels, read_delivery};
 use super::session::Session;
@@ -58,8 +56,8 @@ pub(super) fn page(
     let began = Instant::now();
     let limit = filter.limit.clamp(1, LIST_MAX) as usize;
     let source = source(filter);
-    let (mut before, oldest) = ids_between(filter);
-    let (mut deliveries, mut tested, mut slice) = (Vec::new(), 0, SLICE.0);
+    let mut span = Span::of(filter);
+    let (mut deliveries, mut tested, mut size) = (Vec::new(), 0, SLICE.0);
     let asked = conditions(filter);
     let json = match filter.labels {
         Some(_) => ", (SELECT json FROM alerts WHERE alerts.id = deliveries.id)",
@@ -67,26 +65,27 @@ pub(super) fn page(
     };
     let sql = format!(
         "SELECT {DELIVERY}{json} FROM deliveries WHERE {} AND id >= $1 AND id < $2{}
-         ORDER BY id DESC LIMIT $3",
-        source.sql, asked.sql
+         ORDER BY id {} LIMIT $3",
+        source.sql,
+        asked.sql,
+        span.order()
     );
     loop {
-        let end = end_of_slice(session, filter, before, oldest, slice)?;
-        let down_to = end.map_or(oldest, |end| end.max(oldest));
+        let (slice, rest) = span.split(end_of_slice(session, filter, span, size)?);
         let rows_max = match filter.labels {
             Some(_) => SLICE.1,
             None => i64::from(LIST_MAX) + 1,
         };
         let found = {
-            let mut args: Vec<&(dyn ToSql + Sync)> = vec![&down_to, &before, &rows_max];
+            let mut args: Vec<&(dyn ToSql + Sync)> = vec![&slice.low, &slice.high, &rows_max];
             args.extend(asked.args.iter().map(|arg| &**arg as &(dyn ToSql + Sync)));
             session.query(sql.clone(), &args)?
         };
         for row in &found {
             let delivery = read_delivery(row)?;
             if deliveries.len() == limit {
-                let next = deliveries.last().map(|last: &Delivery| last.id);
-                return Ok(part(deliveries, next));
+                let seen = deliveries.last().map(|last: &Delivery| last.id);
+                return Ok(page_of(filter, deliveries, seen));
             }
             let id = delivery.id;
             let Some(test) = &filter.labels else {
@@ -99,17 +98,16 @@ pub(super) fn page(
                 deliveries.push(delivery);
             }
             if tested == bounds.labels_tested_max || began.elapsed() >= bounds.scan_max {
-                return Ok(part(deliveries, Some(id)));
+                return Ok(page_of(filter, deliveries, Some(id)));
             }
         }
-        match end {
-            Some(end) if end > oldest => before = end,
-            _ => return Ok(part(deliveries, None)),
-        }
+        let Some(rest) = rest else {
+            return Ok(page_of(filter, deliveries, None));
+        };
         if began.elapsed() >= bounds.scan_max {
-            return Ok(part(deliveries, Some(DeliveryId::from_raw(before))));
+            return Ok(page_of(filter, deliveries, Some(rest.edge())));
         }
-        slice = (slice * 2).min(SLICE.1);
+        (span, size) = (rest, (size * 2).min(SLICE.1));
     }
 }
 
@@ -148,6 +146,12 @@ fn conditions(filter: &Filter) -> Conditions<'_> {
     if let Some(to) = filter.to {
         asked.add("accepted_at < ?", millis_up(to));
     }
+    if let Some(from) = filter.ended_from {
+        asked.add("(settled_at IS NULL OR settled_at >= ?)", millis_up(from));
+    }
+    if filter.is_own {
+        asked.sql.push_str(" AND representative IS NULL");
+    }
     asked
 }
 
@@ -172,18 +176,17 @@ fn source(filter: &Filter) -> Source {
     Source { sql, is_by_name }
 }
 
-/// Returns the last delivery of a slice of so many before `before`; nothing if there are not more.
+/// Returns the last delivery of a slice of so many; nothing if there are not more.
 fn end_of_slice(
     session: &Session,
     filter: &Filter,
-    before: i64,
-    oldest: i64,
-    slice: i64,
+    span: Span,
+    size: i64,
 ) -> Result<Option<i64>, StoreError> {
     let source = source(filter);
     let alertname = filter.alertname.as_deref().filter(|_| source.is_by_name);
-    let offset = slice - 1;
-    let mut args: Vec<&(dyn ToSql + Sync)> = vec![&oldest, &before, &offset];
+    let offset = size - 1;
+    let mut args: Vec<&(dyn ToSql + Sync)> = vec![&span.low, &span.high, &offset];
     let alertname = alertname.map(Stored);
     let by_name = match &alertname {
         Some(alertname) => {
@@ -194,8 +197,9 @@ fn end_of_slice(
     };
     let sql = format!(
         "SELECT id FROM deliveries WHERE {} AND id >= $1 AND id < $2{by_name}
-         ORDER BY id DESC LIMIT 1 OFFSET $3",
-        source.sql
+         ORDER BY id {} LIMIT 1 OFFSET $3",
+        source.sql,
+        span.order()
     );
     let found = session.first(sql, &args)?;
     found.map(|row| row.int(0)).transpose()

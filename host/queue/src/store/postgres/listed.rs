@@ -28,6 +28,17 @@ pub(super) fn delivery(session: &Session, id: DeliveryId) -> Result<Option<Deliv
     found.as_ref().map(read_delivery).transpose()
 }
 
+/// Returns those of some deliveries that are stored.
+pub(super) fn deliveries(
+    session: &Session,
+    ids: &[DeliveryId],
+) -> Result<Vec<Delivery>, StoreError> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.as_raw()).collect();
+    let sql = format!("SELECT {DELIVERY} FROM deliveries WHERE id = ANY($1)");
+    let found = session.query(sql, &[&ids])?;
+    found.iter().map(read_delivery).collect()
+}
+
 /// Returns true if the labels of an alert pass a test.
 pub(super) fn has_labels(json: &str, test: &LabelTest) -> bool {
     #[derive(serde::Deserialize)]

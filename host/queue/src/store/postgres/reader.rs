@@ -12,13 +12,14 @@ use alert_manager_core::journal::{Earlier, Past, Recorded};
 use crate::model::clock::from_millis;
 use crate::model::{
     Activity, ActivityKind, ActivityOf, AuditFilter, Audited, Bounds, Delivery, Filter, Follower,
-    Page, Position, Progress, ReadError, Reason, RetryBatch, Row, Run, Selected, Selection, Story,
+    Outline, Page, Position, Progress, ReadError, Reason, RetryBatch, Row, Run, Selected,
+    Selection, Story,
 };
 use crate::store::codes::reason_code;
 use crate::store::{Reader, StoreError};
 
 use super::database::Database;
-use super::listed::{DELIVERY, delivery, has_labels, read_delivery};
+use super::listed::{DELIVERY, deliveries, delivery, has_labels, read_delivery};
 use super::session::{Io, Purpose, Session};
 use super::values::{Columns as _, Stored};
 use super::{activity, audit, events, history, journal, kv, list, rows, storms, timers};
@@ -159,6 +160,18 @@ impl Reader for PostgresReader {
 
     fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, ReadError> {
         self.with(|session| delivery(session, id))
+    }
+
+    fn outlines(&self, ids: &[DeliveryId]) -> Result<Vec<Outline>, ReadError> {
+        self.with(|session| {
+            let mut effects = journal::effects(session, ids)?;
+            let mut found = HashMap::new();
+            for delivery in deliveries(session, ids)? {
+                let effects = effects.remove(&delivery.id).unwrap_or_default();
+                found.insert(delivery.id, Outline { delivery, effects });
+            }
+            Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+        })
     }
 
     fn recorded(&self, id: DeliveryId, step: u32) -> Result<Recorded, ReadError> {

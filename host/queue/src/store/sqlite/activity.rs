@@ -1,11 +1,14 @@
 //! Aggregates: how much was counted in each minute, and after two days in each hour.
 //!
 //! What transactions have counted is gathered, and written by one of them: at once if there is little to do, else once a second,
-//! since each row that is written adds pages to the write-ahead log. A kill loses what is gathered.
+//! since each row that is written adds pages to the write-ahead log. Readers add what is gathered to what is written. A kill loses
+//! what is gathered.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, Row, Rows, params};
 
 use alert_manager_core::alert::{HandlerName, Timestamp};
@@ -17,6 +20,7 @@ use super::codes::{
     ACTIVITY_KINDS, activity_code, activity_key, handler_prefix, histogram, parse_activity_key,
     times_of,
 };
+use super::meta;
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -32,8 +36,32 @@ const HOURS_KEPT: i64 = 90 * 24 * HOUR;
 /// How many rows one step of retention reads or removes at most, if one hour does not have more.
 const ROWS_A_STEP: u32 = 1_000;
 
+/// The key in `meta` of the [`number`](Unwritten::number) of the last batch of counts that is in the table.
+const WRITTEN: &str = "counts_written";
+
 /// A minute since 1970, and what is counted in it.
 type Key = (i64, ActivityOf);
+
+/// A batch of counts that is not in the table yet. One transaction writes all of it.
+#[derive(Clone, Debug)]
+pub(super) struct Unwritten {
+    /// Its number: the transaction that writes it stores it too.
+    number: i64,
+    amounts: HashMap<Key, Amount>,
+}
+
+impl Unwritten {
+    /// Returns what a view of the table lacks: nothing if the batch was written before the view.
+    fn lacking(
+        &self,
+        conn: &Connection,
+        kind: ActivityKind,
+    ) -> rusqlite::Result<impl Iterator<Item = (&Key, &Amount)>> {
+        let is_lacking = meta::number(conn, WRITTEN)?.unwrap_or(0) < self.number;
+        let amounts = self.amounts.iter().filter(move |_| is_lacking);
+        Ok(amounts.filter(move |((_, of), _)| of.kind() == kind))
+    }
+}
 
 /// What is counted and not written yet, and the rows that were written last, which are changed in place.
 #[derive(Debug)]
@@ -42,8 +70,8 @@ pub(super) struct Counted {
     gathered_for: Duration,
     /// By the transaction under way.
     staged: HashMap<Key, Amount>,
-    /// By earlier ones.
-    gathered: HashMap<Key, Amount>,
+    /// By earlier ones. Readers have it too.
+    gathered: Arc<Mutex<Unwritten>>,
     /// Those of the latest minute.
     rows: HashMap<Key, Stored>,
     /// True if the transaction under way writes all of it.
@@ -59,15 +87,24 @@ struct Stored {
 }
 
 impl Counted {
-    pub(super) fn new(gathered_for: Duration) -> Self {
-        Self {
+    pub(super) fn load(conn: &Connection, gathered_for: Duration) -> rusqlite::Result<Self> {
+        let gathered = Unwritten {
+            number: meta::number(conn, WRITTEN)?.unwrap_or(0) + 1,
+            amounts: HashMap::new(),
+        };
+        Ok(Self {
             gathered_for,
             staged: HashMap::new(),
-            gathered: HashMap::new(),
+            gathered: Arc::new(Mutex::new(gathered)),
             rows: HashMap::new(),
             is_written: false,
             written_at: None,
-        }
+        })
+    }
+
+    /// Returns what is not written yet, for readers.
+    pub(super) fn unwritten(&self) -> Arc<Mutex<Unwritten>> {
+        Arc::clone(&self.gathered)
     }
 
     /// Adds what the transaction under way has counted.
@@ -81,7 +118,9 @@ impl Counted {
 
     /// Returns when what is gathered has to be written even without a transaction.
     pub(super) fn next_step(&self) -> Option<Instant> {
-        let written_at = self.written_at.filter(|_| !self.gathered.is_empty())?;
+        let written_at = self
+            .written_at
+            .filter(|_| !self.gathered.lock().amounts.is_empty())?;
         Some(written_at + self.gathered_for)
     }
 
@@ -101,7 +140,8 @@ impl Counted {
 
     /// Writes everything within the transaction under way.
     pub(super) fn write_all(&mut self, conn: &Connection) -> rusqlite::Result<()> {
-        for (key, amount) in self.gathered.iter().chain(&self.staged) {
+        let gathered = self.gathered.lock();
+        for (key, amount) in gathered.amounts.iter().chain(&self.staged) {
             self.is_written = true;
             if let Some(row) = self.rows.get_mut(key) {
                 row.amount.add(amount);
@@ -116,20 +156,26 @@ impl Counted {
             )?;
             self.rows.insert(key.clone(), row);
         }
+        if self.is_written {
+            conn.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?
+                .execute(params![WRITTEN, gathered.number])?;
+        }
         Ok(())
     }
 
     /// The transaction is durable.
     pub(super) fn commit(&mut self) {
+        let mut gathered = self.gathered.lock();
         if std::mem::take(&mut self.is_written) {
-            self.gathered.clear();
+            gathered.number += 1;
+            gathered.amounts.clear();
             self.staged.clear();
             self.written_at = Some(Instant::now());
             let latest = self.rows.keys().map(|(minute, _)| *minute).max();
             self.rows.retain(|(minute, _), _| Some(*minute) == latest);
         } else {
             for (key, amount) in self.staged.drain() {
-                self.gathered.entry(key).or_default().add(&amount);
+                gathered.amounts.entry(key).or_default().add(&amount);
             }
         }
     }
@@ -145,11 +191,12 @@ impl Counted {
 /// Returns what was counted between two times, the oldest first; if `handler` is given, of this handler alone.
 pub(super) fn between(
     conn: &Connection,
+    unwritten: &Unwritten,
     of: ActivityKind,
     handler: Option<&HandlerName>,
-    from: Timestamp,
-    to: Timestamp,
+    (from, to): (Timestamp, Timestamp),
 ) -> rusqlite::Result<Vec<Activity>> {
+    let kind = of;
     let mut found = Vec::new();
     // Hours are older than minutes. One that has begun before `from` is left out, as a minute is.
     let (first, end) = (minute_up(from), minute_up(to));
@@ -174,32 +221,65 @@ pub(super) fn between(
             });
         }
     }
+    for ((minute, of), amount) in unwritten.lacking(conn, kind)? {
+        let is_of =
+            |name: &HandlerName| matches!(of, ActivityOf::Handler(known, _) if known == name);
+        if (first..end).contains(minute) && handler.is_none_or(is_of) {
+            add_to(&mut found, *minute, of, amount);
+        }
+    }
     Ok(found)
+}
+
+/// Adds what was counted in a minute to what was found, which is in the order of time.
+fn add_to(found: &mut Vec<Activity>, minute: i64, of: &ActivityOf, amount: &Amount) {
+    let from = from_millis(minute * MINUTE_MS);
+    let later = found.iter_mut().rev().take_while(|one| one.from >= from);
+    let length = Duration::from_secs(60);
+    let mut same = later.filter(|one| one.from == from && one.length == length && one.of == *of);
+    if let Some(same) = same.next() {
+        same.amount.add(amount);
+        return;
+    }
+    let place = found.partition_point(|one| one.from <= from);
+    let (of, amount) = (of.clone(), amount.clone());
+    found.insert(
+        place,
+        Activity {
+            from,
+            length,
+            of,
+            amount,
+        },
+    );
 }
 
 /// Returns how many were counted together between two times.
 pub(super) fn counted(
     conn: &Connection,
+    unwritten: &Unwritten,
     of: ActivityKind,
-    from: Timestamp,
-    to: Timestamp,
+    (from, to): (Timestamp, Timestamp),
 ) -> rusqlite::Result<HashMap<ActivityOf, u64>> {
+    let (first, end) = (minute_up(from), minute_up(to));
     let mut statement = conn.prepare_cached(
         "SELECT key, sum(count) FROM activity
          WHERE length IN (1, ?1) AND kind = ?2 AND start >= ?3 AND start < ?4 GROUP BY key",
     )?;
-    let rows = statement.query(params![
-        HOUR,
-        activity_code(of),
-        minute_up(from),
-        minute_up(to)
-    ])?;
-    by_key(rows, of, i64::unsigned_abs)
+    let rows = statement.query(params![HOUR, activity_code(of), first, end])?;
+    let mut found = by_key(rows, of, i64::unsigned_abs)?;
+    for ((minute, of), amount) in unwritten.lacking(conn, of)? {
+        if (first..end).contains(minute) {
+            *found.entry(of.clone()).or_default() += amount.count;
+        }
+    }
+    Ok(found)
 }
 
 /// Returns the beginning of the last minute, or hour, in which something was counted.
 pub(super) fn last_counted(
     conn: &Connection,
+    unwritten: &Unwritten,
     of: ActivityKind,
 ) -> rusqlite::Result<HashMap<ActivityOf, Timestamp>> {
     // The index has all of it.
@@ -207,7 +287,12 @@ pub(super) fn last_counted(
         "SELECT key, max(start) FROM activity WHERE length IN (1, ?1) AND kind = ?2 GROUP BY key",
     )?;
     let rows = statement.query(params![HOUR, activity_code(of)])?;
-    by_key(rows, of, |start| from_millis(start * MINUTE_MS))
+    let mut found = by_key(rows, of, |start| from_millis(start * MINUTE_MS))?;
+    for ((minute, of), _) in unwritten.lacking(conn, of)? {
+        let last = found.entry(of.clone()).or_insert(Timestamp::MIN);
+        *last = (*last).max(from_millis(minute * MINUTE_MS));
+    }
+    Ok(found)
 }
 
 /// Returns the second column by the first one, which is a key.

@@ -118,6 +118,18 @@ pub(super) fn all(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<(u3
     .collect()
 }
 
+/// Returns how many effects of a delivery are on record, by interface.
+pub(super) fn effects(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<(CallKind, u64)>> {
+    conn.prepare_cached(
+        "SELECT kind, count(*) FROM journal WHERE delivery = ?1 AND effect IN (1, 2) GROUP BY kind",
+    )?
+    .query_map([id.as_raw()], |row| {
+        let count: i64 = row.get(1)?;
+        Ok((kind_of(row.get(0)?), count.unsigned_abs()))
+    })?
+    .collect()
+}
+
 /// Returns true if step `from_step` of a delivery, or a later one, has changed something outside the server.
 pub(super) fn has_effect(
     conn: &Connection,

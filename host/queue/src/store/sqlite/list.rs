@@ -1,16 +1,14 @@
-//! Lists of deliveries, newest first. What no index finds is looked for in slices, until the time of one page is over.
+//! Lists of deliveries. What no index finds is looked for in slices, until the time of one page is over.
 
 use std::time::Instant;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
-use alert_manager_core::alert::DeliveryId;
-
 use crate::model::clock::millis_up;
 use crate::model::{Bounds, Delivery, Filter, Page, State};
 
-use crate::store::pages::{LIST_MAX, ids_between, part, state};
+use crate::store::pages::{LIST_MAX, Span, page as page_of, state};
 
 use super::codes::{priority_code, reason_code, state_code};
 use super::labels::pair;
@@ -52,25 +50,26 @@ pub(super) fn page(conn: &Connection, filter: &Filter, bounds: &Bounds) -> rusql
     let began = Instant::now();
     let limit = filter.limit.clamp(1, LIST_MAX) as usize;
     let (source, conditions) = (Source::of(filter), conditions(filter));
-    let (mut before, oldest) = ids_between(filter);
-    let (mut deliveries, mut tested, mut slice) = (Vec::new(), 0, SLICE.0);
+    let mut span = Span::of(filter);
+    let (mut deliveries, mut tested, mut size) = (Vec::new(), 0, SLICE.0);
     loop {
-        let end = source.end_of_slice(conn, before, oldest, slice)?;
-        let down_to = end.map_or(oldest, |end| end.max(oldest));
+        let (slice, rest) = span.split(source.end_of_slice(conn, span, size)?);
         let sql = format!(
-            "SELECT {LISTED} FROM {} AND id >= ? AND id < ?{} ORDER BY id DESC",
-            source.from, conditions.sql
+            "SELECT {LISTED} FROM {} AND id >= ? AND id < ?{} ORDER BY id {}",
+            source.from,
+            conditions.sql,
+            span.order()
         );
         let mut values: Vec<Value> = source.alertname.iter().cloned().map(Into::into).collect();
-        values.extend([down_to.into(), before.into()]);
+        values.extend([slice.low.into(), slice.high.into()]);
         values.extend(conditions.values.iter().cloned());
         let mut statement = conn.prepare_cached(&sql)?;
         let rows = statement.query_map(params_from_iter(values), listed::read)?;
         for delivery in rows {
             let delivery = delivery?;
             if deliveries.len() == limit {
-                let next = deliveries.last().map(|last: &Delivery| last.id);
-                return Ok(part(deliveries, next));
+                let seen = deliveries.last().map(|last: &Delivery| last.id);
+                return Ok(page_of(filter, deliveries, seen));
             }
             let id = delivery.id;
             let Some(test) = &filter.labels else {
@@ -82,17 +81,16 @@ pub(super) fn page(conn: &Connection, filter: &Filter, bounds: &Bounds) -> rusql
                 deliveries.push(delivery);
             }
             if tested == bounds.labels_tested_max || began.elapsed() >= bounds.scan_max {
-                return Ok(part(deliveries, Some(id)));
+                return Ok(page_of(filter, deliveries, Some(id)));
             }
         }
-        match end {
-            Some(end) if end > oldest => before = end,
-            _ => return Ok(part(deliveries, None)),
-        }
+        let Some(rest) = rest else {
+            return Ok(page_of(filter, deliveries, None));
+        };
         if began.elapsed() >= bounds.scan_max {
-            return Ok(part(deliveries, Some(DeliveryId::from_raw(before))));
+            return Ok(page_of(filter, deliveries, Some(rest.edge())));
         }
-        slice = (slice * 2).min(SLICE.1);
+        (span, size) = (rest, (size * 2).min(SLICE.1));
     }
 }
 
@@ -138,6 +136,12 @@ fn conditions(filter: &Filter) -> Conditions {
     if let Some(to) = filter.to {
         asked.add("accepted_at < ?", millis_up(to));
     }
+    if let Some(from) = filter.ended_from {
+        asked.add("(settled_at IS NULL OR settled_at >= ?)", millis_up(from));
+    }
+    if filter.is_own {
+        asked.sql.push_str(" AND representative IS NULL");
+    }
     asked
 }
 
@@ -156,19 +160,20 @@ impl Source {
         }
     }
 
-    /// Returns the last delivery of a slice of so many before `before`; nothing if there are not more.
+    /// Returns the last delivery of a slice of so many; nothing if there are not more.
     fn end_of_slice(
         &self,
         conn: &Connection,
-        before: i64,
-        oldest: i64,
-        slice: u32,
+        span: Span,
+        size: u32,
     ) -> rusqlite::Result<Option<i64>> {
         let mut values: Vec<Value> = self.alertname.iter().cloned().map(Into::into).collect();
-        values.extend([oldest.into(), before.into(), i64::from(slice - 1).into()]);
+        let offset = i64::from(size - 1);
+        values.extend([span.low.into(), span.high.into(), offset.into()]);
         conn.prepare_cached(&format!(
-            "SELECT id FROM {} AND id >= ? AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?",
-            self.from
+            "SELECT id FROM {} AND id >= ? AND id < ? ORDER BY id {} LIMIT 1 OFFSET ?",
+            self.from,
+            span.order()
         ))?
         .query_row(params_from_iter(values), |row| row.get(0))
         .optional()

@@ -98,10 +98,13 @@ impl SqliteStore {
         let last_id = recovery::last_id(&opened.conn).map_err(failed)?;
         let events = Events::load(&opened.conn, gathering).map_err(failed)?;
         let checkpointer = Checkpointer::start(path)?;
+        let activity =
+            activity::Counted::load(&opened.conn, gathering.counts_for).map_err(failed)?;
         let reader = Arc::new(SqliteReader::new(
             path.into(),
             options.bounds.clone(),
             events.gathered(),
+            activity.unwritten(),
         ));
         Ok(Self {
             conn: opened.conn,
@@ -112,7 +115,7 @@ impl SqliteStore {
             secret: opened.secret,
             last_id,
             events,
-            activity: activity::Counted::new(gathering.counts_for),
+            activity,
             kv_usage: kv::Usage::new(),
             timer_usage: timers::Usage::new(),
             retention: Retention::new(),

@@ -13,11 +13,12 @@ use alert_manager_core::journal::{Earlier, Past, Recorded};
 use crate::model::clock::from_millis;
 use crate::model::{
     Activity, ActivityKind, ActivityOf, AuditFilter, Audited, Bounds, Delivery, Filter, Follower,
-    Known, Page, Position, Progress, ReadError, Reason, RetryBatch, Row, Run, Selected, Selection,
-    Story,
+    Known, Outline, Page, Position, Progress, ReadError, Reason, RetryBatch, Row, Run, Selected,
+    Selection, Story,
 };
 use crate::store::Reader;
 
+use super::activity::Unwritten;
 use super::codes::reason_code;
 use super::errors::reason;
 use super::gathered::{self, Gathered};
@@ -35,15 +36,23 @@ pub(super) struct SqliteReader {
     bounds: Bounds,
     /// The events that are not in the table yet.
     gathered: Arc<Mutex<Gathered>>,
+    /// The counts that are not in the table yet.
+    counts: Arc<Mutex<Unwritten>>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl SqliteReader {
-    pub(super) fn new(path: PathBuf, bounds: Bounds, gathered: Arc<Mutex<Gathered>>) -> Self {
+    pub(super) fn new(
+        path: PathBuf,
+        bounds: Bounds,
+        gathered: Arc<Mutex<Gathered>>,
+        counts: Arc<Mutex<Unwritten>>,
+    ) -> Self {
         Self {
             path,
             bounds,
             gathered,
+            counts,
             idle: Mutex::default(),
         }
     }
@@ -67,6 +76,16 @@ impl SqliteReader {
                 row.get(0)
             })
             .optional()
+    }
+
+    /// Reads what was counted, with what is not in the table yet.
+    fn counted_with<T>(
+        &self,
+        read: impl FnOnce(&Connection, &Unwritten) -> rusqlite::Result<T>,
+    ) -> Result<T, ReadError> {
+        // Before the table is read: what is written in between is then known to be in both.
+        let unwritten = self.counts.lock().clone();
+        self.with(|conn| read(conn, &unwritten))
     }
 
     fn with<T>(
@@ -109,7 +128,9 @@ impl Reader for SqliteReader {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<Activity>, ReadError> {
-        self.with(|conn| activity::between(conn, of, handler, from, to))
+        self.counted_with(|conn, unwritten| {
+            activity::between(conn, unwritten, of, handler, (from, to))
+        })
     }
 
     fn counted(
@@ -118,11 +139,11 @@ impl Reader for SqliteReader {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<HashMap<ActivityOf, u64>, ReadError> {
-        self.with(|conn| activity::counted(conn, of, from, to))
+        self.counted_with(|conn, unwritten| activity::counted(conn, unwritten, of, (from, to)))
     }
 
     fn last_counted(&self, of: ActivityKind) -> Result<HashMap<ActivityOf, Timestamp>, ReadError> {
-        self.with(|conn| activity::last_counted(conn, of))
+        self.counted_with(|conn, unwritten| activity::last_counted(conn, unwritten, of))
     }
 
     fn audited(&self, filter: &AuditFilter) -> Result<Vec<Audited>, ReadError> {
@@ -139,6 +160,19 @@ impl Reader for SqliteReader {
 
     fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, ReadError> {
         self.with(|conn| listed::load(conn, id))
+    }
+
+    fn outlines(&self, ids: &[DeliveryId]) -> Result<Vec<Outline>, ReadError> {
+        self.with(|conn| {
+            let mut found = Vec::with_capacity(ids.len());
+            for id in ids {
+                if let Some(delivery) = listed::load(conn, *id)? {
+                    let effects = journal::effects(conn, *id)?;
+                    found.push(Outline { delivery, effects });
+                }
+            }
+            Ok(found)
+        })
     }
 
     fn recorded(&self, id: DeliveryId, step: u32) -> Result<Recorded, ReadError> {
