@@ -390,6 +390,19 @@ mod tests {
     }
 
     #[test]
+    fn a_handler_that_only_enriches_reports_nothing() {
+        let mut enricher = described("owner", &["*"]);
+        enricher.enrich_only = true;
+        for yaml in ["", "routes:\n  - handlers: [owner]\n"] {
+            let config = parsed(yaml);
+            let loaded = [enricher.clone()];
+            let router = Router::with_described(config.routes.clone(), &loaded);
+            let ways = ways_from(&config, &router, &loaded);
+            assert_eq!(ways.reporting(), Reporting::Nobody, "{yaml}");
+        }
+    }
+
+    #[test]
     fn nobody_is_not_the_same_as_off() {
         let off = ways_of("dead_letter: { handlers: [] }\n");
         assert_eq!(off.reporting(), Reporting::Off);

@@ -140,7 +140,10 @@ impl Explained {
 
 /// Returns how many routes were not tried, since an earlier one had taken the alert and does not continue.
 pub(crate) fn not_reached(verdicts: &[Verdict]) -> usize {
-    verdicts.iter().filter(|verdict| !verdict.is_tried()).count()
+    verdicts
+        .iter()
+        .filter(|verdict| !verdict.is_tried())
+        .count()
 }
 
 impl Verdict {

@@ -272,6 +272,7 @@ pub fn commands() -> Vec<CommandHelp> {
             examples: examples.map_or(&[], |(_, examples)| *examples),
             arguments: sub
                 .get_arguments()
+                .filter(|argument| !argument.is_hide_set())
                 .filter(|argument| argument.get_id() != "help")
                 .map(argument)
                 .collect(),

@@ -411,6 +411,28 @@ mod tests {
     }
 
     #[test]
+    fn the_state_says_what_a_handler_keeps() {
+        for (state, serving, keeps_settings, expected) in [
+            ("ready", true, false, "ready"),
+            ("ready", true, true, "ready, with old settings"),
+            ("refused", true, false, "serving the old version"),
+            (
+                "refused",
+                true,
+                true,
+                "serving the old version, with old settings",
+            ),
+            ("refused", false, false, "refused"),
+        ] {
+            let handler: Handler = serde_json::from_value(json!({
+                "file": "a.wasm", "state": state, "serving": serving, "keeps_settings": keeps_settings,
+            }))
+            .unwrap();
+            assert_eq!(state_of(&handler), expected);
+        }
+    }
+
+    #[test]
     fn those_that_one_delivery_runs_for_are_one_row() {
         let into = "6h061csw00000";
         let all = [

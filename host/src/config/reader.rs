@@ -201,6 +201,10 @@ impl Reader {
         match &node.value {
             Value::List(items) => items,
             Value::Null => &[],
+            Value::Scalar(text, _) if !is_about_secrets(path) && !text.is_empty() => {
+                self.unexpected(node, path, &format!("a list, as in [{text}]"));
+                &[]
+            }
             _ => {
                 self.unexpected(node, path, "a list, as in [one, two]");
                 &[]
@@ -272,20 +276,20 @@ impl Reader {
     ) -> Option<T> {
         let expected = key.written.expected();
         let text = node.scalar().unwrap_or_default();
-        let like = key.shown_default().filter(|_| key.written.has_unit());
-        let Some(meant) = like.and_then(|like| with_unit_of(text, &like)) else {
+        let Some(meant) = meant(text, key) else {
             return self.scalar(node, path, &expected, parse);
         };
-        match text.parse() {
-            // It needs no unit, or none helps.
-            Ok(0_u64) | Err(_) => self.scalar(node, path, &expected, parse),
+        match text.parse::<u64>() {
             Ok(number) if key.written.is_size() && number < BYTES_WRITTEN_OUT => {
                 let message = format!("{path} is {number} bytes");
-                let advice = format!("did you mean {meant}? For bytes, write {number}B");
-                self.fail(node.at, message, advice);
+                let bytes = match key.written {
+                    Written::Limit(_, least, _) if number < least => String::new(),
+                    _ => format!(" For bytes, write {number}B"),
+                };
+                self.fail(node.at, message, format!("did you mean {meant}?{bytes}"));
                 None
             }
-            Ok(_) => {
+            _ => {
                 let expected = format!("{expected}; did you mean {meant}?");
                 self.scalar(node, path, &expected, parse)
             }
@@ -301,6 +305,19 @@ impl Reader {
             let message = format!("{path}: {left:?} is a placeholder");
             self.mistake(node.at, message, "write the name of the host that is meant");
         }
+    }
+}
+
+/// Returns what an amount with a part of its unit missing was meant to be: `64` or, as in Kubernetes, `64Mi`.
+fn meant(text: &str, key: &Key) -> Option<String> {
+    if text == "0" || !key.written.has_unit() {
+        return None;
+    }
+    let with_byte = format!("{text}B");
+    let is_size = parse_size(text).is_none() && parse_size(&with_byte).is_some();
+    match key.written.is_size() && is_size {
+        true => Some(with_byte),
+        false => with_unit_of(text, &key.shown_default()?),
     }
 }
 

@@ -59,8 +59,16 @@ fn a_number_without_its_unit_is_refused_with_the_usual_one() {
     for (text, parts) in [
         (
             "handlers: { x: { limits: { memory: 64 } } }",
+            ["memory is 64 bytes", "did you mean 64MiB?"],
+        ),
+        (
+            "handlers: { x: { limits: { memory: 64Mi } } }",
+            ["memory is \"64Mi\"", "did you mean 64MiB?"],
+        ),
+        (
+            "handlers: { x: { limits: { response_bytes: 64 } } }",
             [
-                "memory is 64 bytes",
+                "response_bytes is 64 bytes",
                 "did you mean 64MiB? For bytes, write 64B",
             ],
         ),
@@ -87,10 +95,6 @@ fn a_number_without_its_unit_is_refused_with_the_usual_one() {
         (
             "webhook: { body_bytes_max: 16 }",
             ["body_bytes_max is 16 bytes", "did you mean 16MiB?"],
-        ),
-        (
-            "web: { idle_timeout: 30 }",
-            ["idle_timeout is \"30\"", "did you mean 30m?"],
         ),
     ] {
         let found = problems(Given::new(), &format!("{CLOSED}{text}\n"));
