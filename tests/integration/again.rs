@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tests::alerts;
 use tests::fakes::Sink;
-use tests::harness::{Harness, MemoryLedger};
+use tests::harness::{self, Harness, MemoryLedger};
 use tests::process::{Process, command};
 use tests::server::{Server, Setup};
 
@@ -249,4 +249,30 @@ async fn a_hundred_timers_are_open_for_an_alert_and_their_facts_do_not_pile_up()
         "{}",
         told[1]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_store_answered_about_a_timer_is_answered_again_though_it_has_changed() {
+    let harness = Harness::new();
+    let ledger = Arc::<MemoryLedger>::default();
+    let timers: Vec<_> = (0..=100).map(|n| format!("timer {n} 60")).collect();
+    let script = format!("cancel-timer late\n{}\nset k 1", timers.join("\n"));
+    let attempt = async |number| {
+        let call = harness.probe(&script).await.over(&ledger, number);
+        call.with(|i| i.limits.timer_calls_max = 200).run().await
+    };
+    let first = attempt(1).await;
+    assert_eq!(first.trace.calls[0].result, "there is none");
+    let told = harness::facts(&first);
+    assert!(told[101].contains("BudgetExhausted"), "{}", told[101]);
+
+    // Now there is room for the one that was refused.
+    ledger.forget_timers();
+    let again = attempt(2).await;
+    assert_eq!(harness::facts(&again), told);
+    assert_eq!(again.trace.calls[0].result, "there is none");
+    for call in &again.trace.calls {
+        assert_eq!(call.answered, Answered::Recorded, "{}", call.request);
+    }
+    assert!(ledger.timers().is_empty(), "nothing was set a second time");
 }

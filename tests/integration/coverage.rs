@@ -148,6 +148,12 @@ fn what_is_no_file_of_rules_is_refused() {
         assert_eq!(asked.code, Some(1), "{file}");
         assert!(asked.stderr.contains(why), "{file}: {}", asked.stderr);
     }
+    write(
+        "one.yml",
+        "groups: [{ name: a, rules: [{ alert: Down, expr: up == 0 }] }]\n",
+    );
+    let one = ask(dir.path(), &["--rules", "one.yml"]);
+    assert!(one.stdout.contains("1 alerting rule: "), "{one:?}");
     let neither = ask(dir.path(), &[]);
     assert_eq!(neither.code, Some(2), "{neither:?}");
 }

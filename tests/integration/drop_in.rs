@@ -1,10 +1,13 @@
 //! Modules are added to and removed from the folder while the server runs.
 
 use std::fs;
+use std::time::Duration;
 
-use serde_json::json;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
 use tests::fakes::Slack;
-use tests::server::{Server, Setup, drop_in};
+use tests::process::{Process, command};
+use tests::server::{Server, Setup, drop_in, ids};
 use tests::{alerts, modules};
 
 async fn server(slack: &Slack) -> Server {
@@ -39,6 +42,121 @@ async fn a_module_dropped_in_serves_its_alertname_at_once() {
         server.story(&ids[0]).await["handlers"],
         json!(["kube-pod-crash-looping"])
     );
+}
+
+/// Nothing is compiled yet, so loading takes a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_start_alerts_are_refused_for_now_until_all_modules_are_routed() {
+    let dir = tempfile::tempdir().unwrap();
+    let handlers = dir.path().join("handlers");
+    fs::create_dir(&handlers).unwrap();
+    for name in ["slack-notify", "kube-pod-crash-looping"] {
+        drop_in(&modules::path(name), &handlers.join(format!("{name}.wasm")));
+    }
+    fs::write(dir.path().join("am.yml"), "slack: { preview: true }\n").unwrap();
+    let start = || {
+        let args = ["serve", "--config.file", "am.yml", "--handlers", "handlers"];
+        Process::start_listening(command(dir.path(), &args))
+    };
+    let process = tokio::task::block_in_place(start);
+    let http = reqwest::Client::new();
+    let post = async || {
+        let posted = http.post(format!("{}/webhook", process.url));
+        let answer = posted.json(&alerts::readme()).send().await.unwrap();
+        let status = answer.status();
+        (status, answer.json::<Value>().await.unwrap())
+    };
+    let (status, answer) = post().await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    assert!(
+        answer.to_string().contains("still being loaded"),
+        "{answer}"
+    );
+    // As Alertmanager does, which sends again after a 503.
+    let accepted = async {
+        loop {
+            match post().await {
+                (StatusCode::ACCEPTED, answer) => return answer,
+                (status, answer) => assert_eq!(status, 503, "{answer}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let answer = tokio::time::timeout(tests::PATIENCE, accepted)
+        .await
+        .unwrap();
+    let url = format!("{}/api/v1/deliveries/{}", process.url, ids(&answer)[0]);
+    let story: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    assert_eq!(
+        story["handlers"],
+        json!(["kube-pod-crash-looping"]),
+        "not the fallback"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_module_is_replaced_the_old_one_serves_until_the_new_one_does() {
+    let slack = Slack::start().await;
+    let setup = Setup::new().slack(&slack).module("slack-notify");
+    let server = setup.module("kube-pod-crash-looping").start().await;
+    let digest = async || {
+        let handlers = server.handlers().await;
+        let mut named = handlers.into_iter();
+        let is_its = |name: &str| name == "kube-pod-crash-looping";
+        let handler = named.find(|h| h.name.as_ref().is_some_and(|n| is_its(n.as_str())));
+        handler.unwrap().sha256
+    };
+    let before = digest().await;
+    // A custom section of one byte, whose name is empty: other bytes, which have to be compiled.
+    let mut newer = fs::read(modules::path("kube-pod-crash-looping")).unwrap();
+    newer.extend([0, 1, 0]);
+    let aside = server.handlers_dir().join("newer");
+    fs::write(&aside, newer).unwrap();
+    let file = server.handlers_dir().join("kube-pod-crash-looping.wasm");
+    fs::rename(aside, file).unwrap();
+    let replaced = async {
+        for number in 0.. {
+            let is_replaced = digest().await != before;
+            let mut alert = alerts::readme();
+            alert["labels"]["pod"] = json!(format!("pod-{number}"));
+            let accepted = server.accept(&alert).await;
+            let story = server.story(&accepted[0]).await;
+            assert_eq!(story["handlers"], json!(["kube-pod-crash-looping"]));
+            if is_replaced {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(tests::PATIENCE, replaced)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_whose_file_is_renamed_goes_on_serving() {
+    let slack = Slack::start().await;
+    let server = server(&slack).await;
+    let dir = server.handlers_dir();
+    fs::rename(dir.join("slack-notify.wasm"), dir.join("renamed.wasm")).unwrap();
+    let mut changes = server.shared.folder_changes();
+    let renamed = async {
+        loop {
+            changes.mark_unchanged();
+            let listed = server.handlers().await;
+            assert_eq!(listed.len(), 1, "{listed:?}");
+            assert_eq!(listed[0].last_error, None);
+            assert_eq!(listed[0].name.as_ref().unwrap().as_str(), "slack-notify");
+            if listed[0].file == "renamed.wasm" {
+                return;
+            }
+            changes.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(tests::PATIENCE, renamed)
+        .await
+        .unwrap();
+    let (_, metrics) = server.get_text("/metrics").await;
+    assert!(metrics.contains("alert_manager_handler_load_failures_total 0"));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A full disk, and a clock that is set: nothing is lost, nothing ends dead.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -35,11 +36,12 @@ async fn accept(server: &Server, prefix: &str, count: usize) -> Vec<String> {
     ids
 }
 
-/// A file system of its own, so small that it can be filled. Unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
+/// A file system of its own of 24 MB, so small that it can be filled. Unmounted when dropped.
+pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount() -> Option<Self> {
+    /// Mounts it; none without the rights.
+    pub(crate) fn mount() -> Option<Self> {
         let at = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])
@@ -47,6 +49,18 @@ impl SmallDisk {
             .output()
             .ok()?;
         mounted.status.success().then_some(Self(at))
+    }
+
+    /// Returns its folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Takes all the space that is left, until the file that it returns is removed.
+    pub(crate) fn fill(&self) -> PathBuf {
+        let filler = self.path().join("filler");
+        fill(&filler);
+        filler
     }
 }
 
@@ -66,13 +80,12 @@ async fn a_full_disk_refuses_alerts_and_space_brings_the_service_back() {
     let slack = Slack::start().await;
     let gate = Gate::closed();
     slack.faults().next_n(POST, 3, Fault::Hold(gate.clone()));
-    let dir = Arc::new(tempfile::tempdir_in(disk.0.path()).unwrap());
+    let dir = Arc::new(tempfile::tempdir_in(disk.path()).unwrap());
     let server = setup(&slack).start_in(dir).await;
     let before = accept(&server, "Before", 3).await;
     slack.wait_for_calls(POST, 3).await;
 
-    let filler = disk.0.path().join("filler");
-    fill(&filler);
+    let filler = disk.fill();
     // A few more fit into the space that the write-ahead log already has.
     let mut taken = Vec::new();
     let reason = loop {
@@ -121,7 +134,7 @@ async fn a_full_disk_refuses_alerts_and_space_brings_the_service_back() {
 }
 
 /// Takes all the space that is left.
-fn fill(path: &std::path::Path) {
+fn fill(path: &Path) {
     use std::io::Write as _;
     let mut filler = std::fs::File::create(path).unwrap();
     for bytes in [1 << 20, 1 << 12] {

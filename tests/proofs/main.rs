@@ -1,4 +1,5 @@
-//! Proofs of the most important promises: no alert is lost and no effect is duplicated, whichever failure one machine has.
+//! Proofs of the most important promises: no alert is lost and no effect is duplicated, whichever failure one machine has, or several
+//! servers on one database have.
 //!
 //! `tests/README.md` says what each proves and how it was seen to fail.
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -14,6 +15,7 @@ mod late;
 mod load;
 mod outages;
 mod power;
+mod replicas;
 mod rig;
 mod senders;
 mod shim;

@@ -106,6 +106,11 @@ handlers:
         self
     }
 
+    /// Returns the file of the store.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.dir.path().join(STORE)
+    }
+
     /// Adds another handler to the folder, with its lines below `handlers`. Before [`Self::configured`].
     pub(crate) fn with_handler(self, name: &str, yaml: &str) -> Self {
         let module = tokio::task::block_in_place(|| modules::path(name));

@@ -5,13 +5,13 @@ use std::fmt;
 
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
-use tests::fakes::Fault;
+use tests::fakes::{Fault, Sink, Slack};
 
 use crate::load::number;
 use crate::rig::Rig;
 
 /// An effect of an alert: its number, and `slack` or `http`.
-type Effect = (usize, &'static str);
+pub(crate) type Effect = (usize, &'static str);
 
 /// What is left at the end.
 #[derive(Debug, Default)]
@@ -60,10 +60,10 @@ impl Tally {
             })
             .buffer_unordered(4);
         let (mut known, mut done) = (BTreeSet::new(), BTreeSet::new());
-        let in_order = in_order(rig);
-        let mut happened: BTreeMap<Effect, usize> = BTreeMap::new();
+        let in_order = happened(&rig.slack, &rig.sink);
+        let mut times: BTreeMap<Effect, usize> = BTreeMap::new();
         for effect in &in_order {
-            *happened.entry(*effect).or_default() += 1;
+            *times.entry(*effect).or_default() += 1;
         }
         tally.overtaking = overtaking(&in_order);
         tally.take_faults(rig);
@@ -77,7 +77,7 @@ impl Tally {
                     tally.done += 1;
                     done.insert(n);
                     for kind in ["slack", "http"] {
-                        if !happened.contains_key(&(n, kind)) {
+                        if !times.contains_key(&(n, kind)) {
                             tally.missing.insert((n, kind));
                         }
                     }
@@ -88,7 +88,7 @@ impl Tally {
         }
         drop(stories);
         tally.lost = acknowledged.difference(&known).count();
-        tally.doubled = happened
+        tally.doubled = times
             .iter()
             .filter(|(_, times)| **times > 1)
             .map(|(effect, _)| *effect)
@@ -172,11 +172,11 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Returns what the fakes have done, in its order.
-fn in_order(rig: &Rig) -> Vec<Effect> {
-    let messages = rig.slack.messages().into_iter();
+/// Returns what the fakes have done, each in its order.
+pub(crate) fn happened(slack: &Slack, sink: &Sink) -> Vec<Effect> {
+    let messages = slack.messages().into_iter();
     let messages = messages.map(|message| (number_in(&message.text), "slack"));
-    let requests = rig.sink.received().into_iter();
+    let requests = sink.received().into_iter();
     let requests = requests.filter(|request| request.is_done).map(|request| {
         let n = std::str::from_utf8(&request.body).unwrap().parse();
         (n.unwrap(), "http")
@@ -204,7 +204,7 @@ fn is_unclear(fault: &Fault) -> bool {
 }
 
 /// Returns the effects of a resolved that came before the last of its firing, the even number before it.
-fn overtaking(in_order: &[Effect]) -> BTreeSet<Effect> {
+pub(crate) fn overtaking(in_order: &[Effect]) -> BTreeSet<Effect> {
     let mut resolved = BTreeSet::new();
     let mut overtaking = BTreeSet::new();
     for (n, kind) in in_order.iter().copied() {
@@ -218,7 +218,7 @@ fn overtaking(in_order: &[Effect]) -> BTreeSet<Effect> {
 }
 
 /// Returns the effects that the story calls ambiguous: in a call, in a journal entry, or as in doubt at the end of a step.
-fn ambiguous(n: usize, story: &Value) -> Vec<Effect> {
+pub(crate) fn ambiguous(n: usize, story: &Value) -> Vec<Effect> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let attempts = list(&story["story"]);
     let steps = attempts.iter().flat_map(|attempt| list(&attempt["steps"]));

@@ -433,6 +433,11 @@ impl MemoryLedger {
         self.timers.lock().clone()
     }
 
+    /// Takes all timers away.
+    pub fn forget_timers(&self) {
+        self.timers.lock().clear();
+    }
+
     /// Makes every write fail with `error`, or none.
     pub fn set_broken(&self, error: Option<LedgerError>) {
         *self.broken.lock() = error;

@@ -7,10 +7,12 @@ pub mod draw;
 pub mod fakes;
 
 pub mod harness;
+pub mod link;
 pub mod modules;
 pub mod node;
 pub mod openapi;
 pub mod pages;
+pub mod postgres;
 pub mod process;
 pub mod prometheus;
 pub mod python;

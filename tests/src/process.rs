@@ -183,7 +183,23 @@ impl Process {
         Self::start_logging_at(command, format, "127.0.0.1:0")
     }
 
-    fn start_logging_at(mut command: Command, format: &str, address: &str) -> Result<Self, String> {
+    /// Starts a server on a free port and waits until it listens. It may still be loading its modules.
+    ///
+    /// # Panics
+    /// If it does not listen in time; what it printed is in the panic.
+    #[must_use]
+    pub fn start_listening(command: Command) -> Self {
+        Self::listening_at(command, "logfmt", "127.0.0.1:0")
+            .unwrap_or_else(|said| panic!("the server does not listen: {said}"))
+    }
+
+    fn start_logging_at(command: Command, format: &str, address: &str) -> Result<Self, String> {
+        let process = Self::listening_at(command, format, address)?;
+        process.line("ready")?;
+        Ok(process)
+    }
+
+    fn listening_at(mut command: Command, format: &str, address: &str) -> Result<Self, String> {
         let mut child = command
             .args(["--web.listen-address", address, "--log.format", format])
             .stdin(Stdio::null())
@@ -232,7 +248,6 @@ impl Process {
             .and_then(|rest| rest.split([',', '"', ' ']).next())
             .expect("the line names the address");
         process.url = format!("http://{address}");
-        process.line("ready")?;
         Ok(process)
     }
 

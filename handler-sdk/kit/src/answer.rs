@@ -19,26 +19,64 @@ const PLACE: &str = "place";
 /// The labels that the report left out, with blanks between.
 const HIDDEN: &str = "hidden";
 
+/// The servers that a handler asks: it has their settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// The API server.
+    Kubernetes,
+    /// The Prometheus server.
+    Prometheus,
+    /// Both.
+    KubernetesAndPrometheus,
+}
+
+impl Reads {
+    const fn in_words(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "Kubernetes",
+            Self::Prometheus => "Prometheus",
+            Self::KubernetesAndPrometheus => "Kubernetes and Prometheus",
+        }
+    }
+
+    const fn settings(self) -> &'static [&'static Setting] {
+        match self {
+            Self::Kubernetes => &settings::KUBERNETES,
+            Self::Prometheus => &settings::PROMETHEUS,
+            Self::KubernetesAndPrometheus => &settings::KUBERNETES_AND_PROMETHEUS,
+        }
+    }
+}
+
+/// The name and the version of a handler. [`answers!`](crate::answers) takes them from its crate.
+pub trait Package {
+    /// The name.
+    const NAME: &'static str;
+
+    /// The version.
+    const VERSION: &'static str;
+}
+
 /// A handler that answers an alert with one Slack message: [`firing`](Self::firing) says what is wrong,
 /// [`resolved`](Self::resolved) how it ended. [`answers!`](crate::answers) exports it.
 ///
 /// Both run as the step `enrich`, and only read. The kit lays out what they return, posts it as `act`, updates the message at
 /// reminders and at the end, and shows a storm as one message.
-pub trait Answer {
-    /// The name of the handler: `env!("CARGO_PKG_NAME")`.
-    const NAME: &'static str;
+pub trait Answer: Package {
+    /// What it does, in one sentence.
+    const SUMMARY: &'static str;
+
+    /// The names of the alerts that it answers.
+    const ALERTS: &'static [&'static str];
+
+    /// The servers that it asks.
+    const READS: Reads;
 
     /// The most requests that one alert may cost; further ones are refused and said to be missing.
     const CALLS_MAX: u32;
 
-    /// What it reads from, in words, for an alert that could not be enriched at all.
-    const READS: &'static str = "Kubernetes";
-
     /// True if it reads logs, or shows what may be the end of one: it then has the setting `logs`.
     const LOGS: bool = false;
-
-    /// Returns the handler's description: [`describe`] with the alertnames and the settings of what it reads.
-    fn describe() -> Description;
 
     /// Finds out what is wrong.
     fn firing(look: &Look<'_>) -> Report;
@@ -47,22 +85,18 @@ pub trait Answer {
     fn resolved(look: &Look<'_>) -> End;
 }
 
-/// Returns the description of a handler: its settings of the message, and that one message can stand for a storm. `version` is
-/// `env!("CARGO_PKG_VERSION")`.
-pub fn describe<A: Answer>(version: &str, summary: &str) -> Description {
-    Description::new(A::NAME, version, summary)
-        .settings(settings::MESSAGE)
-        .settings(handler_sdk::layout::SETTINGS)
-        .storm_one()
-}
-
 /// The [`Handler`] of an [`Answer`].
 #[derive(Debug)]
 pub struct Answering<A>(PhantomData<A>);
 
 impl<A: Answer> Handler for Answering<A> {
     fn describe() -> Description {
-        let description = A::describe();
+        let description = Description::new(A::NAME, A::VERSION, A::SUMMARY)
+            .alerts(A::ALERTS.iter().copied())
+            .settings(settings::MESSAGE)
+            .settings(handler_sdk::layout::SETTINGS)
+            .settings(A::READS.settings().iter().copied())
+            .storm_one();
         match A::LOGS {
             true => description.settings(settings::LOG),
             false => description,
@@ -140,7 +174,7 @@ fn tell<A: Answer>(
     let source = Source {
         alert,
         handler: A::NAME,
-        reads: A::READS,
+        reads: A::READS.in_words(),
         notice: Notice::new(cx, alert, &others),
         findings: findings.as_ref(),
         others: &others,
@@ -150,10 +184,16 @@ fn tell<A: Answer>(
     show(&source, incident)
 }
 
-/// Exports an [`Answer`] as the component's hooks. Each handler calls it once: `handler_kit::answers!(PodWaiting);`.
+/// Exports an [`Answer`] as the component's hooks, under its crate's name and version. Each handler calls it once:
+/// `handler_kit::answers!(PodWaiting);`.
 #[macro_export]
 macro_rules! answers {
     ($answer:ty) => {
+        impl $crate::Package for $answer {
+            const NAME: &'static str = env!("CARGO_PKG_NAME");
+            const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+        }
+
         $crate::handler_sdk::export!($crate::Answering<$answer>);
     };
 }

@@ -18,24 +18,19 @@
 //!
 //! ```
 //! // src/lib.rs: what it is, and what it asks. (A larger one has `questions.rs` and `verdicts.rs`.)
-//! use handler_kit::kubernetes::{self, PersistentVolumeClaim, Pod, StorageClass};
+//! use handler_kit::kubernetes::{PersistentVolumeClaim, Pod, StorageClass};
 //! use handler_kit::prelude::*;
 //! use handler_kit::prometheus::Query;
-//! use handler_kit::{Place, words};
+//! use handler_kit::words;
 //!
 //! /// Says when a volume is full, and who uses it.
 //! pub struct Claim;
 //!
 //! impl Answer for Claim {
-//!     const NAME: &'static str = "claim"; // env!("CARGO_PKG_NAME")
+//!     const SUMMARY: &'static str = "Says when a volume is full.";
+//!     const ALERTS: &'static [&'static str] = &["KubePersistentVolumeFillingUp"];
+//!     const READS: Reads = Reads::KubernetesAndPrometheus;
 //!     const CALLS_MAX: u32 = 8;
-//!     const READS: &'static str = "Kubernetes and Prometheus";
-//!
-//!     fn describe() -> Description {
-//!         describe::<Self>("0.1.0", "Says when a volume is full.") // env!("CARGO_PKG_VERSION")
-//!             .alerts(["KubePersistentVolumeFillingUp"])
-//!             .settings(handler_kit::KUBERNETES_AND_PROMETHEUS)
-//!     }
 //!
 //!     fn firing(look: &Look<'_>) -> Report {
 //!         // The place of the object that the alert names; if a label is missing, the message says so.
@@ -46,7 +41,7 @@
 //!         // `find` tells "does not exist" from "could not be read"; `get` notes both.
 //!         let claim = match kubernetes.find::<PersistentVolumeClaim>(&place) {
 //!             Read::Found(claim) => claim,
-//!             Read::Gone => return Report::new().verdict(Verdict::proves("gone", "The claim is gone", "it was deleted")),
+//!             Read::Gone => return Report::new().verdict(Verdict::gone("claim", "it was deleted")),
 //!             Read::Unknown => return Report::new(), // the message says why, and has the alert's own text
 //!         };
 //!         let class = claim.name_at("/spec/storageClassName");
@@ -67,7 +62,7 @@
 //!         // Not known is not the same as "no": the verdict says nothing of it then.
 //!         let can_grow = class.map(|class| class.is("/allowVolumeExpansion"));
 //!         Report::new()
-//!             .verdict(full(free, can_grow, &place))
+//!             .verdict(full(free, can_grow, &claim))
 //!             .field_if("Size", claim.text("/spec/resources/requests/storage"))
 //!             .field_if("Free", free.map(words::bytes))
 //!             .field("Used by", users.join(", "))
@@ -76,25 +71,22 @@
 //!     }
 //!
 //!     fn resolved(look: &Look<'_>) -> End {
-//!         match look.place("persistentvolumeclaim").map(|place| look.kubernetes().find::<PersistentVolumeClaim>(&place)) {
-//!             Some(Read::Found(_)) => End::new("space", "has space again").says("It has space again.", ""),
-//!             Some(Read::Gone) => End::new("gone", "ended").caveat("the claim is gone").says("The claim is gone:", " that is not the same as fixed."),
-//!             _ => End::unknown("Whether it has space was not found out."),
+//!         match look.find::<PersistentVolumeClaim>("persistentvolumeclaim") {
+//!             Read::Found(_) => End::new("space", "has space again").says("It has space again.", ""),
+//!             Read::Gone => End::gone("claim", "it was deleted"),
+//!             Read::Unknown => End::unknown("Whether it has space was not found out."),
 //!         }
 //!     }
 //! }
 //!
 //! // The verdict is a function of the facts, so each combination has a test, and a line in the README's table.
-//! fn full(free: Option<f64>, can_grow: Option<bool>, place: &Place) -> Option<Verdict> {
+//! fn full(free: Option<f64>, can_grow: Option<bool>, claim: &PersistentVolumeClaim) -> Option<Verdict> {
 //!     let free = words::bytes(free?);
 //!     let verdict = Verdict::proves("filling-up", "It fills up", format!("{free} are free")).short(format!("{free} free"));
-//!     Some(match (can_grow, place.namespace()) {
-//!         (Some(true), Some(namespace)) => verdict.next(Step::run(
-//!             "kubectl -n $namespace edit pvc $claim",
-//!             &[("namespace", namespace), ("claim", place.name())],
-//!         )),
-//!         (Some(false), _) => verdict.next(Line::from("its storage class does not allow it to grow")),
-//!         _ => verdict,
+//!     Some(match can_grow {
+//!         Some(true) => verdict.next_if(claim.command("kubectl -n $namespace edit pvc $name")),
+//!         Some(false) => verdict.next(Line::from("its storage class does not allow it to grow")),
+//!         None => verdict,
 //!     })
 //! }
 //!
@@ -137,7 +129,7 @@
 //! [`Look`] is what a handler asks. [`Look::kubernetes`] and [`Look::prometheus`] are bound to the cluster of the alert's label
 //! `cluster`; if no server is configured for it, none is asked, and the message says so. [`Look::label`] returns labels of the
 //! alert's subject, never the exporter's own pod or namespace; [`Look::name`] and [`Look::place`] return them as checked
-//! names. Reads take a [`Place`], selectors and commands take a [`Name`], and queries bind their values, so untrusted text
+//! names, and [`Look::find`] reads the object that a label names. Reads take a [`Place`], selectors and commands take a [`Name`], and queries bind their values, so untrusted text
 //! has no way into a path, a query or a shell.
 //!
 //! Reads return [`Option`], [`Read`](kubernetes::Read) or [`List`](kubernetes::List), never an error: what is missing is noted
@@ -187,20 +179,19 @@ mod tests;
 mod verdict;
 pub mod words;
 
-pub use answer::{Answer, Answering, describe};
+pub use answer::{Answer, Answering, Package, Reads};
 pub use kubernetes::Place;
 pub use line::Line;
 pub use log::Log;
 pub use look::Look;
 pub use name::Name;
 pub use report::{End, Report};
-pub use settings::KUBERNETES_AND_PROMETHEUS;
 pub use step::Step;
 pub use verdict::{Confidence, Verdict};
 
 /// The items that most handlers need: `use handler_kit::prelude::*;`.
 pub mod prelude {
     pub use crate::kubernetes::{Place, Read, Select};
-    pub use crate::{Answer, End, Line, Log, Look, Name, Report, Step, Verdict, describe};
+    pub use crate::{Answer, End, Line, Log, Look, Name, Reads, Report, Step, Verdict};
     pub use handler_sdk::prelude::*;
 }

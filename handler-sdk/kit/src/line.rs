@@ -7,6 +7,7 @@ use handler_sdk::mask;
 use handler_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::name::Name;
 use crate::words::between;
 
 /// A line of a message: text, bold text, code, and ages.
@@ -68,6 +69,24 @@ impl Line {
     #[must_use]
     pub fn lasting(self, since: i64) -> Self {
         self.with(Part::Lasting(since))
+    }
+
+    /// Adds how long ago a moment is, after other text, if the moment is known: `, 12m ago`.
+    #[must_use]
+    pub fn ago_if(self, before: &str, at: Option<i64>) -> Self {
+        match at {
+            Some(at) => self.text(before).ago(at),
+            None => self,
+        }
+    }
+
+    /// Adds how long something lasts, after other text, if it is known since when: `, for 12m`.
+    #[must_use]
+    pub fn lasting_if(self, before: &str, since: Option<i64>) -> Self {
+        match since {
+            Some(since) => self.text(before).lasting(since),
+            None => self,
+        }
     }
 
     /// Adds another line's content.
@@ -152,6 +171,18 @@ impl From<String> for Line {
 impl From<&String> for Line {
     fn from(text: &String) -> Self {
         Self::new().text(text)
+    }
+}
+
+impl From<u64> for Line {
+    fn from(number: u64) -> Self {
+        Self::new().text(number.to_string())
+    }
+}
+
+impl From<&Name> for Line {
+    fn from(name: &Name) -> Self {
+        Self::new().text(&**name)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::line::Line;
 use crate::log::Log;
 use crate::look::Look;
 use crate::missing::{NotFetched, in_words};
+use crate::name::Name;
 use crate::verdict::Verdict;
 
 /// The lines of the log that other handlers show.
@@ -55,8 +56,9 @@ impl Report {
     /// Sets the workload that the alert is about, for the header and the link to a silence. It is no field: add one with
     /// [`Workload::in_words`].
     #[must_use]
-    pub fn workload(mut self, workload: &Workload) -> Self {
-        self.workload = Some((workload.kind.clone(), workload.name.clone()));
+    pub fn workload<'w>(mut self, workload: impl Into<Option<&'w Workload>>) -> Self {
+        let workload = workload.into();
+        self.workload = workload.map(|one| (one.kind.clone(), one.name.clone()));
         self
     }
 
@@ -91,6 +93,19 @@ impl Report {
             self.fields.push((name.to_owned(), value));
         }
         self
+    }
+
+    /// Sets the node that the alert's label `instance` stands for, if it is known: as a pair in place of that label, and as a
+    /// fact.
+    #[must_use]
+    pub fn node(self, node: Option<&Name>) -> Self {
+        match node {
+            Some(node) => self
+                .field("Node", node)
+                .fact("node", node)
+                .without_label("instance"),
+            None => self,
+        }
     }
 
     /// Adds a name and value pair, if there is a value.
@@ -200,6 +215,22 @@ impl End {
             short: short.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// Returns the end of an alert whose subject is gone: `The pod is gone: it was deleted, which is not the same as fixed.`
+    pub fn gone(what: &str, how: &str) -> Self {
+        Self::new("gone", "ended")
+            .caveat(&format!("the {what} is gone"))
+            .says(
+                &format!("The {what} is gone:"),
+                format!(" {how}, which is not the same as fixed."),
+            )
+    }
+
+    /// Returns the end of an alert that ended for another reason than that it is fixed; `caveat` is shown on a phone after the
+    /// duration.
+    pub fn not_fixed(kind: &str, caveat: &str) -> Self {
+        Self::new(kind, "ended").caveat(caveat)
     }
 
     /// Returns the end of an alert of which nothing is known but that it ended.

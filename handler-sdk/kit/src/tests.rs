@@ -5,23 +5,24 @@ use handler_sdk::http::{ErrorKind, Method};
 use handler_sdk::mock::{Host, Reply};
 use handler_sdk::serde_json::{Value, json};
 
-use crate::Answering;
 use crate::kubernetes::{Extent, Node, Pod};
 use crate::mock::{Case, KUBERNETES, PROMETHEUS};
 use crate::prelude::*;
 use crate::prometheus::Query;
+use crate::{Answering, Package};
 
 struct Asking;
 
-impl Answer for Asking {
+impl Package for Asking {
     const NAME: &'static str = "asking";
-    const CALLS_MAX: u32 = 5;
+    const VERSION: &'static str = "1.0.0";
+}
 
-    fn describe() -> Description {
-        describe::<Self>("1.0.0", "Asks.")
-            .alerts(["Down"])
-            .settings(crate::KUBERNETES_AND_PROMETHEUS)
-    }
+impl Answer for Asking {
+    const SUMMARY: &'static str = "Asks.";
+    const ALERTS: &'static [&'static str] = &["Down"];
+    const READS: Reads = Reads::KubernetesAndPrometheus;
+    const CALLS_MAX: u32 = 5;
 
     fn firing(look: &Look<'_>) -> Report {
         let pods = look.place("pod").map(|place| {
@@ -146,12 +147,15 @@ fn more_requests_than_stated_are_not_made_and_said_to_be_missing() {
     assert!(text.contains("*Read:* part"), "{text}");
 
     struct Greedy;
-    impl Answer for Greedy {
+    impl Package for Greedy {
         const NAME: &'static str = "greedy";
+        const VERSION: &'static str = "1.0.0";
+    }
+    impl Answer for Greedy {
+        const SUMMARY: &'static str = "Asks too much.";
+        const ALERTS: &'static [&'static str] = &[];
+        const READS: Reads = Reads::KubernetesAndPrometheus;
         const CALLS_MAX: u32 = 2;
-        fn describe() -> Description {
-            describe::<Self>("1.0.0", "Asks too much.").settings(crate::KUBERNETES_AND_PROMETHEUS)
-        }
         fn firing(look: &Look<'_>) -> Report {
             for name in ["a", "b", "c"] {
                 let place = Place::of_cluster(Name::of(name).unwrap());

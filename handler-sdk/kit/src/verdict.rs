@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::line::Line;
 use crate::step::Step;
+use crate::words::lower_first;
 
 /// How sure a verdict is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -74,6 +75,11 @@ impl Verdict {
         Self::new(Confidence::Unknown, kind, lead, rest.into())
     }
 
+    /// Returns that something is gone: `The pod is gone: it was deleted`.
+    pub fn gone(what: &str, how: impl Into<Line>) -> Self {
+        Self::proves("gone", &format!("The {what} is gone"), how)
+    }
+
     fn new(confidence: Confidence, kind: &str, lead: &str, rest: Line) -> Self {
         Self {
             confidence,
@@ -97,6 +103,15 @@ impl Verdict {
     pub fn and(mut self, more: impl Into<Line>) -> Self {
         self.rest = self.rest.text(" ").then(more.into().ended());
         self
+    }
+
+    /// Adds to the sentence, if there is something.
+    #[must_use]
+    pub fn and_if(self, more: Option<impl Into<Line>>) -> Self {
+        match more {
+            Some(more) => self.and(more),
+            None => self,
+        }
     }
 
     /// Adds what to do next.
@@ -142,16 +157,5 @@ impl Verdict {
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.sentence())
-    }
-}
-
-/// Returns text whose first letter is small, unless it begins a name like `OOMKilled`.
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    match (chars.next(), chars.clone().next()) {
-        (Some(first), Some(second)) if !second.is_uppercase() => {
-            first.to_lowercase().chain(chars).collect()
-        }
-        _ => text.to_owned(),
     }
 }

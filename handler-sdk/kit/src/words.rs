@@ -14,6 +14,47 @@ pub fn said(text: &str) -> String {
     clip(&mask::text(text), SAID_CHARS_MAX)
 }
 
+/// Returns what a program of the cluster said, or that it said nothing.
+pub fn or_silent(message: &str) -> &str {
+    match message {
+        "" => "Kubernetes says no more",
+        message => message,
+    }
+}
+
+/// Returns text whose first letter is small, unless it begins a name like `OOMKilled`.
+pub fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            std::iter::once(first.to_ascii_lowercase())
+                .chain(chars)
+                .collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// Returns the first names, and how many there are more: `a, b, c and 4 more`.
+pub fn few<N: AsRef<str>>(names: impl IntoIterator<Item = N>, shown_max: usize) -> String {
+    let mut names = names.into_iter();
+    let shown: Vec<N> = names.by_ref().take(shown_max).collect();
+    let shown: Vec<&str> = shown.iter().map(AsRef::as_ref).collect();
+    let more = names.count();
+    match more {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Returns a number of things: `1 pod`, `3 pods`.
+pub fn count(number: usize, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        many => format!("{many} {thing}s"),
+    }
+}
+
 /// Returns the time between two moments: `12m 3s`; `0s` if the second is earlier.
 pub fn between(earlier: i64, later: i64) -> String {
     human(span(earlier, later))
@@ -103,6 +144,20 @@ mod tests {
             [percent(0.93), percent(0.997), percent(1.0)],
             ["93 %", "99.7 %", "100 %"]
         );
+    }
+
+    #[test]
+    fn a_few_names_are_shown_and_the_others_counted() {
+        assert_eq!(few(["a", "b"], 2), "a, b");
+        assert_eq!(few(["a", "b", "c", "d"], 2), "a, b and 2 more");
+        assert_eq!(few(Vec::<String>::new(), 2), "");
+        assert_eq!([count(1, "pod"), count(0, "pod")], ["1 pod", "0 pods"]);
+    }
+
+    #[test]
+    fn the_name_of_a_reason_keeps_its_first_letter() {
+        assert_eq!(lower_first("It is gone"), "it is gone");
+        assert_eq!(lower_first("OOMKilled"), "OOMKilled");
     }
 
     #[test]

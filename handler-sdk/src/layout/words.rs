@@ -86,7 +86,8 @@ pub(super) fn reason(why: &str) -> String {
 
 /// Returns text whose first letter is a capital.
 pub(crate) fn capitalized(text: &str) -> String {
+    // The texts are English, and Unicode's tables of capitals would be a fortieth of a component.
     let mut chars = text.chars();
-    let first = chars.next().map(|first| first.to_uppercase());
-    first.into_iter().flatten().chain(chars).collect()
+    let first = chars.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(chars).collect()
 }

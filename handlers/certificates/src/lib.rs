@@ -8,7 +8,6 @@ mod verdicts;
 #[cfg(test)]
 mod tests;
 
-use handler_kit::KUBERNETES_AND_PROMETHEUS;
 use handler_kit::prelude::*;
 
 use questions::Issue;
@@ -18,33 +17,26 @@ use questions::Issue;
 pub struct Certificates;
 
 impl Answer for Certificates {
-    const NAME: &'static str = env!("CARGO_PKG_NAME");
-
+    const SUMMARY: &'static str = "Says when a certificate expires, and why it is not renewed.";
+    const ALERTS: &'static [&'static str] = &[
+        "CertManagerCertExpirySoon",
+        "CertManagerCertNotReady",
+        "KubeClientCertificateExpiration",
+        "BlackboxSslCertificateWillExpireSoon",
+    ];
+    const READS: Reads = Reads::KubernetesAndPrometheus;
     /// The certificate, its events, requests, orders and challenges (three pages each).
     const CALLS_MAX: u32 = 13;
-
-    const READS: &'static str = "Kubernetes and Prometheus";
-
-    fn describe() -> Description {
-        describe::<Self>(
-            env!("CARGO_PKG_VERSION"),
-            "Says when a certificate expires, and why it is not renewed.",
-        )
-        .alerts([
-            "CertManagerCertExpirySoon",
-            "CertManagerCertNotReady",
-            "KubeClientCertificateExpiration",
-            "BlackboxSslCertificateWillExpireSoon",
-        ])
-        .settings(KUBERNETES_AND_PROMETHEUS)
-    }
 
     fn firing(look: &Look<'_>) -> Report {
         let now = look.now();
         if !questions::is_of_cert_manager(look) {
-            let expires = questions::expires(look);
+            let verdict = match questions::is_of_clients(look) {
+                true => questions::clients(look).and_then(verdicts::of_clients),
+                false => questions::expires(look).map(|at| verdicts::of_metric(at, now)),
+            };
             return Report::new()
-                .verdict(verdicts::of_metric(look, expires))
+                .verdict(verdict)
                 .field_if("Job", look.alert().label("job"));
         }
         let issue = Issue::about(look);
@@ -53,24 +45,16 @@ impl Answer for Certificates {
             return Report::new().verdict(verdict);
         };
         let at = |pointer: &str| certificate.moment(pointer);
+        let when = |pointer: &str| Some(verdicts::when(at(pointer)?, now));
         let attempts = certificate.count("/status/failedIssuanceAttempts");
         Report::new()
             .verdict(verdict)
-            .field_if(
-                "Expires",
-                at("/status/notAfter").map(|it| verdicts::when(it, now)),
-            )
-            .field_if(
-                "Renewal",
-                at("/status/renewalTime").map(|it| verdicts::when(it, now)),
-            )
+            .field_if("Expires", when("/status/notAfter"))
+            .field_if("Renewal", when("/status/renewalTime"))
             .field_if("Names", verdicts::names(certificate))
             .field_if("Issuer", verdicts::issuer(certificate))
             .field_if("Secret", certificate.text("/spec/secretName"))
-            .field_if(
-                "Failed attempts",
-                attempts.map(|attempts| attempts.to_string()),
-            )
+            .field_if("Failed attempts", attempts)
             .owner(certificate.owner())
             .without_label("condition")
             .fact_if("certificate.expires", at("/status/notAfter"))
@@ -79,8 +63,11 @@ impl Answer for Certificates {
 
     fn resolved(look: &Look<'_>) -> End {
         let now = look.now();
-        match questions::is_of_cert_manager(look) {
-            true => verdicts::end(&questions::certificate(look), now),
+        if questions::is_of_cert_manager(look) {
+            return verdicts::end(&look.find("name"), now);
+        }
+        match questions::is_of_clients(look) {
+            true => verdicts::end_of_clients(questions::clients(look)),
             false => verdicts::end_of_metric(questions::expires(look), now),
         }
     }

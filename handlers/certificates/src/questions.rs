@@ -7,7 +7,7 @@ use handler_kit::prelude::*;
 use handler_kit::prometheus::Query;
 
 /// A certificate of cert-manager, and how far its newest request got.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Issue {
     pub(crate) certificate: Read<Certificate>,
     pub(crate) events: Events,
@@ -21,12 +21,8 @@ pub(crate) struct Issue {
 impl Issue {
     pub(crate) fn about(look: &Look<'_>) -> Self {
         let mut issue = Self {
-            certificate: certificate(look),
-            events: Events::default(),
-            requests: Extent::Nothing,
-            request: None,
-            order: None,
-            challenge: None,
+            certificate: look.find("name"),
+            ..Self::default()
         };
         let Read::Found(certificate) = &issue.certificate else {
             return issue;
@@ -45,16 +41,14 @@ impl Issue {
     }
 }
 
+/// Returns whether the alert is about the certificates of the API server's clients.
+pub(crate) fn is_of_clients(look: &Look<'_>) -> bool {
+    look.alert().name == "KubeClientCertificateExpiration"
+}
+
 /// Returns whether the alert is about an object of cert-manager.
 pub(crate) fn is_of_cert_manager(look: &Look<'_>) -> bool {
     look.alert().name.starts_with("CertManager")
-}
-
-pub(crate) fn certificate(look: &Look<'_>) -> Read<Certificate> {
-    match look.place("name") {
-        Some(place) => look.kubernetes().find(&place),
-        None => Read::Unknown,
-    }
 }
 
 /// Returns the objects of a kind that belong to another object, and how much of their list was read.
@@ -72,21 +66,72 @@ fn newest_of<K: Kind>(look: &Look<'_>, owner: &Object) -> (Option<K>, Extent) {
     (newest, all.read)
 }
 
-/// Returns when the certificate of the alert's metric expires, in seconds since 1970: that of a probe's target, or the first of
-/// those with which clients come to an API server.
+/// Returns when the certificate of a probe's target expires, the first of its chain, in seconds since 1970.
 pub(crate) fn expires(look: &Look<'_>) -> Option<i64> {
-    let query = match look.alert().name.as_str() {
-        "KubeClientCertificateExpiration" => Query::new(
-            "time() + histogram_quantile(0.01, sum by (le) \
-             (rate(apiserver_client_certificate_expiration_seconds_bucket{job=$job, instance=~$instance}[5m])))",
-        ),
-        _ => Query::new("min(probe_ssl_earliest_cert_expiry{job=$job, instance=~$instance})"),
-    };
+    let query = Query::new("min(probe_ssl_earliest_cert_expiry{job=$job, instance=~$instance})");
+    let at = look.prometheus().number("expiry", &of_alert(look, query))?;
+    (at.is_finite() && at > 0.0).then_some(at as i64)
+}
+
+/// How long the certificates are valid with which clients come to the API server: the buckets of a histogram, so not exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Clients {
+    /// All requests come with one that is valid for longer, in seconds.
+    pub(crate) over_seconds: i64,
+    /// Some come with one that is valid for no longer, in seconds; `None` if that is beyond the last bucket.
+    pub(crate) within_seconds: Option<i64>,
+}
+
+pub(crate) fn clients(look: &Look<'_>) -> Option<Clients> {
+    let query = Query::new(
+        "sum by (le) (rate(apiserver_client_certificate_expiration_seconds_bucket{job=$job, instance=~$instance}[5m]))",
+    );
+    let found = look
+        .prometheus()
+        .instant("expiry", &of_alert(look, query))?;
+    let bounds = found.iter().filter_map(|bucket| {
+        let bound = bucket.label("le").parse::<f64>().ok()?;
+        Some((bound, bucket.value))
+    });
+    of_buckets(bounds.collect())
+}
+
+/// Finds the first bucket that has a request, by upper bounds and cumulative counts. `None` if there is no request.
+fn of_buckets(mut buckets: Vec<(f64, f64)>) -> Option<Clients> {
+    buckets.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let first = buckets.iter().position(|(_, count)| *count > 0.0)?;
+    let bound = |at: usize| buckets.get(at).map(|(bound, _)| *bound);
+    Some(Clients {
+        over_seconds: first.checked_sub(1).and_then(bound).unwrap_or(0.0) as i64,
+        within_seconds: bound(first).filter(|it| it.is_finite()).map(|it| it as i64),
+    })
+}
+
+fn of_alert(look: &Look<'_>, query: Query) -> Query {
     let query = query.bind("job", look.alert().label("job").unwrap_or_default());
-    let query = match look.label("instance") {
+    match look.label("instance") {
         Some(instance) => query.bind_any("instance", [instance]),
         None => query.bind("instance", ".*"),
-    };
-    let at = look.prometheus().number("expiry", &query)?;
-    (at.is_finite() && at > 0.0).then_some(at as i64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_shows_between_which_bounds_the_first_expires() {
+        let of = |over_seconds, within_seconds| {
+            Some(Clients {
+                over_seconds,
+                within_seconds,
+            })
+        };
+        let hours = |day| vec![(f64::INFINITY, 9.0), (3_600.0, 0.0), (86_400.0, day)];
+        assert_eq!(of_buckets(hours(0.1)), of(3_600, Some(86_400)));
+        assert_eq!(of_buckets(hours(0.0)), of(86_400, None));
+        assert_eq!(of_buckets(vec![(0.0, 3.0), (60.0, 3.0)]), of(0, Some(0)));
+        assert_eq!(of_buckets(vec![(60.0, 0.0)]), None, "no requests");
+        assert_eq!(of_buckets(Vec::new()), None);
+    }
 }

@@ -4,19 +4,21 @@ use handler_kit::kubernetes::{Certificate, Extent, Object};
 use handler_kit::prelude::*;
 use handler_kit::words;
 
-use crate::questions::Issue;
+use crate::questions::{Clients, Issue};
 
 const NAMES_MAX: usize = 3;
 /// A certificate that is valid for this long counts as renewed: cert-manager's alert begins at 21 days.
 const LONG_SECONDS: i64 = 21 * 86_400;
+/// The alert about the certificates of clients begins at 7 days.
+const SOON_SECONDS: i64 = 7 * 86_400;
 
 /// Returns the verdict on a certificate of cert-manager; `None` if it could not be read. `now` is in seconds since 1970.
 pub(crate) fn of(issue: &Issue, now: i64) -> Option<Verdict> {
     let certificate = match &issue.certificate {
         Read::Found(certificate) => certificate,
         Read::Gone => {
-            let rest = "it was deleted since the alert began";
-            return Some(Verdict::proves("gone", "The Certificate is gone", rest));
+            let how = "it was deleted since the alert began";
+            return Some(Verdict::gone("Certificate", how));
         }
         Read::Unknown => return None,
     };
@@ -66,20 +68,12 @@ fn why(issue: &Issue) -> Option<(&'static str, String)> {
         return Some(("order", format!("the ACME order is {state}: {reason}")));
     }
     let request = issue.request.as_ref()?;
-    for denied in ["Denied", "InvalidRequest"] {
-        if let Some(condition) = request
-            .condition(denied)
-            .filter(|it| it.is_true == Some(true))
-        {
-            return Some((
-                "denied",
-                format!("its request is refused: {}", condition.message),
-            ));
-        }
+    let denied = ["Denied", "InvalidRequest"];
+    if let Some(denied) = denied.iter().find_map(|kind| request.holds(kind)) {
+        let rest = format!("its request is refused: {}", denied.message);
+        return Some(("denied", rest));
     }
-    let ready = request
-        .condition("Ready")
-        .filter(|it| it.is_true == Some(false))?;
+    let ready = request.fails("Ready")?;
     Some(match ready.reason.as_str() {
         "Failed" => ("request", format!("its request failed: {}", ready.message)),
         _ => ("pending", format!("its request waits: {}", ready.message)),
@@ -116,41 +110,41 @@ fn short(kind: &str, lead: &str) -> String {
 }
 
 fn describe(issue: &Issue, certificate: &Object) -> Option<Step> {
-    let place = match &issue.challenge {
-        Some(challenge) => challenge.place()?,
-        None => certificate.place()?,
-    };
-    let names = [("namespace", place.namespace()?), ("name", place.name())];
-    Some(match issue.challenge {
-        Some(_) => Step::run("kubectl -n $namespace describe challenge $name", &names),
-        None => Step::run("kubectl -n $namespace describe certificate $name", &names),
-    })
+    match &issue.challenge {
+        Some(it) => it.command("kubectl -n $namespace describe challenge $name"),
+        None => certificate.command("kubectl -n $namespace describe certificate $name"),
+    }
 }
 
-/// Returns the verdict by the metric of the alert.
-pub(crate) fn of_metric(look: &Look<'_>, expires: Option<i64>) -> Option<Verdict> {
-    let (at, now) = (expires?, look.now());
-    if look.alert().name == "KubeClientCertificateExpiration" {
-        let left = words::roughly(now, at);
-        let rest = "the metric does not show whose it is: the kubelets, the controllers and people's kubeconfigs come into question";
-        let lead = format!("A client's certificate for the API server expires in {left}");
-        return Some(
-            Verdict::proves("client", &lead, rest)
-                .short(format!("a client's certificate expires in {left}")),
-        );
-    }
-    Some(match at <= now {
-        true => Verdict::proves(
+/// Returns the verdict on the certificates with which clients come to the API server; `None` if the histogram does not show
+/// when the first of them expires.
+pub(crate) fn of_clients(clients: Clients) -> Option<Verdict> {
+    let when = match clients.within_seconds? {
+        0 => "has expired".to_owned(),
+        within => format!("expires within {}", words::roughly(0, within)),
+    };
+    let rest = match clients.over_seconds {
+        0 => String::new(),
+        over => format!("in {} at the earliest; ", words::roughly(0, over)),
+    };
+    let rest = format!(
+        "{rest}the metric does not show whose it is: the kubelets, the controllers and people's kubeconfigs come into question"
+    );
+    let lead = format!("A client's certificate for the API server {when}");
+    Some(Verdict::proves("client", &lead, rest).short(format!("a client's certificate {when}")))
+}
+
+/// Returns the verdict on the certificate of a probe's target.
+pub(crate) fn of_metric(at: i64, now: i64) -> Verdict {
+    let (kind, when) = match at <= now {
+        true => (
             "expired",
-            &format!("The certificate expired {} ago", words::roughly(at, now)),
-            "the first to expire in the chain that the target shows",
+            format!("expired {} ago", words::roughly(at, now)),
         ),
-        false => Verdict::proves(
-            "expires",
-            &format!("The certificate expires in {}", words::roughly(now, at)),
-            "the first to expire in the chain that the target shows",
-        ),
-    })
+        false => ("expires", format!("expires in {}", words::roughly(now, at))),
+    };
+    let rest = "the first to expire in the chain that the target shows";
+    Verdict::proves(kind, &format!("The certificate {when}"), rest)
 }
 
 /// Returns a moment in words: `in 6d`, `2h ago`.
@@ -168,66 +162,70 @@ pub(crate) fn issuer(certificate: &Object) -> Option<String> {
 }
 
 pub(crate) fn names(certificate: &Object) -> Option<String> {
-    let names = certificate.items("/spec/dnsNames");
-    let shown: Vec<&str> = names
-        .iter()
-        .take(NAMES_MAX)
-        .filter_map(|name| name.as_str())
-        .collect();
-    let more = names.len().saturating_sub(NAMES_MAX);
-    let more = (more > 0).then(|| format!(" and {more} more"));
-    (!shown.is_empty()).then(|| format!("{}{}", shown.join(", "), more.unwrap_or_default()))
+    let names = certificate.items("/spec/dnsNames").iter();
+    let names = words::few(names.filter_map(|name| name.as_str()), NAMES_MAX);
+    (!names.is_empty()).then_some(names)
 }
 
 /// Returns how the alert of a certificate of cert-manager ended.
 pub(crate) fn end(certificate: &Read<Certificate>, now: i64) -> End {
     let certificate = match certificate {
         Read::Found(certificate) => certificate,
-        Read::Gone => {
-            return End::new("gone", "ended")
-                .caveat("the Certificate is gone")
-                .says(
-                    "The Certificate is gone:",
-                    " it was deleted, which is not the same as fixed.",
-                );
-        }
+        Read::Gone => return End::gone("Certificate", "it was deleted"),
         Read::Unknown => {
             return End::unknown("Whether the certificate is valid was not found out.");
         }
     };
-    let ready = certificate
-        .condition("Ready")
-        .filter(|it| it.is_true == Some(true));
-    match (ready, certificate.moment("/status/notAfter")) {
-        (Some(_), Some(at)) if at > now => End::new("valid", "valid again").says(
-            "The certificate is valid:",
-            format!(" for {} more.", words::roughly(now, at)),
+    let expires = certificate.moment("/status/notAfter");
+    match (certificate.holds("Ready"), expires) {
+        (Some(_), Some(at)) if at > now => valid(at, now),
+        _ => End::not_fixed("not-ready", "the certificate is not ready").says(
+            "The certificate is not ready:",
+            " the alert ended for another reason.",
         ),
-        _ => End::new("not-ready", "ended")
-            .caveat("the certificate is not ready")
-            .says(
-                "The certificate is not ready:",
-                " the alert ended for another reason.",
-            ),
     }
+}
+
+fn valid(until: i64, now: i64) -> End {
+    let rest = format!(" for {} more.", words::roughly(now, until));
+    End::new("valid", "valid again").says("The certificate is valid:", rest)
 }
 
 /// Returns how the alert ended, by its metric.
 pub(crate) fn end_of_metric(expires: Option<i64>, now: i64) -> End {
     match expires {
-        Some(at) if at > now + LONG_SECONDS => End::new("valid", "valid again").says(
-            "The certificate is valid:",
-            format!(" for {} more.", words::roughly(now, at)),
+        Some(at) if at > now + LONG_SECONDS => valid(at, now),
+        Some(at) if at > now => End::not_fixed("expires", "it still expires soon").says(
+            "It still expires soon:",
+            format!(" in {}.", words::roughly(now, at)),
         ),
-        Some(at) if at > now => End::new("expires", "ended")
-            .caveat("it still expires soon")
-            .says(
-                "It still expires soon:",
-                format!(" in {}.", words::roughly(now, at)),
-            ),
-        Some(_) => End::new("expired", "ended")
-            .caveat("it has expired")
-            .says("The certificate has expired.", ""),
+        Some(_) => {
+            End::not_fixed("expired", "it has expired").says("The certificate has expired.", "")
+        }
         None => End::unknown("Whether the certificate is valid was not found out."),
+    }
+}
+
+/// Returns how the alert about the certificates of clients ended: they have no names, so it shows only that none comes any more
+/// with one that expires soon.
+pub(crate) fn end_of_clients(clients: Option<Clients>) -> End {
+    match clients {
+        Some(clients) if clients.over_seconds >= SOON_SECONDS => {
+            let over = words::roughly(0, clients.over_seconds);
+            End::new("valid", "none expires soon").says(
+                "No client's certificate expires soon:",
+                format!(
+                    " all requests of the last 5m come with one that is valid for more than {over}. It was renewed, or its client comes no more."
+                ),
+            )
+        }
+        Some(Clients {
+            within_seconds: Some(within),
+            ..
+        }) => End::not_fixed("expires", "one still expires soon").says(
+            "A client's certificate still expires soon:",
+            format!(" within {}.", words::roughly(0, within)),
+        ),
+        Some(_) | None => End::unknown("Whether a client's certificate expires was not found out."),
     }
 }

@@ -12,22 +12,16 @@ use handler_kit::prelude::*;
 pub struct Disk;
 
 impl Answer for Disk {
-    const NAME: &'static str = env!("CARGO_PKG_NAME");
+    const SUMMARY: &'static str =
+        "Says how full a node's filesystem is, when it will be full and which pods use it.";
+    const ALERTS: &'static [&'static str] = &[
+        "NodeFilesystemSpaceFillingUp",
+        "NodeFilesystemAlmostOutOfSpace",
+        "NodeFilesystemFilesFillingUp",
+        "NodeFilesystemAlmostOutOfFiles",
+    ];
+    const READS: Reads = Reads::Prometheus;
     const CALLS_MAX: u32 = 6;
-    const READS: &'static str = "Prometheus";
-
-    fn describe() -> Description {
-        let summary =
-            "Says how full a node's filesystem is, when it will be full and which pods use it.";
-        describe::<Self>(env!("CARGO_PKG_VERSION"), summary)
-            .alerts([
-                "NodeFilesystemSpaceFillingUp",
-                "NodeFilesystemAlmostOutOfSpace",
-                "NodeFilesystemFilesFillingUp",
-                "NodeFilesystemAlmostOutOfFiles",
-            ])
-            .settings(handler_kit::prometheus::SETTINGS)
-    }
 
     fn firing(look: &Look<'_>) -> Report {
         questions::firing(look)

@@ -143,25 +143,22 @@ pub(crate) fn firing(look: &Look<'_>) -> Report {
     };
     let began = look.alert().starts_at.seconds;
     let whose = node.as_ref().map_or(asked.instance, |node| node);
+    let space = facts.space.as_ref();
     Report::new()
         .verdict(verdicts::of(&facts))
         .place(format!("{whose}:{}", asked.mountpoint))
         .who(format!("{whose} {}", asked.mountpoint))
-        .changed_line(facts.space.as_ref().and_then(|space| space.changed(began)))
-        .field_if("Node", node.as_ref().map(|node| node.to_string()))
+        .changed_line(space.and_then(|space| space.changed(began)))
+        .node(node.as_ref())
         .field(
             "Filesystem",
             format!("{} at {}", asked.device, asked.mountpoint),
         )
         .field_if(
             "Free 6h ago",
-            facts
-                .space
-                .as_ref()
-                .and_then(|space| space.amount_before(SIX_HOURS)),
+            space.and_then(|space| space.amount_before(SIX_HOURS)),
         )
         .without_label("fstype")
-        .without_label(if node.is_some() { "instance" } else { "" })
         .without_label("device")
         .without_label("mountpoint")
         .list(
@@ -169,17 +166,12 @@ pub(crate) fn firing(look: &Look<'_>) -> Report {
             users.iter().flatten().map(line),
         )
         .list("Logs of containers on it", logs.iter().flatten().map(line))
-        .fact_if("disk.free", facts.space.as_ref().map(|space| space.free))
-        .fact_if("disk.total", facts.space.as_ref().map(|space| space.total))
-        .fact_if("node", node.as_ref())
+        .fact_if("disk.free", space.map(|space| space.free))
+        .fact_if("disk.total", space.map(|space| space.total))
 }
 
 fn line(sample: &Sample) -> Line {
-    Line::from(format!(
-        "{}: {}",
-        verdicts::pod_of(sample),
-        words::bytes(sample.value)
-    ))
+    Line::from(format!("{}: {}", sample.pod(), words::bytes(sample.value)))
 }
 
 /// Compares the filesystem with what it was when the alert began: 2 requests.

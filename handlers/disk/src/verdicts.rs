@@ -22,15 +22,10 @@ pub(crate) struct Filesystem<'a> {
     pub(crate) node: Option<&'a Name>,
 }
 
-/// Returns `namespace/pod`.
-pub(crate) fn pod_of(sample: &Sample) -> String {
-    format!("{}/{}", sample.label("namespace"), sample.label("pod"))
-}
-
 /// Returns the pod with the largest value, and the value.
 pub(crate) fn biggest(samples: &[Sample]) -> Option<(String, f64)> {
     let biggest = samples.iter().max_by(|a, b| a.value.total_cmp(&b.value))?;
-    Some((pod_of(biggest), biggest.value))
+    Some((biggest.pod(), biggest.value))
 }
 
 /// Returns the verdict; `None` if nothing is known of the filesystem.
@@ -41,22 +36,16 @@ pub(crate) fn of(facts: &Filesystem<'_>) -> Option<Verdict> {
             Verdict::unknown("no-figures", "The filesystem is not reported", rest)
         });
     };
+    let large = du(facts).map(|du| Line::from("On the node, what is large: ").code(du));
+    let pods = "kubectl get pods -A -o wide --field-selector spec.nodeName=$node";
+    let pods = facts.node.map(|node| Step::run(pods, &[("node", node)]));
     let verdict = space.verdict(&format!("The filesystem {}", facts.mountpoint));
-    let verdict = match cause(facts, space) {
-        Some(cause) => verdict.and(cause),
-        None => verdict,
-    };
-    let verdict = match du(facts) {
-        Some(command) => verdict.next(Line::from("On the node, what is large: ").code(command)),
-        None => verdict,
-    };
-    let pods = |node| {
-        Step::run(
-            "kubectl get pods -A -o wide --field-selector spec.nodeName=$node",
-            &[("node", node)],
-        )
-    };
-    Some(verdict.next_if(facts.node.map(pods)))
+    Some(
+        verdict
+            .and_if(cause(facts, space))
+            .next_if(large)
+            .next_if(pods),
+    )
 }
 
 /// Names the pod that grew, if it accounts for a part of the whole that counts.

@@ -10,7 +10,7 @@ mod verdicts;
 #[cfg(test)]
 mod tests;
 
-use handler_kit::kubernetes::{SETTINGS, Workload};
+use handler_kit::kubernetes::Workload;
 use handler_kit::prelude::*;
 
 use questions::Found;
@@ -20,19 +20,11 @@ use questions::Found;
 pub struct Hpa;
 
 impl Answer for Hpa {
-    const NAME: &'static str = env!("CARGO_PKG_NAME");
-
+    const SUMMARY: &'static str = "Says which metric drives an autoscaler, and what limits it.";
+    const ALERTS: &'static [&'static str] = &["KubeHpaMaxedOut", "KubeHpaReplicasMismatch"];
+    const READS: Reads = Reads::Kubernetes;
     /// The autoscaler, its events (three pages), its workload, that one's revisions (three pages).
     const CALLS_MAX: u32 = 8;
-
-    fn describe() -> Description {
-        describe::<Self>(
-            env!("CARGO_PKG_VERSION"),
-            "Says which metric drives an autoscaler, and what limits it.",
-        )
-        .alerts(["KubeHpaMaxedOut", "KubeHpaReplicasMismatch"])
-        .settings(SETTINGS)
-    }
 
     fn firing(look: &Look<'_>) -> Report {
         let found = Found::about_firing(look);
@@ -41,20 +33,13 @@ impl Answer for Hpa {
             return report;
         };
         let workload = found.workload.as_ref().map(Workload::of);
-        let report = match &workload {
-            Some(workload) => report.workload(workload).place(verdicts::place(autoscaler)),
-            None => report,
-        };
         let scaled = autoscaler.moment("/status/lastScaleTime");
-        let owner = found
-            .workload
-            .as_ref()
-            .and_then(|workload| workload.owner());
+        let replicas = verdicts::Replicas::of(autoscaler);
+        let owner = found.workload.as_ref().and_then(|it| it.owner());
         report
-            .field_if(
-                "Replicas",
-                verdicts::Replicas::of(autoscaler).map(|it| it.to_string()),
-            )
+            .workload(workload.as_ref())
+            .place(autoscaler.full_name())
+            .field_if("Replicas", replicas.map(|it| it.to_string()))
             .field("Metrics", metrics::in_words(&metrics::of(autoscaler)))
             .field_if("Workload", workload.map(|workload| workload.in_words()))
             .field_if("Last scaled", scaled.map(|at| Line::new().ago(at)))
@@ -64,7 +49,7 @@ impl Answer for Hpa {
     }
 
     fn resolved(look: &Look<'_>) -> End {
-        verdicts::end(&questions::autoscaler(look))
+        verdicts::end(&look.find("horizontalpodautoscaler"))
     }
 }
 

@@ -4,7 +4,7 @@ use handler_kit::kubernetes::{Change, Deployment, Events, HorizontalPodAutoscale
 use handler_kit::prelude::*;
 
 /// What was found out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) autoscaler: Read<HorizontalPodAutoscaler>,
     pub(crate) events: Events,
@@ -15,10 +15,8 @@ pub(crate) struct Found {
 impl Found {
     pub(crate) fn about_firing(look: &Look<'_>) -> Self {
         let mut found = Self {
-            autoscaler: autoscaler(look),
-            events: Events::default(),
-            workload: None,
-            change: None,
+            autoscaler: look.find("horizontalpodautoscaler"),
+            ..Self::default()
         };
         match &found.autoscaler {
             Read::Found(autoscaler) => {
@@ -29,13 +27,6 @@ impl Found {
             Read::Unknown => look.missing_too(["events", "workload"]),
         }
         found
-    }
-}
-
-pub(crate) fn autoscaler(look: &Look<'_>) -> Read<HorizontalPodAutoscaler> {
-    match look.place("horizontalpodautoscaler") {
-        Some(place) => look.kubernetes().find(&place),
-        None => Read::Unknown,
     }
 }
 

@@ -47,8 +47,8 @@ pub(crate) fn of(found: &Found) -> Option<Verdict> {
     let autoscaler = match &found.autoscaler {
         Read::Found(autoscaler) => autoscaler,
         Read::Gone => {
-            let rest = "it was deleted since the alert began";
-            return Some(Verdict::proves("gone", "The autoscaler is gone", rest));
+            let how = "it was deleted since the alert began";
+            return Some(Verdict::gone("autoscaler", how));
         }
         Read::Unknown => return None,
     };
@@ -56,24 +56,18 @@ pub(crate) fn of(found: &Found) -> Option<Verdict> {
     let verdict = of_conditions(autoscaler, replicas)
         .or_else(|| at_maximum(autoscaler, replicas))
         .unwrap_or_else(|| of_workload(found, replicas));
-    Some(verdict.next_if(describe(autoscaler)))
+    let describe = "kubectl -n $namespace describe hpa $name";
+    Some(verdict.next_if(autoscaler.command(describe)))
 }
 
 /// What keeps it from working at all.
 fn of_conditions(autoscaler: &Object, replicas: Replicas) -> Option<Verdict> {
-    let off = |kind: &str| {
-        autoscaler
-            .condition(kind)
-            .filter(|it| it.is_true == Some(false))
-    };
-    if let Some(condition) = off("AbleToScale").filter(|it| it.reason.starts_with("Failed")) {
-        return Some(Verdict::proves(
-            "unable",
-            "It can't scale its workload",
-            condition.message,
-        ));
+    let unable = autoscaler.fails("AbleToScale");
+    if let Some(unable) = unable.filter(|it| it.reason.starts_with("Failed")) {
+        let lead = "It can't scale its workload";
+        return Some(Verdict::proves("unable", lead, unable.message));
     }
-    let condition = off("ScalingActive")?;
+    let condition = autoscaler.fails("ScalingActive")?;
     if condition.reason == "ScalingDisabled" {
         let rest =
             "the workload is scaled to zero, and it does nothing until a person scales it up";
@@ -83,10 +77,11 @@ fn of_conditions(autoscaler: &Object, replicas: Replicas) -> Option<Verdict> {
         "it stays at {} replicas: {}",
         replicas.current, condition.message
     );
-    Some(
-        Verdict::proves("no-metric", "Its metric can't be read", rest)
-            .short("its metric can't be read"),
-    )
+    Some(Verdict::proves(
+        "no-metric",
+        "Its metric can't be read",
+        rest,
+    ))
 }
 
 fn at_maximum(autoscaler: &Object, replicas: Replicas) -> Option<Verdict> {
@@ -98,9 +93,8 @@ fn at_maximum(autoscaler: &Object, replicas: Replicas) -> Option<Verdict> {
     let driver = metrics
         .first()
         .map_or("no metric is known".to_owned(), metrics::Metric::in_words);
-    let limited = autoscaler.condition("ScalingLimited");
-    let wants_more =
-        limited.is_some_and(|it| it.is_true == Some(true) && it.reason == "TooManyReplicas");
+    let limited = autoscaler.holds("ScalingLimited");
+    let wants_more = limited.is_some_and(|it| it.reason == "TooManyReplicas");
     let short = format!("at its maximum of {max}");
     if !wants_more {
         let rest = format!("{max} replicas are as many as it wants; {driver}");
@@ -141,16 +135,9 @@ fn of_workload(found: &Found, replicas: Replicas) -> Verdict {
         return Verdict::unknown("mismatch", &lead, "its workload could not be read").short(short);
     };
     let name = format!("{} {}", workload.kind(), workload.name());
-    let failure = workload
-        .condition("ReplicaFailure")
-        .filter(|it| it.is_true == Some(true));
-    if let Some(failure) = failure {
-        return Verdict::proves(
-            "not-created",
-            &lead,
-            format!("pods can't be created: {}", failure.message),
-        )
-        .short(short);
+    if let Some(failure) = workload.holds("ReplicaFailure") {
+        let rest = format!("pods can't be created: {}", failure.message);
+        return Verdict::proves("not-created", &lead, rest).short(short);
     }
     match workload.count("/spec/replicas") {
         Some(set) if set != desired => {
@@ -166,44 +153,19 @@ fn of_workload(found: &Found, replicas: Replicas) -> Verdict {
     }
 }
 
-fn describe(autoscaler: &Object) -> Option<Step> {
-    let place = autoscaler.place()?;
-    Some(Step::run(
-        "kubectl -n $namespace describe hpa $name",
-        &[("namespace", place.namespace()?), ("name", place.name())],
-    ))
-}
-
-pub(crate) fn place(autoscaler: &Object) -> String {
-    let namespace = autoscaler
-        .namespace()
-        .map(|it| format!("{it}/"))
-        .unwrap_or_default();
-    format!("{namespace}{}", autoscaler.name())
-}
-
 /// Returns how the alert ended.
 pub(crate) fn end(autoscaler: &Read<HorizontalPodAutoscaler>) -> End {
     let autoscaler = match autoscaler {
         Read::Found(autoscaler) => autoscaler,
-        Read::Gone => {
-            return End::new("gone", "ended")
-                .caveat("the autoscaler is gone")
-                .says(
-                    "The autoscaler is gone:",
-                    " it was deleted, which is not the same as fixed.",
-                );
-        }
+        Read::Gone => return End::gone("autoscaler", "it was deleted"),
         Read::Unknown => return End::unknown("How many replicas there are was not found out."),
     };
     match Replicas::of(autoscaler) {
-        Some(it) if it.current >= it.max => End::new("at-maximum", "ended")
-            .caveat("still at its maximum")
+        Some(it) if it.current >= it.max => End::not_fixed("at-maximum", "still at its maximum")
             .says("It is still at its maximum:", format!(" {it}.")),
         Some(it) if it.current == it.desired => End::new("settled", "has as many as it wants")
             .says("It has as many as it wants:", format!(" {it}.")),
-        Some(it) => End::new("mismatch", "ended")
-            .caveat("not as many as it wants")
+        Some(it) => End::not_fixed("mismatch", "not as many as it wants")
             .says("It has not as many as it wants:", format!(" {it}.")),
         None => End::unknown("How many replicas there are was not found out."),
     }

@@ -9,7 +9,6 @@ mod verdicts;
 #[cfg(test)]
 mod tests;
 
-use handler_kit::kubernetes::SETTINGS;
 use handler_kit::prelude::*;
 use handler_kit::words;
 
@@ -20,20 +19,13 @@ use questions::Found;
 pub struct Job;
 
 impl Answer for Job {
-    const NAME: &'static str = env!("CARGO_PKG_NAME");
-
+    const SUMMARY: &'static str =
+        "Says why a Job failed or does not end: exit code, log, schedule and last success.";
+    const ALERTS: &'static [&'static str] = &["KubeJobFailed", "KubeJobNotCompleted"];
+    const READS: Reads = Reads::Kubernetes;
     /// Job, pods and events (three pages each), the trouble of one pod (eight at most), `CronJob`, Jobs (three pages).
     const CALLS_MAX: u32 = 19;
     const LOGS: bool = true;
-
-    fn describe() -> Description {
-        describe::<Self>(
-            env!("CARGO_PKG_VERSION"),
-            "Says why a Job failed or does not end: exit code, log, schedule and last success.",
-        )
-        .alerts(["KubeJobFailed", "KubeJobNotCompleted"])
-        .settings(SETTINGS)
-    }
 
     fn firing(look: &Look<'_>) -> Report {
         let found = Found::about_firing(look);
@@ -41,40 +33,32 @@ impl Answer for Job {
         let Read::Found(job) = &found.job else {
             return Report::new().verdict(verdict);
         };
-        let exit = found
-            .failure
-            .as_ref()
-            .map(|failure| verdicts::exit(&failure.exit));
+        let failure = found.failure.as_ref();
+        let exit = failure.map(|failure| {
+            let exit = &failure.exit;
+            Line::from(format!("{} ({})", exit.code, exit.reason)).ago_if(", ", exit.finished)
+        });
         let image = job.text("/spec/template/spec/containers/0/image");
         let owner = job
             .owner()
             .or(found.cron.as_ref().and_then(|cron| cron.owner()));
-        let container = found
-            .failure
-            .as_ref()
-            .map(|failure| failure.container.clone());
+        let container = failure.map(|failure| failure.container.clone());
+        let started = job.moment("/status/startTime");
+        let maker = job.controller();
         Report::new()
             .verdict(verdict)
             .field("Pods", verdicts::counts(job))
-            .field_if(
-                "Started",
-                job.moment("/status/startTime")
-                    .map(|at| Line::new().ago(at)),
-            )
-            .field_if("Pod", found.pod.as_ref().map(|pod| pod.name().to_owned()))
+            .field_if("Started", started.map(|at| Line::new().ago(at)))
+            .field_if("Pod", found.pod.as_ref().map(|pod| pod.name()))
             .field_if("Exit", exit)
             .field_if("Schedule", verdicts::schedule(&found))
             .field_if("Last success", verdicts::last_success(&found))
             .field_if("Image", image.map(words::image_tag))
             .owner(owner)
-            .fact_if(
-                "job.exit_code",
-                found.failure.as_ref().map(|failure| failure.exit.code),
-            )
+            .fact_if("job.exit_code", failure.map(|failure| failure.exit.code))
             .fact_if(
                 "workload",
-                job.controller()
-                    .map(|(kind, name)| format!("{kind}/{name}")),
+                maker.map(|(kind, name)| format!("{kind}/{name}")),
             )
             .without_label("reason")
             .without_label("condition")

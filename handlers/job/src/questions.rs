@@ -5,7 +5,7 @@ use handler_kit::kubernetes::{self, CronJob, Events, Exit, Extent, Object, Pod};
 use handler_kit::prelude::*;
 
 /// What was found out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) job: Read<kubernetes::Job>,
     /// The events of the Job, and of a pod that waits.
@@ -35,33 +35,23 @@ pub(crate) struct Failed {
 impl Found {
     pub(crate) fn about_firing(look: &Look<'_>) -> Self {
         let kubernetes = look.kubernetes();
-        let place = look.place("job_name");
-        let job = place
-            .as_ref()
-            .map(|place| kubernetes.find::<kubernetes::Job>(place));
         let mut found = Self {
-            job: job.unwrap_or(Read::Unknown),
-            events: Events::default(),
-            pods: Extent::Nothing,
-            pod: None,
-            failure: None,
-            waiting: None,
-            log: None,
-            cron: None,
-            succeeded: None,
+            job: look.find("job_name"),
+            ..Self::default()
         };
-        match (&found.job, place) {
-            (Read::Found(job), Some(place)) => {
-                let job = job.clone();
+        match found.job.clone() {
+            Read::Found(job) => {
                 found.events = kubernetes.events(&job);
-                let pods = kubernetes
-                    .list::<Pod>(place.namespace(), &Select::label("job-name", place.name()));
-                found.pods = pods.read;
-                found.about_pods(look, pods.items);
+                if let Some(place) = job.place() {
+                    let its = Select::label("job-name", place.name());
+                    let pods = kubernetes.list::<Pod>(place.namespace(), &its);
+                    found.pods = pods.read;
+                    found.about_pods(look, pods.items);
+                }
                 found.about_cron(look, &job);
             }
-            (Read::Unknown, _) => look.missing_too(["pods", "events", "log"]),
-            _ => {}
+            Read::Gone => {}
+            Read::Unknown => look.missing_too(["pods", "events", "log"]),
         }
         found
     }
@@ -111,10 +101,7 @@ impl Found {
             .and_then(|place| kubernetes.get::<CronJob>(&place));
         let jobs = kubernetes.list::<kubernetes::Job>(job.namespace().as_ref(), &Select::all());
         let succeeded = jobs.items.into_iter().filter(|other| {
-            let is_complete = other
-                .condition("Complete")
-                .is_some_and(|it| it.is_true == Some(true));
-            is_complete && other.controller() == job.controller()
+            other.holds("Complete").is_some() && other.controller() == job.controller()
         });
         self.succeeded = succeeded.max_by_key(|other| other.moment("/status/completionTime"));
     }

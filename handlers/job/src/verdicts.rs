@@ -1,6 +1,6 @@
 //! The verdict on a Job that failed or does not end, and how it ended.
 
-use handler_kit::kubernetes::{self, CronJob, Exit, Extent, Object, Pod};
+use handler_kit::kubernetes::{self, CronJob, Extent, Object, Pod};
 use handler_kit::prelude::*;
 use handler_kit::words;
 
@@ -14,16 +14,16 @@ pub(crate) fn of(found: &Found) -> Option<Verdict> {
     let job = match &found.job {
         Read::Found(job) => job,
         Read::Gone => {
-            let rest = "it was deleted since the alert began, by a person, its CronJob or its ttlSecondsAfterFinished";
-            return Some(Verdict::proves("gone", "The Job is gone", rest));
+            let how = "it was deleted since the alert began, by a person, its CronJob or its ttlSecondsAfterFinished";
+            return Some(Verdict::gone("Job", how));
         }
         Read::Unknown => return None,
     };
-    if is(job, "Complete") {
+    if job.holds("Complete").is_some() {
         let rest = "it ended successfully, so the alert should end soon";
         return Some(Verdict::proves("complete", "It is complete by now", rest));
     }
-    let verdict = match is(job, "Failed") {
+    let verdict = match job.holds("Failed").is_some() {
         true => out_of_time(job)
             .or_else(|| of_failure(found, &failed(job)))
             .or_else(|| not_created(found))
@@ -36,11 +36,6 @@ pub(crate) fn of(found: &Found) -> Option<Verdict> {
             .unwrap_or_else(|| unknown(found)),
     };
     Some(again(verdict, found, job))
-}
-
-fn is(job: &Object, condition: &str) -> bool {
-    job.condition(condition)
-        .is_some_and(|it| it.is_true == Some(true))
 }
 
 /// Returns `It failed`, and how often if it was tried again.
@@ -192,7 +187,7 @@ fn unknown(found: &Found) -> Verdict {
 
 /// Offers to run it again, and says what ends the alert.
 fn again(verdict: Verdict, found: &Found, job: &Object) -> Verdict {
-    if !is(job, "Failed") {
+    if job.holds("Failed").is_none() {
         return verdict;
     }
     let cron = found.cron.as_ref().and_then(|cron| cron.place());
@@ -230,15 +225,6 @@ pub(crate) fn counts(job: &Object) -> String {
     match counts.is_empty() {
         true => format!("none{}", limit.unwrap_or_default()),
         false => format!("{}{}", counts.join(", "), limit.unwrap_or_default()),
-    }
-}
-
-/// Returns how a container ended: `1 (Error), 4m ago`.
-pub(crate) fn exit(exit: &Exit) -> Line {
-    let line = Line::from(format!("{} ({})", exit.code, exit.reason));
-    match exit.finished {
-        Some(at) => line.text(", ").ago(at),
-        None => line,
     }
 }
 
@@ -286,18 +272,24 @@ pub(crate) fn changed(found: &Found) -> Option<String> {
 /// Returns how the alert ended; `began` is when it began, in seconds since 1970.
 pub(crate) fn end(job: &Read<kubernetes::Job>, cron: Option<&CronJob>, began: i64) -> End {
     match job {
-        Read::Found(job) if is(job, "Complete") => {
+        Read::Found(job) if job.holds("Complete").is_some() => {
             End::new("complete", "complete").says("The Job is complete:", " it ended successfully.")
         }
-        Read::Found(job) if is(job, "Failed") => End::new("failed", "ended")
-            .caveat("the Job still counts as failed")
-            .says(
-                "The Job still counts as failed:",
-                format!(" {}.", counts(job)),
-            ),
-        Read::Found(job) => End::new("running", "ended")
-            .caveat("the Job is not complete")
-            .says("The Job is not complete:", format!(" {}.", counts(job))),
+        Read::Found(job) => {
+            let (kind, caveat, lead) = match job.holds("Failed") {
+                Some(_) => (
+                    "failed",
+                    "the Job still counts as failed",
+                    "The Job still counts as failed:",
+                ),
+                None => (
+                    "running",
+                    "the Job is not complete",
+                    "The Job is not complete:",
+                ),
+            };
+            End::not_fixed(kind, caveat).says(lead, format!(" {}.", counts(job)))
+        }
         Read::Gone => of_gone(cron, began),
         Read::Unknown => End::unknown("Whether the Job is complete was not found out."),
     }
@@ -313,14 +305,9 @@ fn of_gone(cron: Option<&CronJob>, began: i64) -> End {
         }
         Some((cron, at)) => {
             let rest = Line::from(format!(" CronJob {} succeeded last ", cron.name())).ago(at);
-            End::new("gone", "ended").caveat("the Job is gone").says(
-                "The Job is gone:",
-                rest.text(", before the alert; that is not the same as fixed."),
-            )
+            let rest = rest.text(", before the alert; that is not the same as fixed.");
+            End::not_fixed("gone", "the Job is gone").says("The Job is gone:", rest)
         }
-        None => End::new("gone", "ended").caveat("the Job is gone").says(
-            "The Job is gone:",
-            " it was deleted, which is not the same as fixed.",
-        ),
+        None => End::gone("Job", "it was deleted"),
     }
 }

@@ -9,7 +9,7 @@ mod verdicts;
 #[cfg(test)]
 mod tests;
 
-use handler_kit::kubernetes::{Container, SETTINGS, Workload};
+use handler_kit::kubernetes::{Container, Workload};
 use handler_kit::prelude::*;
 use handler_kit::words;
 
@@ -20,20 +20,13 @@ use questions::{Found, PodState};
 pub struct KubePodCrashLooping;
 
 impl Answer for KubePodCrashLooping {
-    const NAME: &'static str = env!("CARGO_PKG_NAME");
-
+    const SUMMARY: &'static str =
+        "Says why a pod crashes again and again: exit, what changed, events, log.";
+    const ALERTS: &'static [&'static str] = &["KubePodCrashLooping"];
+    const READS: Reads = Reads::Kubernetes;
     /// Pod, log (four at most), events and revisions (three pages each), `ReplicaSet`, Deployment, node.
     const CALLS_MAX: u32 = 14;
     const LOGS: bool = true;
-
-    fn describe() -> Description {
-        describe::<Self>(
-            env!("CARGO_PKG_VERSION"),
-            "Says why a pod crashes again and again: exit, what changed, events, log.",
-        )
-        .alerts(["KubePodCrashLooping"])
-        .settings(SETTINGS)
-    }
 
     fn firing(look: &Look<'_>) -> Report {
         let found = Found::about_firing(look);
@@ -96,25 +89,19 @@ fn fields(look: &Look<'_>, found: &Found) -> Report {
         }
     });
     let exit_line = exit.map(|exit| {
-        let line = Line::from(format!("{} ({})", exit.reason, exit.code));
-        match exit.finished {
-            Some(at) => line.text(", ").ago(at),
-            None => line,
-        }
+        Line::from(format!("{} ({})", exit.reason, exit.code)).ago_if(", ", exit.finished)
     });
     let node = found.node.as_ref().map(|(name, troubles)| {
         let words = [std::slice::from_ref(name), troubles].concat();
         words.join(", ")
     });
     let image = container.and_then(|container| container.image.as_deref());
-    let report = match &found.workload {
-        Some(workload) => Report::new().workload(workload),
-        None => Report::new(),
-    };
-    let report = report
+    let change = found.change.as_ref();
+    let report = Report::new()
+        .workload(found.workload.as_ref())
         .field_if("Workload", workload.as_ref().map(Workload::in_words))
         .field_if("Pod", pod)
-        .field_if("Restarts", container.map(|it| it.restarts.to_string()))
+        .field_if("Restarts", container.map(|it| it.restarts))
         .field_if("Last exit", exit_line)
         .field_if("Image", image.map(words::image_tag))
         .field_if("Node", node.as_deref().or_else(|| look.label("node")))
@@ -127,10 +114,7 @@ fn fields(look: &Look<'_>, found: &Found) -> Report {
         .fact_if("node", found.node.as_ref().map(|(name, _)| name))
         .fact_if(
             "rollout.revision",
-            found
-                .change
-                .as_ref()
-                .and_then(|change| change.revision.as_ref()),
+            change.and_then(|change| change.revision.as_ref()),
         );
     let facts = found.facts().into_iter();
     facts.fold(report, |report, (name, value)| report.fact(name, value))
@@ -145,44 +129,32 @@ fn end(found: &Found) -> End {
             let waits = waits
                 .map(|(reason, _)| format!(" ({reason})"))
                 .unwrap_or_default();
-            End::new("not-ready", "ended").caveat("not ready yet").says(
-                "Not ready yet:",
-                format!(" {} is still not ready{waits}.", container.name),
-            )
+            let rest = format!(" {} is still not ready{waits}.", container.name);
+            End::not_fixed("not-ready", "not ready yet").says("Not ready yet:", rest)
         }
         (PodState::Present, None) => {
             End::unknown("The pod is there; its container's state is not known.")
         }
-        (PodState::Gone, _) => End::new("gone", "ended").caveat("the pod is gone").says(
-            "The pod is gone:",
-            " it was deleted or replaced, which is not the same as fixed.",
+        (PodState::Gone, _) => End::gone("pod", "it was deleted or replaced"),
+        (PodState::Replaced, _) => End::not_fixed("replaced", "the pod was replaced").says(
+            "The pod was replaced",
+            " by another of the same name, which is not the same as fixed.",
         ),
-        (PodState::Replaced, _) => End::new("replaced", "ended")
-            .caveat("the pod was replaced")
-            .says(
-                "The pod was replaced",
-                " by another of the same name, which is not the same as fixed.",
-            ),
         (PodState::Unknown, _) => End::unknown("Whether the pod is ready was not found out."),
     };
     let end = found
         .facts()
         .into_iter()
         .fold(end, |end, (name, value)| end.fact(name, value));
-    match &found.workload {
-        Some(workload) => end.and_if(workload.readiness_in_words()),
-        None => end,
-    }
+    let workload = found.workload.as_ref();
+    end.and_if(workload.and_then(Workload::readiness_in_words))
 }
 
 fn ready_again(container: &Container) -> End {
-    let rest = Line::from(format!(" {} has been up", container.name));
-    let rest = match container.running_since {
-        Some(since) => rest.text(" for ").lasting(since),
-        None => rest,
-    };
-    let restarts = format!(", after {} restarts.", container.restarts);
-    End::new("ready", "ready again").says("Ready again:", rest.text(restarts))
+    let rest = Line::from(format!(" {} has been up", container.name))
+        .lasting_if(" for ", container.running_since)
+        .text(format!(", after {} restarts.", container.restarts));
+    End::new("ready", "ready again").says("Ready again:", rest)
 }
 
 handler_kit::answers!(KubePodCrashLooping);

@@ -29,20 +29,8 @@ pub(crate) fn steps(look: &Look<'_>, found: &Found, verdict: Verdict) -> Verdict
         return verdict;
     };
     let verdict = commands(found, container, (namespace, place.name()), verdict);
-    let began = look.alert().starts_at.seconds;
-    let is_undo_of_use = found
-        .change
-        .as_ref()
-        .is_some_and(|it| it.supports_undo(began))
-        && !IS_NOT_ITS_DOING.contains(&kind.as_str());
-    let deployment = workload.filter(|it| it.kind == "Deployment" && it.is_a_persons());
-    let deployment = deployment.and_then(|workload| Name::of(&workload.name));
-    verdict.next_if(deployment.filter(|_| is_undo_of_use).map(|name| {
-        Step::run(
-            "kubectl -n $namespace rollout undo deployment/$name",
-            &[("namespace", namespace), ("name", &name)],
-        )
-    }))
+    let of_change = workload.filter(|_| !IS_NOT_ITS_DOING.contains(&kind.as_str()));
+    verdict.next_if(of_change.and_then(|it| it.undo(look, found.change.as_ref())))
 }
 
 fn commands(

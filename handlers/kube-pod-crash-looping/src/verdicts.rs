@@ -5,7 +5,7 @@
 use handler_kit::handler_sdk::layout::clip;
 use handler_kit::kubernetes::{Container, Events, Exit, Extent, Role};
 use handler_kit::prelude::*;
-use handler_kit::words::between;
+use handler_kit::words::{between, or_silent};
 
 use crate::questions::{Found, PodState};
 
@@ -37,27 +37,16 @@ pub(crate) fn of(found: &Found) -> Option<Verdict> {
             .container
             .as_ref()
             .filter(|_| found.pod == PodState::Present);
-        match container.and_then(|container| container.running_since) {
-            Some(since) => verdict.and(Line::from("Running again for ").lasting(since)),
-            None => verdict,
-        }
+        let since = container.and_then(|container| container.running_since);
+        verdict.and_if(since.map(|since| Line::from("Running again for ").lasting(since)))
     })
 }
 
 fn gone(events: &Events) -> Verdict {
-    let verdict = Verdict::proves(
-        "gone",
-        "The pod is gone",
-        "deleted or replaced since the alert began",
-    );
-    match events.with_reason(&["Evicted", "Preempting", "Preempted", "TaintManagerEviction"]) {
-        Some(event) => verdict.and(format!(
-            "{}: {}",
-            event.reason,
-            clip(&event.message, SAID_CHARS_MAX)
-        )),
-        None => verdict,
-    }
+    let event = events.with_reason(&["Evicted", "Preempting", "Preempted", "TaintManagerEviction"]);
+    Verdict::gone("pod", "deleted or replaced since the alert began").and_if(
+        event.map(|event| format!("{}: {}", event.reason, clip(&event.message, SAID_CHARS_MAX))),
+    )
 }
 
 /// The evidence for a verdict.
@@ -95,15 +84,7 @@ fn ended(reason: &str, message: &str) -> Verdict {
         "Preempting" | "Preempted" => "preempted",
         _ => "pod-ended",
     };
-    build(kind, reason, reason, said(message))
-}
-
-fn said(message: &str) -> &str {
-    if message.is_empty() {
-        "Kubernetes says no more"
-    } else {
-        message
-    }
+    build(kind, reason, reason, or_silent(message))
 }
 
 impl Evidence<'_> {
@@ -135,7 +116,7 @@ impl Evidence<'_> {
         if reason == "PostStartHookError" {
             let rest = format!(
                 "Kubernetes ends the container then: {}{before}",
-                said(message)
+                or_silent(message)
             );
             return build(
                 "post-start-hook",
@@ -152,7 +133,7 @@ impl Evidence<'_> {
             "not-started",
             reason,
             lead,
-            &format!("{reason}: {}{before}", said(message)),
+            &format!("{reason}: {}{before}", or_silent(message)),
         )
     }
 
@@ -237,7 +218,7 @@ impl Evidence<'_> {
             events().find(|event| event.reason == reason && event.message.contains(part))
         };
         for (kind, probe) in [("liveness-probe", "Liveness"), ("startup-probe", "Startup")] {
-            let lower = probe.to_lowercase();
+            let lower = probe.to_ascii_lowercase();
             let killing = says("Killing", &format!("failed {lower} probe"));
             let failed = says("Unhealthy", &format!("{probe} probe failed"));
             let is_proved = killing.is_some();

@@ -4,15 +4,7 @@ use handler_kit::kubernetes::{Extent, List, Node, Pod};
 use handler_kit::prelude::*;
 
 use crate::pods;
-use crate::verdicts::{About, capacity, or_silent, short_of, state, with_since};
-
-/// Returns the end of an alert about a node that does not exist any more.
-pub(crate) fn end_gone() -> End {
-    End::new("gone", "ended").caveat("the node is gone").says(
-        "The node is gone:",
-        " it was deleted, which is not the same as fixed.",
-    )
-}
+use crate::verdicts::{About, capacity, short_of, state};
 
 /// Returns how an alert about a node's conditions ended.
 pub(crate) fn end(about: &About, node: &Node) -> End {
@@ -26,18 +18,15 @@ pub(crate) fn end(about: &About, node: &Node) -> End {
                 "The kubelet evicts no more:",
                 format!(" it is not short of {} any more.", short_of(signal)),
             ),
-            false => End::new("no-eviction", "ended")
-                .caveat(&format!("still {}", troubles.join(", ")))
-                .says(
-                    "The kubelet evicts no more,",
-                    format!(" but the node is still {}.", troubles.join(", ")),
-                ),
+            false => End::not_fixed("no-eviction", &format!("still {}", troubles.join(", "))).says(
+                "The kubelet evicts no more,",
+                format!(" but the node is still {}.", troubles.join(", ")),
+            ),
         };
     }
-    let ready = node.condition("Ready");
     let is_cordoned = node.is("/spec/unschedulable");
-    match ready {
-        Some(ready) if ready.is_true == Some(true) => {
+    match node.holds("Ready") {
+        Some(ready) => {
             let rest = match ready.since {
                 Some(since) => Line::from(" for ").lasting(since),
                 None => Line::from(" as its kubelet reports"),
@@ -50,40 +39,31 @@ pub(crate) fn end(about: &About, node: &Node) -> End {
             End::new("ready", "ready again").says("Ready again:", rest)
         }
         // The rule leaves out nodes that are cordoned.
-        _ if is_cordoned => End::new("cordoned", "ended")
-            .caveat("cordoned, not ready")
-            .says(
-                "The node is cordoned, but still not ready:",
-                " the alert leaves cordoned nodes out, so nothing is fixed.",
-            ),
-        _ => End::new("not-ready", "ended")
-            .caveat("still not ready")
-            .says(
-                "The node is still not ready:",
-                format!(" it is {}.", state(node)),
-            ),
+        None if is_cordoned => End::not_fixed("cordoned", "cordoned, not ready").says(
+            "The node is cordoned, but still not ready:",
+            " the alert leaves cordoned nodes out, so nothing is fixed.",
+        ),
+        None => End::not_fixed("not-ready", "still not ready").says(
+            "The node is still not ready:",
+            format!(" it is {}.", state(node)),
+        ),
     }
 }
 
 fn end_of_pressure(node: &Node, kind: &str) -> End {
     let what = short_of(kind);
-    match node.condition(kind) {
-        Some(condition) if condition.is_true == Some(false) => {
-            let rest = with_since(
-                Line::from(format!(" {}", or_silent(&condition.message))),
-                &condition,
-            );
+    match node.fails(kind) {
+        Some(condition) => {
+            let rest =
+                Line::from(format!(" {}", condition.said())).lasting_if(", for ", condition.since);
             End::new("enough", &format!("has enough {what} again"))
                 .says(&format!("It has enough {what} again:"), rest.text("."))
         }
-        _ if node.is("/spec/unschedulable") => {
-            End::new("cordoned", "ended").caveat("cordoned").says(
-                "The node is cordoned:",
-                format!(" the alert leaves cordoned nodes out; it may still be short of {what}."),
-            )
-        }
-        _ => End::new("pressure", "ended")
-            .caveat(&format!("still short of {what}"))
+        None if node.is("/spec/unschedulable") => End::not_fixed("cordoned", "cordoned").says(
+            "The node is cordoned:",
+            format!(" the alert leaves cordoned nodes out; it may still be short of {what}."),
+        ),
+        None => End::not_fixed("pressure", &format!("still short of {what}"))
             .says(&format!("It is still short of {what}."), ""),
     }
 }

@@ -3,8 +3,9 @@
 use handler_kit::kubernetes::{Extent, List, Node};
 use handler_kit::prelude::*;
 use handler_kit::prometheus::{Query, Sample};
+use handler_kit::words;
 
-use crate::verdicts::named;
+use crate::verdicts::NAMED_MAX;
 
 /// The kubelets that Prometheus scrapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,66 +33,38 @@ pub(crate) fn firing(look: &Look<'_>) -> Report {
 }
 
 fn verdict(nodes: &List<Node>, targets: Option<Targets>) -> Option<Verdict> {
-    let prometheus = match targets {
-        None => String::new(),
-        Some(Targets { all: 0, .. }) => "Prometheus has no kubelet among its targets".to_owned(),
-        Some(Targets { all, up }) => format!("Prometheus reaches {up} of its {all} kubelets"),
-    };
-    let is_ready = |node: &Node| {
-        node.condition("Ready")
-            .is_some_and(|ready| ready.is_true == Some(true))
-    };
-    let not_ready: Vec<String> = nodes
-        .iter()
-        .filter(|node| !is_ready(node))
-        .map(|node| node.name().to_owned())
-        .collect();
+    let prometheus = targets.map(|Targets { all, up }| match all {
+        0 => "Prometheus has no kubelet among its targets".to_owned(),
+        all => format!("Prometheus reaches {up} of its {all} kubelets"),
+    });
+    let not_ready = nodes.iter().filter(|node| node.holds("Ready").is_none());
     let count = nodes.len();
-    let monitors = Step::run("kubectl get servicemonitors -A", &[]);
-    let read = if count == 0 {
-        Extent::Nothing
-    } else {
-        nodes.read
-    };
-    Some(match (read, not_ready.len()) {
-        (Extent::Nothing, _) if prometheus.is_empty() => return None,
-        (Extent::Nothing, _) => Verdict::unknown(
-            "kubelets-unknown",
-            "The kubelets are not scraped",
-            prometheus,
-        ),
+    Some(match (count, not_ready.clone().count()) {
+        (0, _) => {
+            let lead = "The kubelets are not scraped";
+            Verdict::unknown("kubelets-unknown", lead, prometheus?)
+        }
         (_, 0) => {
-            let all = if nodes.read == Extent::All {
-                "all"
-            } else {
-                "the first"
+            let all = match nodes.read {
+                Extent::All => "all",
+                Extent::Part | Extent::Nothing => "the first",
             };
             let rest = format!(
                 "{all} {count} nodes are ready, so their kubelets report to the API server"
             );
-            let verdict = Verdict::proves(
-                "kubelets-run",
-                "The kubelets run, but are not scraped",
-                rest,
-            );
-            let verdict = verdict.short("kubelets run, but are not scraped");
-            let verdict = if prometheus.is_empty() {
-                verdict
-            } else {
-                verdict.and(prometheus)
-            };
-            verdict.next(monitors)
+            let lead = "The kubelets run, but are not scraped";
+            Verdict::proves("kubelets-run", lead, rest)
+                .short("kubelets run, but are not scraped")
+                .and_if(prometheus)
+                .next(Step::run("kubectl get servicemonitors -A", &[]))
         }
         (_, broken) => {
-            let rest = format!("{broken} of {count}: {}", named(&not_ready));
-            let verdict = Verdict::proves("nodes-not-ready", "Nodes are not ready", rest);
-            let verdict = verdict.short(format!("{broken} of {count} nodes not ready"));
-            let verdict = if prometheus.is_empty() {
-                verdict
-            } else {
-                verdict.and(prometheus)
-            };
-            verdict.next(Step::run("kubectl get nodes", &[]))
+            let names = words::few(not_ready.map(|node| node.name()), NAMED_MAX);
+            let rest = format!("{broken} of {count}: {names}");
+            Verdict::proves("nodes-not-ready", "Nodes are not ready", rest)
+                .short(format!("{broken} of {count} nodes not ready"))
+                .and_if(prometheus)
+                .next(Step::run("kubectl get nodes", &[]))
         }
     })
 }
@@ -103,12 +76,10 @@ pub(crate) fn end(look: &Look<'_>) -> End {
             "The kubelets are scraped again:",
             format!(" {up} of {all}."),
         ),
-        Some(Targets { all, .. }) => End::new("not-scraped", "ended")
-            .caveat("still not scraped")
-            .says(
-                "Still not scraped:",
-                format!(" Prometheus reaches none of its {all} kubelets."),
-            ),
+        Some(Targets { all, .. }) => End::not_fixed("not-scraped", "still not scraped").says(
+            "Still not scraped:",
+            format!(" Prometheus reaches none of its {all} kubelets."),
+        ),
         None => End::unknown("Whether the kubelets are scraped was not found out."),
     }
 }

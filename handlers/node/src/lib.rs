@@ -18,24 +18,19 @@ const HIDDEN: [&str; 6] = ["condition", "status", "key", "effect", "value", "ins
 pub struct Node;
 
 impl Answer for Node {
-    const NAME: &'static str = env!("CARGO_PKG_NAME");
+    const SUMMARY: &'static str =
+        "Says what is wrong with a node, since when, and which workloads it hits.";
+    const ALERTS: &'static [&'static str] = &[
+        "KubeNodeNotReady",
+        "KubeNodeUnreachable",
+        "KubeNodeReadinessFlapping",
+        "KubeNodePressure",
+        "KubeNodeEviction",
+        "KubeletTooManyPods",
+        "KubeletDown",
+    ];
+    const READS: Reads = Reads::KubernetesAndPrometheus;
     const CALLS_MAX: u32 = 7;
-    const READS: &'static str = "Kubernetes and Prometheus";
-
-    fn describe() -> Description {
-        let summary = "Says what is wrong with a node, since when, and which workloads it hits.";
-        describe::<Self>(env!("CARGO_PKG_VERSION"), summary)
-            .alerts([
-                "KubeNodeNotReady",
-                "KubeNodeUnreachable",
-                "KubeNodeReadinessFlapping",
-                "KubeNodePressure",
-                "KubeNodeEviction",
-                "KubeletTooManyPods",
-                "KubeletDown",
-            ])
-            .settings(handler_kit::KUBERNETES_AND_PROMETHEUS)
-    }
 
     fn firing(look: &Look<'_>) -> Report {
         let report = match look.alert().name.as_str() {

@@ -72,30 +72,26 @@ pub(crate) fn line(group: &Group) -> Line {
         "" => String::new(),
         kind => format!(" ({kind})"),
     };
-    let plural = if group.pods == 1 { "" } else { "s" };
+    let pods = words::count(group.pods, "pod");
     Line::from(format!(
-        "{}{kind}: {} pod{plural}, {} ready",
-        group.name, group.pods, group.ready
+        "{}{kind}: {pods}, {} ready",
+        group.name, group.ready
     ))
 }
 
-/// Returns the title of the list of workloads: it says how many there are.
+/// Returns the title of the list of workloads: `4 pods of 3 workloads on it, without those of DaemonSets`.
 pub(crate) fn title(pods: &List<Pod>, groups: &[Group], all: bool) -> String {
-    let which = if all {
-        "Pods on it"
-    } else {
-        "Pods on it, but those of DaemonSets"
+    let at_least = match pods.read {
+        Extent::All => "",
+        Extent::Part | Extent::Nothing => "At least ",
     };
-    let count: usize = groups.iter().map(|group| group.pods).sum();
-    let at_least = if pods.read == Extent::All {
-        ""
-    } else {
-        "at least "
+    let count = words::count(groups.iter().map(|group| group.pods).sum(), "pod");
+    let workloads = words::count(groups.len(), "workload");
+    let without = match all {
+        true => "",
+        false => ", without those of DaemonSets",
     };
-    match groups.len() {
-        1 => format!("{which}: {at_least}{count} of 1 workload"),
-        many => format!("{which}: {at_least}{count} of {many} workloads"),
-    }
+    format!("{at_least}{count} of {workloads} on it{without}")
 }
 
 /// The evicted pods that are still in the API, the newest first, as lines of a list.
@@ -108,20 +104,11 @@ pub(crate) fn evicted(pods: &[Pod]) -> Vec<Line> {
         .collect();
     evicted.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     let line = |(at, pod): (Option<i64>, &Pod)| {
-        let namespace = pod.namespace();
-        let line = Line::from(format!(
-            "{}/{}",
-            namespace.as_deref().unwrap_or_default(),
-            pod.name()
-        ));
-        let line = match at {
-            Some(at) => line.text(", ").ago(at),
-            None => line,
-        };
-        line.text(format!(
-            ": {}",
-            words::said(pod.text("/status/message").unwrap_or("no reason given"))
-        ))
+        let why = pod.said("/status/message");
+        let why = why.unwrap_or_else(|| "no reason given".to_owned());
+        Line::from(pod.full_name())
+            .ago_if(", ", at)
+            .text(format!(": {why}"))
     };
     evicted.into_iter().map(line).collect()
 }

@@ -15,7 +15,7 @@ pub(crate) fn firing(look: &Look<'_>) -> Report {
     };
     let kubernetes = look.kubernetes();
     let about = About::of(look);
-    let node = match kubernetes.find::<Node>(&Place::of_cluster(name.clone())) {
+    let node = match look.find::<Node>("node") {
         Read::Found(node) => node,
         Read::Gone => return Report::new().verdict(verdicts::gone(&name)),
         Read::Unknown => return Report::new(),
@@ -83,22 +83,16 @@ fn changes(look: &Look<'_>, name: &Name) -> Option<f64> {
 
 /// Reads the node, and its pods if the alert is about their number: 1 request, or 2 and one more for each further hundred pods.
 pub(crate) fn end(look: &Look<'_>) -> End {
-    let Some(name) = look.name("node") else {
-        return End::unknown("What became of the node is not known.");
+    let node = match look.find::<Node>("node") {
+        Read::Found(node) => node,
+        Read::Gone => return End::gone("node", "it was deleted"),
+        Read::Unknown => return End::unknown("What became of the node was not found out."),
     };
-    let about = About::of(look);
-    match look
-        .kubernetes()
-        .find::<Node>(&Place::of_cluster(name.clone()))
-    {
-        Read::Found(node) if about == About::TooManyPods => {
-            let pods = look
-                .kubernetes()
-                .list::<Pod>(None, &Select::field("spec.nodeName", &name));
-            ends::end_of_pods(&node, &pods)
+    match (About::of(look), look.name("node")) {
+        (About::TooManyPods, Some(name)) => {
+            let on_it = Select::field("spec.nodeName", &name);
+            ends::end_of_pods(&node, &look.kubernetes().list::<Pod>(None, &on_it))
         }
-        Read::Found(node) => ends::end(&about, &node),
-        Read::Gone => ends::end_gone(),
-        Read::Unknown => End::unknown("What became of the node was not found out."),
+        (about, _) => ends::end(&about, &node),
     }
 }

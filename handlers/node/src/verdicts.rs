@@ -7,19 +7,17 @@ use handler_kit::words;
 use crate::pods;
 
 /// Nodes and pods that are named.
-const NAMED_MAX: usize = 3;
+pub(crate) const NAMED_MAX: usize = 3;
 /// What changed longer ago is not said to be what changed.
 const CHANGE_SECONDS_MAX: i64 = 2 * 3_600;
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 /// Taints with which something says that it takes the machine away, and what they say.
 const TAKEN_AWAY: [(&str, &str); 7] = [
     (
         "node.cloudprovider.kubernetes.io/shutdown",
         "The cloud provider says that the machine is shut down",
     ),
-    (
-        "node.kubernetes.io/out-of-service",
-        "A person marked the node as out of service",
-    ),
+    (OUT_OF_SERVICE, "A person marked the node as out of service"),
     (
         "ToBeDeletedByClusterAutoscaler",
         "The cluster autoscaler removes the node",
@@ -36,6 +34,45 @@ const TAKEN_AWAY: [(&str, &str); 7] = [
     (
         "cloud.google.com/impending-node-termination",
         "Google Cloud ends the machine",
+    ),
+];
+
+/// What a kubelet that is not ready says, in its reason or its message, with the kind, the lead and the short form of the
+/// verdict. The first that fits is used; the last fits all.
+const NOT_READY: [(&[&str], &str, &str, &str); 5] = [
+    (
+        &["NetworkPluginNotReady", "NetworkReady=false"],
+        "network-plugin",
+        "Its network plugin is not ready",
+        "network plugin not ready",
+    ),
+    (
+        &["PLEG is not healthy"],
+        "pleg",
+        "The kubelet can't list its containers in time",
+        "PLEG is not healthy",
+    ),
+    (
+        &[
+            "container runtime is down",
+            "RuntimeReady=false",
+            "container runtime status check",
+        ],
+        "runtime",
+        "Its container runtime is not ready",
+        "container runtime not ready",
+    ),
+    (
+        &["node is shutting down"],
+        "shutdown",
+        "The node is shutting down",
+        "shutting down",
+    ),
+    (
+        &[],
+        "not-ready",
+        "Its kubelet reports that it is not ready",
+        "not ready",
     ),
 ];
 
@@ -97,14 +134,8 @@ pub(crate) fn of(facts: &Facts<'_>) -> Verdict {
         About::Eviction(signal) => of_eviction(facts, signal),
         About::TooManyPods => of_pods(facts),
     };
-    let verdict = match others(facts) {
-        Some(others) => verdict.and(others),
-        None => verdict,
-    };
-    verdict.next(Step::run(
-        "kubectl describe node $node",
-        &[("node", facts.name)],
-    ))
+    let describe = Step::run("kubectl describe node $node", &[("node", facts.name)]);
+    verdict.and_if(others(facts)).next(describe)
 }
 
 fn of_readiness(facts: &Facts<'_>) -> Verdict {
@@ -113,7 +144,8 @@ fn of_readiness(facts: &Facts<'_>) -> Verdict {
         return Verdict::proves("never-reported", "Its kubelet never reported", rest);
     };
     if ready.is_true == Some(true) {
-        let rest = with_since(Line::from("its kubelet reports that it is ready"), &ready);
+        let rest = Line::from("its kubelet reports that it is ready");
+        let rest = rest.lasting_if(", for ", ready.since);
         return Verdict::proves("ready-again", "It is ready again", rest).short("ready again");
     }
     if let Some(verdict) = of_taint(facts, &ready) {
@@ -139,13 +171,16 @@ fn of_taint(facts: &Facts<'_>, ready: &Condition) -> Option<Verdict> {
         taints.any(|taint| text(taint, "/key") == Some(key))
     };
     if let Some((key, lead)) = TAKEN_AWAY.iter().find(|(key, _)| has(key)) {
-        let rest = with_since(
-            Line::from("it has the taint ")
-                .code(key)
-                .text(" and is not ready"),
-            ready,
-        );
-        return Some(stuck(facts, Verdict::proves("taken-away", lead, rest)));
+        let rest = Line::from("it has the taint ")
+            .code(key)
+            .text(" and is not ready")
+            .lasting_if(", for ", ready.since);
+        let verdict = Verdict::proves("taken-away", lead, rest);
+        return Some(match *key {
+            // With this taint, the pods are deleted by force, so those of a StatefulSet are replaced elsewhere.
+            OUT_OF_SERVICE => verdict,
+            _ => stuck(facts, verdict),
+        });
     }
     let deleted = node.moment("/metadata/deletionTimestamp")?;
     let finalizers = node.items("/metadata/finalizers").iter();
@@ -173,56 +208,26 @@ fn stuck(facts: &Facts<'_>, verdict: Verdict) -> Verdict {
                 .controller()
                 .is_some_and(|(kind, _)| kind == "StatefulSet")
     };
-    let names: Vec<String> = facts.pods.iter().filter(is_stuck).map(full_name).collect();
-    match names.len() {
-        0 => verdict,
-        1 => verdict.and(format!(
-            "A StatefulSet's pod is not replaced until the node is back or deleted: {}",
-            names[0]
-        )),
-        many => verdict.and(format!(
-            "{many} pods of StatefulSets are not replaced until the node is back or deleted: {}",
-            named(&names)
-        )),
-    }
+    let stuck = facts.pods.iter().filter(is_stuck);
+    let who = match stuck.clone().count() {
+        0 => return verdict,
+        1 => "A StatefulSet's pod is".to_owned(),
+        many => format!("{many} pods of StatefulSets are"),
+    };
+    let names = words::few(stuck.map(|pod| pod.full_name()), NAMED_MAX);
+    verdict.and(format!(
+        "{who} not replaced until the node is back or deleted: {names}"
+    ))
 }
 
 /// The kubelet reports that it is not ready, and why.
 fn of_message(ready: &Condition) -> Verdict {
-    let said = ready.message.as_str();
-    let has = |part: &str| said.contains(part) || ready.reason.contains(part);
-    let (kind, lead, short) = if has("NetworkPluginNotReady") || has("NetworkReady=false") {
-        (
-            "network-plugin",
-            "Its network plugin is not ready",
-            "network plugin not ready",
-        )
-    } else if has("PLEG is not healthy") {
-        (
-            "pleg",
-            "The kubelet can't list its containers in time",
-            "PLEG is not healthy",
-        )
-    } else if has("container runtime is down")
-        || has("RuntimeReady=false")
-        || has("container runtime status check")
-    {
-        (
-            "runtime",
-            "Its container runtime is not ready",
-            "container runtime not ready",
-        )
-    } else if has("node is shutting down") {
-        ("shutdown", "The node is shutting down", "shutting down")
-    } else {
-        (
-            "not-ready",
-            "Its kubelet reports that it is not ready",
-            "not ready",
-        )
-    };
-    let rest = with_since(Line::from(or_silent(said)), ready);
-    Verdict::proves(kind, lead, rest).short(short)
+    let has = |part: &&str| ready.message.contains(part) || ready.reason.contains(part);
+    let mut known = NOT_READY.iter();
+    let known = known.find(|(parts, ..)| parts.is_empty() || parts.iter().any(has));
+    let (_, kind, lead, short) = known.unwrap_or(&NOT_READY[NOT_READY.len() - 1]);
+    let rest = Line::from(ready.said()).lasting_if(", for ", ready.since);
+    Verdict::proves(kind, lead, rest).short(*short)
 }
 
 fn of_flapping(facts: &Facts<'_>) -> Verdict {
@@ -232,10 +237,7 @@ fn of_flapping(facts: &Facts<'_>) -> Verdict {
         Some(None) => Line::from("its kubelet is silent now"),
         _ => Line::from("not ready now"),
     };
-    let now = match &ready {
-        Some(ready) => with_since(now, ready),
-        None => now,
-    };
+    let now = now.lasting_if(", for ", ready.as_ref().and_then(|ready| ready.since));
     let (rest, short) = match facts.changes {
         Some(changes) => (
             Line::from(format!("{changes:.0} changes within the last hour, ")).then(now),
@@ -243,14 +245,12 @@ fn of_flapping(facts: &Facts<'_>) -> Verdict {
         ),
         None => (now, "readiness flaps".to_owned()),
     };
-    let verdict = Verdict::proves("flapping", "Its readiness comes and goes", rest).short(short);
-    match facts.events.with_reason(&["SystemOOM"]) {
-        Some(event) => verdict.and(format!(
-            "The kernel killed processes for memory: {}",
-            event.message
-        )),
-        None => verdict,
-    }
+    let killed = facts.events.with_reason(&["SystemOOM"]);
+    let killed =
+        killed.map(|event| format!("The kernel killed processes for memory: {}", event.message));
+    Verdict::proves("flapping", "Its readiness comes and goes", rest)
+        .short(short)
+        .and_if(killed)
 }
 
 /// Returns what a condition or an eviction signal says that the node is short of.
@@ -276,21 +276,20 @@ fn of_pressure(facts: &Facts<'_>, kind: &str) -> Verdict {
         let rest = format!("the node has no condition {kind} at present");
         return Verdict::unknown("pressure-unknown", &format!("It was short of {what}"), rest);
     };
+    let rest = Line::from(condition.said()).lasting_if(", for ", condition.since);
     if condition.is_true != Some(true) {
-        let rest = with_since(Line::from(or_silent(&condition.message)), &condition);
-        return Verdict::proves(
-            "pressure-over",
-            &format!("It is no longer short of {what}"),
-            rest,
-        );
+        let lead = format!("It is no longer short of {what}");
+        return Verdict::proves("pressure-over", &lead, rest);
     }
-    let rest = with_since(Line::from(or_silent(&condition.message)), &condition);
     let verdict = Verdict::proves("pressure", &format!("It is short of {what}"), rest)
         .short(format!("short of {what}"));
     match count_evicted(facts.pods) {
         0 if facts.pods.read == Extent::All => verdict.and("Kubernetes lists no evicted pod"),
         0 => verdict,
-        count => verdict.and(format!("Kubernetes lists {}", counted(count))),
+        count => verdict.and(format!(
+            "Kubernetes lists {}",
+            words::count(count, "evicted pod")
+        )),
     }
 }
 
@@ -298,7 +297,10 @@ fn of_eviction(facts: &Facts<'_>, signal: &str) -> Verdict {
     let what = short_of(signal);
     let rest = match count_evicted(facts.pods) {
         0 => Line::from("Kubernetes lists none of the evicted pods any more"),
-        count => Line::from(format!("Kubernetes lists {}", counted(count))),
+        count => Line::from(format!(
+            "Kubernetes lists {}",
+            words::count(count, "evicted pod")
+        )),
     };
     let rest = rest.text(", by the signal ").code(signal);
     Verdict::proves(
@@ -307,13 +309,6 @@ fn of_eviction(facts: &Facts<'_>, signal: &str) -> Verdict {
         rest,
     )
     .short(format!("evicts pods for lack of {what}"))
-}
-
-fn counted(count: usize) -> String {
-    match count {
-        1 => "1 evicted pod".to_owned(),
-        many => format!("{many} evicted pods"),
-    }
 }
 
 fn count_evicted(pods: &[Pod]) -> usize {
@@ -372,26 +367,9 @@ fn others(facts: &Facts<'_>) -> Option<String> {
         (count, _) => Some(format!(
             "{count} others of the {} nodes are not ready either: {}",
             all + 1,
-            named(not_ready)
+            words::few(not_ready, NAMED_MAX)
         )),
     }
-}
-
-/// Returns the first names, and how many there are more.
-pub(crate) fn named(names: &[String]) -> String {
-    let shown = names[..names.len().min(NAMED_MAX)].join(", ");
-    match names.len().saturating_sub(NAMED_MAX) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
-}
-
-fn full_name(pod: &Pod) -> String {
-    format!(
-        "{}/{}",
-        pod.namespace().as_deref().unwrap_or_default(),
-        pod.name()
-    )
 }
 
 /// Kubernetes sets the condition some time after the last report.
@@ -399,21 +377,6 @@ fn time_since(condition: &Condition) -> Line {
     match condition.since {
         Some(since) => Line::from("at least ").lasting(since),
         None => Line::from("an unknown time"),
-    }
-}
-
-pub(crate) fn with_since(line: Line, condition: &Condition) -> Line {
-    match condition.since {
-        Some(since) => line.text(", for ").lasting(since),
-        None => line,
-    }
-}
-
-pub(crate) fn or_silent(message: &str) -> &str {
-    if message.is_empty() {
-        "Kubernetes says no more"
-    } else {
-        message
     }
 }
 
@@ -455,6 +418,6 @@ pub(crate) fn changed(facts: &Facts<'_>, began: i64) -> Option<String> {
 
 /// Returns the verdict about a node that does not exist.
 pub(crate) fn gone(name: &Name) -> Verdict {
-    let rest = format!("Kubernetes has no node {name}; it was deleted");
-    Verdict::proves("gone", "The node is gone", rest).short("the node is gone")
+    let how = format!("Kubernetes has no node {name}; it was deleted");
+    Verdict::gone("node", how)
 }

@@ -8,7 +8,7 @@ mod verdicts;
 #[cfg(test)]
 mod tests;
 
-use handler_kit::kubernetes::{SETTINGS, Workload};
+use handler_kit::kubernetes::Workload;
 use handler_kit::prelude::*;
 use handler_kit::words;
 
@@ -19,20 +19,13 @@ use questions::Found;
 pub struct PodWaiting;
 
 impl Answer for PodWaiting {
-    const NAME: &'static str = env!("CARGO_PKG_NAME");
-
+    const SUMMARY: &'static str =
+        "Says what a pod waits for: a node, its image, a volume, a probe, an init container.";
+    const ALERTS: &'static [&'static str] = &["KubePodNotReady", "KubeContainerWaiting"];
+    const READS: Reads = Reads::Kubernetes;
     /// Pod, events (three pages), node, log (four at most), owners (two), revisions (three pages).
     const CALLS_MAX: u32 = 14;
     const LOGS: bool = true;
-
-    fn describe() -> Description {
-        describe::<Self>(
-            env!("CARGO_PKG_VERSION"),
-            "Says what a pod waits for: a node, its image, a volume, a probe, an init container.",
-        )
-        .alerts(["KubePodNotReady", "KubeContainerWaiting"])
-        .settings(SETTINGS)
-    }
 
     fn firing(look: &Look<'_>) -> Report {
         let found = Found::about_firing(look);
@@ -41,11 +34,8 @@ impl Answer for PodWaiting {
 
     fn resolved(look: &Look<'_>) -> End {
         let (pod, owners) = questions::about_resolved(look);
-        let end = verdicts::end(&pod);
-        match &owners.workload {
-            Some(workload) => end.and_if(workload.readiness_in_words()),
-            None => end,
-        }
+        let workload = owners.workload.as_ref();
+        verdicts::end(&pod).and_if(workload.and_then(Workload::readiness_in_words))
     }
 }
 
@@ -73,11 +63,8 @@ fn report(look: &Look<'_>, found: Found) -> Report {
         .or_else(|| Workload::of_labels(look));
     let asked = pod.as_ref().filter(|_| is_unscheduled);
     let name = container.map(|it| it.name.clone());
-    let report = match &found.owners.workload {
-        Some(workload) => Report::new().workload(workload),
-        None => Report::new(),
-    };
-    report
+    Report::new()
+        .workload(found.owners.workload.as_ref())
         .field_if("Workload", workload.as_ref().map(Workload::in_words))
         .field_if("Pod", look.label("pod"))
         .field_if("Status", status)

@@ -9,11 +9,10 @@ use crate::questions::Found;
 pub(crate) fn of(found: &Found) -> Option<Verdict> {
     match &found.pod {
         Read::Found(pod) => Some(found.trouble.verdict.clone().unwrap_or_else(|| ready(pod))),
-        Read::Gone => Some(Verdict::proves(
-            "gone",
-            "The pod is gone",
-            "deleted or replaced since the alert began",
-        )),
+        Read::Gone => {
+            let how = "deleted or replaced since the alert began";
+            Some(Verdict::gone("pod", how))
+        }
         Read::Unknown => None,
     }
 }
@@ -50,10 +49,7 @@ pub(crate) fn end(pod: &Read<Pod>) -> End {
     match pod {
         Read::Found(pod) if pod.is_ready() => {
             let since = pod.condition("Ready").and_then(|condition| condition.since);
-            let rest = match since {
-                Some(since) => Line::from(" for ").lasting(since).text("."),
-                None => Line::new(),
-            };
+            let rest = Line::new().lasting_if(" for ", since).text(".");
             End::new("ready", "ready").says("The pod is ready", rest)
         }
         Read::Found(pod) => match pod.text("/status/phase") {
@@ -62,16 +58,11 @@ pub(crate) fn end(pod: &Read<Pod>) -> End {
                 " its containers ended successfully.",
             ),
             phase => {
-                let phase = phase.unwrap_or("in no phase");
-                End::new("not-ready", "ended")
-                    .caveat("not ready yet")
-                    .says("Not ready yet:", format!(" the pod is {phase}."))
+                let rest = format!(" the pod is {}.", phase.unwrap_or("in no phase"));
+                End::not_fixed("not-ready", "not ready yet").says("Not ready yet:", rest)
             }
         },
-        Read::Gone => End::new("gone", "ended").caveat("the pod is gone").says(
-            "The pod is gone:",
-            " it was deleted or replaced, which is not the same as fixed.",
-        ),
+        Read::Gone => End::gone("pod", "it was deleted or replaced"),
         Read::Unknown => End::unknown("Whether the pod is ready was not found out."),
     }
 }

@@ -10,7 +10,7 @@ mod verdicts;
 mod tests;
 
 use handler_kit::prelude::*;
-use handler_kit::{prometheus, words};
+use handler_kit::words;
 
 use questions::Found;
 
@@ -19,21 +19,11 @@ use questions::Found;
 pub struct Probe;
 
 impl Answer for Probe {
-    const NAME: &'static str = env!("CARGO_PKG_NAME");
-
+    const SUMMARY: &'static str = "Says in which phase a probe fails: DNS, TCP, TLS or HTTP.";
+    const ALERTS: &'static [&'static str] = &["BlackboxProbeFailed", "ProbeFailed"];
+    const READS: Reads = Reads::Prometheus;
     /// The metrics of the probe, the last success and its metrics, the other targets.
     const CALLS_MAX: u32 = 4;
-
-    const READS: &'static str = "Prometheus";
-
-    fn describe() -> Description {
-        describe::<Self>(
-            env!("CARGO_PKG_VERSION"),
-            "Says in which phase a probe fails: DNS, TCP, TLS or HTTP.",
-        )
-        .alerts(["BlackboxProbeFailed", "ProbeFailed"])
-        .settings(prometheus::SETTINGS)
-    }
 
     fn firing(look: &Look<'_>) -> Report {
         let Some(found) = Found::about_firing(look) else {
@@ -45,10 +35,7 @@ impl Answer for Probe {
             succeeded.or_else(|| (found.is_history_read).then(|| "not in the last 6h".into()));
         Report::new()
             .verdict(verdicts::of(&found, look.now()))
-            .field_if(
-                "HTTP status",
-                probed.status().map(|status| status.to_string()),
-            )
+            .field_if("HTTP status", probed.status())
             .field_if("Phases", probed.phases())
             .field_if(
                 "Probe took",

@@ -243,14 +243,11 @@ pub(crate) fn end(probed: Option<&Probed>) -> End {
             let rest = format!(" {}{}.", status.unwrap_or_default(), took(probed));
             End::new("succeeds", "succeeds again").says("The probe succeeds again:", rest)
         }
-        Some(_) => End::new("fails", "ended")
-            .caveat("the probe still fails")
+        Some(_) => End::not_fixed("fails", "the probe still fails")
             .says("The probe still fails:", format!(" {}.", after(probed))),
-        None => End::new("gone", "ended")
-            .caveat("it is not probed any more")
-            .says(
-                "It is not probed any more:",
-                " Prometheus has no result of it, which is not the same as fixed.",
-            ),
+        None => End::not_fixed("gone", "it is not probed any more").says(
+            "It is not probed any more:",
+            " Prometheus has no result of it, which is not the same as fixed.",
+        ),
     }
 }

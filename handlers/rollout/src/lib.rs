@@ -9,7 +9,7 @@ mod verdicts;
 #[cfg(test)]
 mod tests;
 
-use handler_kit::kubernetes::{SETTINGS, Workload};
+use handler_kit::kubernetes::Workload;
 use handler_kit::prelude::*;
 use handler_kit::words;
 
@@ -20,32 +20,25 @@ use questions::Found;
 pub struct Rollout;
 
 impl Answer for Rollout {
-    const NAME: &'static str = env!("CARGO_PKG_NAME");
-
+    const SUMMARY: &'static str =
+        "Says why a workload lacks healthy pods: the worst pod, what the rollout changed.";
+    const ALERTS: &'static [&'static str] = &[
+        "KubeDeploymentReplicasMismatch",
+        "KubeDeploymentRolloutStuck",
+        "KubeDeploymentGenerationMismatch",
+        "KubeStatefulSetReplicasMismatch",
+        "KubeStatefulSetGenerationMismatch",
+        "KubeStatefulSetUpdateNotRolledOut",
+        "KubeDaemonSetRolloutStuck",
+        "KubeDaemonSetNotScheduled",
+        "KubeDaemonSetMisScheduled",
+        "KubePdbNotEnoughHealthyPods",
+    ];
+    const READS: Reads = Reads::Kubernetes;
     /// Workload, its events, its pods and its revisions (three pages each); of one pod, events (three pages), node and log
     /// (four at most).
     const CALLS_MAX: u32 = 18;
     const LOGS: bool = true;
-
-    fn describe() -> Description {
-        describe::<Self>(
-            env!("CARGO_PKG_VERSION"),
-            "Says why a workload lacks healthy pods: the worst pod, what the rollout changed.",
-        )
-        .alerts([
-            "KubeDeploymentReplicasMismatch",
-            "KubeDeploymentRolloutStuck",
-            "KubeDeploymentGenerationMismatch",
-            "KubeStatefulSetReplicasMismatch",
-            "KubeStatefulSetGenerationMismatch",
-            "KubeStatefulSetUpdateNotRolledOut",
-            "KubeDaemonSetRolloutStuck",
-            "KubeDaemonSetNotScheduled",
-            "KubeDaemonSetMisScheduled",
-            "KubePdbNotEnoughHealthyPods",
-        ])
-        .settings(SETTINGS)
-    }
 
     fn firing(look: &Look<'_>) -> Report {
         let found = Found::about_firing(look);

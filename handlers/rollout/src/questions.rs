@@ -14,7 +14,7 @@ const SUBJECTS: [(&str, &str); 4] = [
 ];
 
 /// What was found out about the workload, or the budget.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) object: Read<Object>,
     pub(crate) pods: List<Pod>,
@@ -31,11 +31,7 @@ impl Found {
         let object = subject(look);
         let mut found = Self {
             object: object.clone(),
-            pods: List::default(),
-            events: Events::default(),
-            change: None,
-            worst: None,
-            trouble: Trouble::default(),
+            ..Self::default()
         };
         match object {
             Read::Found(object) => found.look_at(&look.kubernetes(), &object),

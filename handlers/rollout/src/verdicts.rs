@@ -21,8 +21,8 @@ pub(crate) fn of(look: &Look<'_>, found: &Found) -> Option<Verdict> {
     let object = match &found.object {
         Read::Found(object) => object,
         Read::Gone => {
-            let rest = "it was deleted since the alert began";
-            return Some(Verdict::proves("gone", "The workload is gone", rest));
+            let how = "it was deleted since the alert began";
+            return Some(Verdict::gone("workload", how));
         }
         Read::Unknown => return None,
     };
@@ -36,7 +36,7 @@ pub(crate) fn of(look: &Look<'_>, found: &Found) -> Option<Verdict> {
         .or_else(|| paused(object))
         .or_else(|| {
             let verdict = of_pod(found, object)?;
-            let undo = undo(look, found, object);
+            let undo = Workload::of(object).undo(look, found.change.as_ref());
             let is_of_template = OF_TEMPLATE.contains(&verdict.kind.as_str());
             Some(verdict.next_if(undo.filter(|_| is_of_template)))
         })
@@ -80,11 +80,9 @@ fn unseen(object: &Object) -> Option<Verdict> {
 fn paused(object: &Object) -> Option<Verdict> {
     let verdict = Verdict::proves("paused", "Its rollout is paused", "spec.paused is set")
         .short(format!("paused, {}", counts(object)));
-    let place = object.place().filter(|_| object.is("/spec/paused"))?;
-    Some(verdict.next(Step::run(
-        "kubectl -n $namespace rollout resume deployment/$name",
-        &[("namespace", place.namespace()?), ("name", place.name())],
-    )))
+    let resume = "kubectl -n $namespace rollout resume deployment/$name";
+    let is_paused = object.is("/spec/paused");
+    is_paused.then(|| verdict.next_if(object.command(resume)))
 }
 
 /// The worst pod, and why it is not ready.
@@ -103,9 +101,7 @@ fn of_pod(found: &Found, object: &Object) -> Option<Verdict> {
 
 /// The controller cannot make pods: a quota, an admission webhook, a missing service account.
 fn not_created(object: &Object, found: &Found) -> Option<Verdict> {
-    let condition = object
-        .condition("ReplicaFailure")
-        .filter(|it| it.is_true == Some(true));
+    let condition = object.holds("ReplicaFailure");
     let message = condition.map(|condition| condition.message).or_else(|| {
         let event = found
             .events
@@ -165,30 +161,11 @@ fn of_counts(object: &Object, found: &Found) -> Verdict {
     Verdict::unknown("unknown", "Why it lacks pods is not known", rest).short(counts)
 }
 
-fn undo(look: &Look<'_>, found: &Found, object: &Object) -> Option<Step> {
-    let began = look.alert().starts_at.seconds;
-    let is_of_use = found.change.as_ref()?.supports_undo(began)
-        && object.kind() == "Deployment"
-        && Workload::of(object).is_a_persons();
-    let place = object.place().filter(|_| is_of_use)?;
-    Some(Step::run(
-        "kubectl -n $namespace rollout undo deployment/$name",
-        &[("namespace", place.namespace()?), ("name", place.name())],
-    ))
-}
-
 /// Returns how the alert ended.
 pub(crate) fn end(object: &Read<Object>) -> End {
     let object = match object {
         Read::Found(object) => object,
-        Read::Gone => {
-            return End::new("gone", "ended")
-                .caveat("the workload is gone")
-                .says(
-                    "The workload is gone:",
-                    " it was deleted, which is not the same as fixed.",
-                );
-        }
+        Read::Gone => return End::gone("workload", "it was deleted"),
         Read::Unknown => return End::unknown("Whether its pods are ready was not found out."),
     };
     let name = format!(" {} {}: {}.", object.kind(), object.name(), counts(object));
@@ -198,11 +175,9 @@ pub(crate) fn end(object: &Read<Object>) -> End {
     };
     match (is_well, object.readiness()) {
         (true, _) => End::new("ready", "ready again").says("Ready again:", name),
-        (false, Some((_, 0))) => End::new("scaled-down", "ended")
-            .caveat("it was scaled down")
+        (false, Some((_, 0))) => End::not_fixed("scaled-down", "it was scaled down")
             .says("It was scaled to zero,", " which is not the same as fixed."),
-        (false, _) => End::new("not-ready", "ended")
-            .caveat("not all pods are ready")
+        (false, _) => End::not_fixed("not-ready", "not all pods are ready")
             .says("Not all pods are ready:", name),
     }
 }

@@ -13,21 +13,16 @@ use handler_kit::prelude::*;
 pub struct Saturation;
 
 impl Answer for Saturation {
-    const NAME: &'static str = env!("CARGO_PKG_NAME");
+    const SUMMARY: &'static str =
+        "Says what a node is short of, since when, and which pods use most of it.";
+    const ALERTS: &'static [&'static str] = &[
+        "NodeMemoryHighUtilization",
+        "NodeCPUHighUsage",
+        "NodeSystemSaturation",
+        "NodeDiskIOSaturation",
+    ];
+    const READS: Reads = Reads::Prometheus;
     const CALLS_MAX: u32 = 5;
-    const READS: &'static str = "Prometheus";
-
-    fn describe() -> Description {
-        let summary = "Says what a node is short of, since when, and which pods use most of it.";
-        describe::<Self>(env!("CARGO_PKG_VERSION"), summary)
-            .alerts([
-                "NodeMemoryHighUtilization",
-                "NodeCPUHighUsage",
-                "NodeSystemSaturation",
-                "NodeDiskIOSaturation",
-            ])
-            .settings(handler_kit::prometheus::SETTINGS)
-    }
 
     fn firing(look: &Look<'_>) -> Report {
         questions::firing(look)

@@ -58,22 +58,17 @@ pub(crate) fn firing(look: &Look<'_>) -> Report {
         .users
         .iter()
         .map(|user| verdicts::line(resource, user));
+    let whose = node.as_ref().map_or(instance, |node| node);
     Report::new()
         .verdict(verdicts::of(&facts))
-        .place(name_or(name, instance))
-        .who(name_or(name, instance))
+        .place(whose)
+        .who(whose)
         .changed_line(verdicts::changed(&facts, look.alert().starts_at.seconds))
-        .field_if("Node", node.as_ref().map(|node| node.to_string()))
+        .node(node.as_ref())
         .field_if("Disk", facts.device)
         .list(resource.title(), users)
         .without_label("device")
-        .without_label(if node.is_some() { "instance" } else { "" })
-        .fact_if("node", node.as_ref())
         .fact_if("saturation.level", facts.level)
-}
-
-fn name_or<'n>(name: &'n str, instance: &'n str) -> &'n str {
-    if name.is_empty() { instance } else { name }
 }
 
 /// Returns the newest level, unless it is older than five minutes.
@@ -108,7 +103,7 @@ fn users(pods: &[Sample], requests: Option<&[Sample]>) -> Vec<User> {
     let mut users: Vec<User> = pods
         .iter()
         .map(|pod| User {
-            pod: format!("{}/{}", pod.label("namespace"), pod.label("pod")),
+            pod: pod.pod(),
             uses: pod.value,
             request: request(pod),
         })

@@ -91,23 +91,16 @@ pub(crate) fn of(facts: &Facts<'_>) -> Option<Verdict> {
         Resource::Load => of_load(facts),
         Resource::Disk => of_disk(facts),
     }?;
-    let verdict = match user(facts) {
-        // Who uses most CPU or memory is not what these are about.
-        Some(_)
-            if matches!(
-                verdict.kind.as_str(),
-                "disk" | "load-io" | "memory-outside-pods"
-            ) =>
-        {
-            verdict
-        }
-        Some(user) => verdict.and(user),
-        _ => verdict,
+    // Who uses most CPU or memory is not what these are about.
+    let user = match verdict.kind.as_str() {
+        "disk" | "load-io" | "memory-outside-pods" => None,
+        _ => user(facts),
     };
-    let step = facts
+    let describe = "kubectl describe node $node";
+    let describe = facts
         .node
-        .map(|node| Step::run("kubectl describe node $node", &[("node", node)]));
-    Some(verdict.next_if(step))
+        .map(|node| Step::run(describe, &[("node", node)]));
+    Some(verdict.and_if(user).next_if(describe))
 }
 
 fn detail(facts: &Facts<'_>, name: &str) -> Option<f64> {
@@ -176,30 +169,24 @@ fn of_cpu(facts: &Facts<'_>) -> Option<Verdict> {
         Some(cpus) => format!("{} of {cpus:.0} CPUs is used", words::percent(level)),
         None => format!("{} is used", words::percent(level)),
     };
-    Some(
-        match detail(facts, "steal").filter(|steal| *steal >= STEAL_MIN) {
-            Some(steal) => stolen(&used, steal),
-            None => {
-                let of = |modes: &[&str]| {
-                    modes
-                        .iter()
-                        .filter_map(|mode| detail(facts, mode))
-                        .sum::<f64>()
-                };
-                let kernel = of(&["system", "irq", "softirq"]);
-                match kernel > level / 2.0 {
-                    true => {
-                        let rest =
-                            format!("{used}; {} are spent in the kernel", words::percent(kernel));
-                        Verdict::proves("cpu-kernel", "Most CPU time is the kernel's", rest)
-                            .short(short)
-                    }
-                    false => Verdict::proves("cpu", "The node's CPUs are nearly used up", used)
-                        .short(short),
-                }
-            }
-        },
-    )
+    if let Some(steal) = steal(facts) {
+        return Some(stolen(&used, steal));
+    }
+    let modes = ["system", "irq", "softirq"].iter();
+    let kernel: f64 = modes.filter_map(|mode| detail(facts, mode)).sum();
+    let verdict = match kernel > level / 2.0 {
+        true => {
+            let rest = format!("{used}; {} are spent in the kernel", words::percent(kernel));
+            Verdict::proves("cpu-kernel", "Most CPU time is the kernel's", rest)
+        }
+        false => Verdict::proves("cpu", "The node's CPUs are nearly used up", used),
+    };
+    Some(verdict.short(short))
+}
+
+/// Returns the share of CPU time that the hypervisor gave to others, if it is worth naming.
+fn steal(facts: &Facts<'_>) -> Option<f64> {
+    detail(facts, "steal").filter(|steal| *steal >= STEAL_MIN)
 }
 
 fn stolen(used: &str, steal: f64) -> Verdict {
@@ -221,7 +208,7 @@ fn of_load(facts: &Facts<'_>) -> Option<Verdict> {
     let busy = idle.map(|idle| (1.0 - idle - iowait).max(0.0));
     let blocked = detail(facts, "blocked").unwrap_or(0.0);
     let waits = blocked >= detail(facts, "cpus").unwrap_or(f64::INFINITY) || iowait >= IOWAIT_MIN;
-    if let Some(steal) = detail(facts, "steal").filter(|steal| *steal >= STEAL_MIN) {
+    if let Some(steal) = steal(facts) {
         return Some(stolen(&load, steal));
     }
     Some(match busy {
@@ -274,10 +261,7 @@ fn of_disk(facts: &Facts<'_>) -> Option<Verdict> {
         busy.unwrap_or_default(),
         traffic.unwrap_or_default()
     );
-    let (read, written) = (
-        detail(facts, "read").unwrap_or(0.0),
-        detail(facts, "written").unwrap_or(0.0),
-    );
+    let [read, written] = ["read", "written"].map(|it| detail(facts, it).unwrap_or(0.0));
     let mostly = if written > read * 2.0 {
         " with writes"
     } else if read > written * 2.0 {
@@ -306,8 +290,7 @@ pub(crate) fn changed(facts: &Facts<'_>, began: i64) -> Option<String> {
 /// Returns how it ended, by the level now and the highest one.
 pub(crate) fn end(resource: Resource, level: Option<f64>, most: Option<f64>) -> End {
     let (Some(level), Some(most)) = (level, most) else {
-        let end = End::new("no-figures", "ended").caveat("no figures any more");
-        return end.says(
+        return End::not_fixed("no-figures", "no figures any more").says(
             "There are no figures any more:",
             " node_exporter does not report; the node may be gone, which is not the same as fixed.",
         );

@@ -8,7 +8,6 @@ mod verdicts;
 #[cfg(test)]
 mod tests;
 
-use handler_kit::KUBERNETES_AND_PROMETHEUS;
 use handler_kit::kubernetes::Workload;
 use handler_kit::prelude::*;
 
@@ -19,22 +18,13 @@ use questions::Found;
 pub struct TargetDown;
 
 impl Answer for TargetDown {
-    const NAME: &'static str = env!("CARGO_PKG_NAME");
-
+    const SUMMARY: &'static str =
+        "Says which targets of a job are down, with the exact error of the scrape.";
+    const ALERTS: &'static [&'static str] = &["TargetDown"];
+    const READS: Reads = Reads::KubernetesAndPrometheus;
     /// `up`, scrape pools, targets (three at most), last up; of one pod: the pod, its trouble (eight at most), its owners (two)
     /// and revisions (three pages).
     const CALLS_MAX: u32 = 20;
-
-    const READS: &'static str = "Prometheus and Kubernetes";
-
-    fn describe() -> Description {
-        describe::<Self>(
-            env!("CARGO_PKG_VERSION"),
-            "Says which targets of a job are down, with the exact error of the scrape.",
-        )
-        .alerts(["TargetDown"])
-        .settings(KUBERNETES_AND_PROMETHEUS)
-    }
 
     fn firing(look: &Look<'_>) -> Report {
         let found = Found::about_firing(look);

@@ -2,6 +2,7 @@
 
 use handler_kit::prelude::*;
 use handler_kit::prometheus::{Sample, Target};
+use handler_kit::words::{few, lower_first};
 
 use crate::questions::Found;
 
@@ -93,7 +94,10 @@ pub(crate) fn of(found: &Found) -> Option<Verdict> {
     let Some(target) = found.worst() else {
         let instances = found.up.iter().flatten().filter(|one| one.value == 0.0);
         let instances = instances.map(|one| one.label("instance"));
-        let rest = format!("{}; the error of the scrape is not known", few(instances));
+        let rest = format!(
+            "{}; the error of the scrape is not known",
+            few(instances, LISTED_MAX)
+        );
         return Some(Verdict::unknown("down", &lead, rest));
     };
     let verdict = of_error(&lead, target);
@@ -102,7 +106,7 @@ pub(crate) fn of(found: &Found) -> Option<Verdict> {
 
 /// Whether the others that are down fail for the same reason.
 fn with_others(verdict: Verdict, found: &Found, target: &Target) -> Verdict {
-    let is_other = |other: &&Target| kind_of(other) != kind_of(target);
+    let is_other = |other: &&Target| reason_of(other) != reason_of(target);
     let differ = found.down.iter().filter(is_other).count();
     let differing = found.down.iter().find(is_other);
     match (found.down.len(), differing) {
@@ -116,10 +120,14 @@ fn with_others(verdict: Verdict, found: &Found, target: &Target) -> Verdict {
     }
 }
 
-fn kind_of(target: &Target) -> &'static str {
+/// Returns the kind of the error, with its words if several reasons have that kind.
+fn reason_of(target: &Target) -> (&'static str, &str) {
     let error = target.last_error.as_deref().unwrap_or_default();
     let found = ERRORS.iter().find(|(part, ..)| error.contains(part));
-    found.map_or("other", |(_, kind, _)| kind)
+    match found.map_or("other", |(_, kind, _)| *kind) {
+        kind @ ("certificate" | "http-status" | "other") => (kind, briefest(error)),
+        kind => (kind, ""),
+    }
 }
 
 /// The exact error, and what it means.
@@ -131,7 +139,7 @@ fn of_error(lead: &str, target: &Target) -> Verdict {
     }
     let known = ERRORS.iter().find(|(part, ..)| error.contains(part));
     let said = known.map_or(brief(error), |_| briefest(error));
-    let short = format!("{}: {said}", lower(lead));
+    let short = format!("{}: {said}", lower_first(lead));
     match known {
         Some((_, kind, means)) => {
             Verdict::proves(kind, lead, at.text(format!("{means} ({})", brief(error))))
@@ -150,27 +158,15 @@ fn with_pod(verdict: Verdict, found: &Found) -> Verdict {
             verdict.and(format!("Its pod {name} is gone: the target is out of date"))
         }
         Some(Read::Found(pod)) if pod.is_ready() => {
-            let verdict = verdict.and(format!("Its pod {name} is ready{}", look_at(&kind)));
-            match pod.place() {
-                Some(place) => match place.namespace() {
-                    Some(namespace) => verdict.next(Step::run(
-                        "kubectl -n $namespace get pod $pod -o wide",
-                        &[("namespace", namespace), ("pod", place.name())],
-                    )),
-                    None => verdict,
-                },
-                None => verdict,
-            }
+            let get = "kubectl -n $namespace get pod $name -o wide";
+            verdict
+                .and(format!("Its pod {name} is ready{}", look_at(&kind)))
+                .next_if(pod.command(get))
         }
         Some(Read::Found(_)) => match &found.trouble.verdict {
             Some(why) => {
-                let verdict = verdict.and(
-                    Line::from(format!(
-                        "Its pod {name} is not ready: {}: ",
-                        lower(&why.lead)
-                    ))
-                    .then(why.rest.clone()),
-                );
+                let lead = format!("Its pod {name} is not ready: {}: ", lower_first(&why.lead));
+                let verdict = verdict.and(Line::from(lead).then(why.rest.clone()));
                 why.next.iter().cloned().fold(verdict, Verdict::next)
             }
             None => verdict.and(format!("Its pod {name} is not ready")),
@@ -207,29 +203,10 @@ fn brief(error: &str) -> &str {
     rest.map_or(error, |(_, rest)| rest)
 }
 
-fn lower(lead: &str) -> String {
-    let mut chars = lead.chars();
-    let first = chars.next().map(|first| first.to_lowercase().to_string());
-    format!("{}{}", first.unwrap_or_default(), chars.as_str())
-}
-
 /// Returns the targets that are down, if they are several: `10.0.4.17:8080, 10.0.4.18:8080 and 4 more`.
 pub(crate) fn listed(found: &Found) -> Option<String> {
-    (found.down.len() > 1).then(|| few(found.down.iter().map(|target| target.label("instance"))))
-}
-
-fn few<'t>(names: impl Iterator<Item = &'t str>) -> String {
-    let names: Vec<&str> = names.collect();
-    let shown = names
-        .iter()
-        .take(LISTED_MAX)
-        .copied()
-        .collect::<Vec<_>>()
-        .join(", ");
-    match names.len().saturating_sub(LISTED_MAX) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+    let names = found.down.iter().map(|target| target.label("instance"));
+    (found.down.len() > 1).then(|| few(names, LISTED_MAX))
 }
 
 /// Returns how the alert ended.
@@ -239,21 +216,17 @@ pub(crate) fn end(up: Option<&[Sample]>) -> End {
     };
     let down = up.iter().filter(|one| one.value == 0.0).count();
     match (up.len(), down) {
-        (0, _) => End::new("gone", "ended")
-            .caveat("the targets are gone")
-            .says(
-                "There is no target any more:",
-                " Prometheus scrapes none of this job, which is not the same as fixed.",
-            ),
+        (0, _) => End::not_fixed("gone", "the targets are gone").says(
+            "There is no target any more:",
+            " Prometheus scrapes none of this job, which is not the same as fixed.",
+        ),
         (1, 0) => End::new("up", "up again").says("The target is up again.", ""),
         (all, 0) => {
             End::new("up", "up again").says("All targets are up:", format!(" {all} of {all}."))
         }
-        (all, down) => End::new("partly-up", "ended")
-            .caveat(&format!("{down} still down"))
-            .says(
-                "Not all targets are up:",
-                format!(" {down} of {all} still down."),
-            ),
+        (all, down) => End::not_fixed("partly-up", &format!("{down} still down")).says(
+            "Not all targets are up:",
+            format!(" {down} of {all} still down."),
+        ),
     }
 }

@@ -12,21 +12,15 @@ use handler_kit::prelude::*;
 pub struct Volume;
 
 impl Answer for Volume {
-    const NAME: &'static str = env!("CARGO_PKG_NAME");
+    const SUMMARY: &'static str =
+        "Says how full a volume is, when it will be full, whether it can grow and who uses it.";
+    const ALERTS: &'static [&'static str] = &[
+        "KubePersistentVolumeFillingUp",
+        "KubePersistentVolumeInodesFillingUp",
+        "KubePersistentVolumeErrors",
+    ];
+    const READS: Reads = Reads::KubernetesAndPrometheus;
     const CALLS_MAX: u32 = 10;
-    const READS: &'static str = "Kubernetes and Prometheus";
-
-    fn describe() -> Description {
-        let summary =
-            "Says how full a volume is, when it will be full, whether it can grow and who uses it.";
-        describe::<Self>(env!("CARGO_PKG_VERSION"), summary)
-            .alerts([
-                "KubePersistentVolumeFillingUp",
-                "KubePersistentVolumeInodesFillingUp",
-                "KubePersistentVolumeErrors",
-            ])
-            .settings(handler_kit::KUBERNETES_AND_PROMETHEUS)
-    }
 
     fn firing(look: &Look<'_>) -> Report {
         match look.subject().kind() {

@@ -3,6 +3,7 @@
 use handler_kit::kubernetes::{PersistentVolume, PersistentVolumeClaim, Pod, StorageClass};
 use handler_kit::prelude::*;
 use handler_kit::prometheus::{Query, Space, Unit};
+use handler_kit::words;
 
 use crate::verdicts::{self, Claim, Class};
 
@@ -51,13 +52,10 @@ pub(crate) fn of_claim(look: &Look<'_>) -> Report {
         return Report::new();
     };
     let kubernetes = look.kubernetes();
-    let read = kubernetes.find::<PersistentVolumeClaim>(&place);
-    if read == Read::Gone {
-        return Report::new().verdict(verdicts::gone("claim", place.name()));
-    }
-    let claim = match read {
+    let claim = match kubernetes.find::<PersistentVolumeClaim>(&place) {
         Read::Found(claim) => Some(claim),
-        Read::Gone | Read::Unknown => None,
+        Read::Gone => return Report::new().verdict(verdicts::gone("claim", place.name())),
+        Read::Unknown => None,
     };
     let space = space(look, &place);
     let class = claim
@@ -87,25 +85,26 @@ pub(crate) fn of_claim(look: &Look<'_>) -> Report {
     };
     let of_claim = |pointer: &str| claim.as_ref().and_then(|claim| claim.text(pointer));
     let began = look.alert().starts_at.seconds;
-    let changed = space.as_ref().and_then(|space| space.changed(began));
+    let space = space.as_ref();
     Report::new()
         .verdict(verdicts::of_claim(&facts))
-        .changed_line(changed)
+        .changed_line(space.and_then(|space| space.changed(began)))
         .field_if("Size", of_claim("/status/capacity/storage"))
         .field_if(
             "Free 6h ago",
-            space
-                .as_ref()
-                .and_then(|space| space.amount_before(SIX_HOURS)),
+            space.and_then(|space| space.amount_before(SIX_HOURS)),
         )
-        .field("Used by", names(&users))
+        .field(
+            "Used by",
+            words::few(users.iter().map(|pod| pod.name()), USERS_MAX),
+        )
         .field_if("Storage class", class.as_ref().map(|class| class.name()))
         .field_if("Volume", of_claim("/spec/volumeName"))
         .without_label("node")
         .without_label("instance")
         .owner(claim.as_ref().and_then(|claim| claim.owner()))
-        .fact_if("volume.free", space.as_ref().map(|space| space.free))
-        .fact_if("volume.total", space.as_ref().map(|space| space.total))
+        .fact_if("volume.free", space.map(|space| space.free))
+        .fact_if("volume.total", space.map(|space| space.total))
         .events(events, None)
 }
 
@@ -126,23 +125,12 @@ fn uses(pod: &Pod, claim: &Place) -> bool {
             .any(|volume| volume["persistentVolumeClaim"]["claimName"] == claim.name().as_ref())
 }
 
-fn names(pods: &[&Pod]) -> String {
-    let names: Vec<&str> = pods.iter().take(USERS_MAX).map(|pod| pod.name()).collect();
-    match pods.len().saturating_sub(USERS_MAX) {
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names.join(", ")),
-    }
-}
-
 /// Reads a volume and its events: 2 requests.
 pub(crate) fn of_volume(look: &Look<'_>) -> Report {
     let Some(name) = look.name("persistentvolume") else {
         return Report::new();
     };
-    let volume = match look
-        .kubernetes()
-        .find::<PersistentVolume>(&Place::of_cluster(name.clone()))
-    {
+    let volume = match look.find::<PersistentVolume>("persistentvolume") {
         Read::Found(volume) => volume,
         Read::Gone => return Report::new().verdict(verdicts::gone("volume", &name)),
         Read::Unknown => return Report::new(),
@@ -168,7 +156,7 @@ pub(crate) fn end_of_claim(look: &Look<'_>) -> End {
         return End::unknown("Whether it has space is not known.");
     };
     if look.kubernetes().find::<PersistentVolumeClaim>(&place) == Read::Gone {
-        return verdicts::end_gone("claim");
+        return End::gone("claim", "it was deleted");
     }
     let Metrics { unit, free, total } = metrics(look);
     let (began, now) = (look.alert().starts_at.seconds, look.now());
@@ -190,15 +178,9 @@ pub(crate) fn end_of_claim(look: &Look<'_>) -> End {
 
 /// Reads the phase of a volume: 1 request.
 pub(crate) fn end_of_volume(look: &Look<'_>) -> End {
-    let Some(name) = look.name("persistentvolume") else {
-        return End::unknown("What became of the volume is not known.");
-    };
-    match look
-        .kubernetes()
-        .find::<PersistentVolume>(&Place::of_cluster(name))
-    {
+    match look.find::<PersistentVolume>("persistentvolume") {
         Read::Found(volume) => verdicts::end_of_volume(&volume),
-        Read::Gone => verdicts::end_gone("volume"),
+        Read::Gone => End::gone("volume", "it was deleted"),
         Read::Unknown => End::unknown("What became of the volume is not known."),
     }
 }

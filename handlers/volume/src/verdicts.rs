@@ -3,6 +3,7 @@
 use handler_kit::kubernetes::{Events, PersistentVolume, PersistentVolumeClaim};
 use handler_kit::prelude::*;
 use handler_kit::prometheus::{Space, Unit};
+use handler_kit::words::or_silent;
 
 /// What is known of a claim.
 #[derive(Debug)]
@@ -35,16 +36,11 @@ pub(crate) enum Resize {
 
 /// Returns the expansion of a claim, by its conditions, and by its events if it asks for more than it has.
 pub(crate) fn resize(claim: &PersistentVolumeClaim, events: &Events) -> Option<Resize> {
-    let holds = |kind: &str| {
-        claim
-            .condition(kind)
-            .filter(|one| one.is_true == Some(true))
-    };
-    let failed = holds("ControllerResizeError").or_else(|| holds("NodeResizeError"));
-    if let Some(failed) = failed {
+    let first = |kinds: [&str; 2]| kinds.iter().find_map(|kind| claim.holds(kind));
+    if let Some(failed) = first(["ControllerResizeError", "NodeResizeError"]) {
         return Some(Resize::Failed(failed.message));
     }
-    let pending = holds("FileSystemResizePending").or_else(|| holds("Resizing"))?;
+    let pending = first(["FileSystemResizePending", "Resizing"])?;
     let event = events.with_reason(&["VolumeResizeFailed", "FileSystemResizeFailed"]);
     Some(match event.filter(|event| event.last >= pending.since) {
         Some(event) => Resize::Failed(event.message.clone()),
@@ -59,12 +55,8 @@ pub(crate) fn of_claim(facts: &Claim<'_>) -> Option<Verdict> {
     let size = facts.size.unwrap_or("more");
     let verdict = match (&facts.resize, verdict) {
         (Some(Resize::Failed(why)), verdict) => {
-            let rest = Line::from(or_silent(why));
-            let failed = Verdict::proves(
-                "expansion-failed",
-                &format!("It can't be expanded to {size}"),
-                rest,
-            );
+            let lead = format!("It can't be expanded to {size}");
+            let failed = Verdict::proves("expansion-failed", &lead, or_silent(why));
             match verdict {
                 Some(verdict) => failed
                     .short(format!("{}, can't be expanded", verdict.short))
@@ -133,13 +125,6 @@ fn left(facts: &Claim<'_>) -> String {
     facts.space.as_ref().map(Space::left).unwrap_or_default()
 }
 
-fn or_silent(why: &str) -> String {
-    match why {
-        "" => "Kubernetes says no more".to_owned(),
-        why => why.to_owned(),
-    }
-}
-
 /// Returns the verdict about a volume in the phase that the alert is about, or another.
 pub(crate) fn of_volume(volume: &PersistentVolume, events: &Events) -> Verdict {
     let said = volume.said("/status/message");
@@ -172,17 +157,8 @@ pub(crate) fn claim_of(volume: &PersistentVolume) -> Option<String> {
 
 /// Returns the verdict about something that does not exist; `what` is `claim` or `volume`.
 pub(crate) fn gone(what: &str, name: &Name) -> Verdict {
-    let rest = format!("Kubernetes has no {what} {name}; it was deleted");
-    Verdict::proves("gone", &format!("The {what} is gone"), rest)
-        .short(format!("the {what} is gone"))
-}
-
-/// Returns the end of an alert about something that does not exist any more.
-pub(crate) fn end_gone(what: &str) -> End {
-    let lead = format!("The {what} is gone:");
-    End::new("gone", "ended")
-        .caveat(&format!("the {what} is gone"))
-        .says(&lead, " it was deleted, which is not the same as fixed.")
+    let how = format!("Kubernetes has no {what} {name}; it was deleted");
+    Verdict::gone(what, how)
 }
 
 /// Returns how the alert about a volume ended.
@@ -192,12 +168,10 @@ pub(crate) fn end_of_volume(volume: &PersistentVolume) -> End {
     match (phase, claim_of(volume)) {
         ("Bound", Some(claim)) => end.says("Bound:", format!(" it belongs to the claim {claim}.")),
         ("Available", _) => end.says("Available:", " a claim can use it."),
-        ("Failed" | "Pending", _) => End::new("phase", "ended")
-            .caveat(&format!("still {phase}"))
-            .says(
-                &format!("Still {phase}:"),
-                " the alert ended, but the volume did not change.",
-            ),
+        ("Failed" | "Pending", _) => End::not_fixed("phase", &format!("still {phase}")).says(
+            &format!("Still {phase}:"),
+            " the alert ended, but the volume did not change.",
+        ),
         _ => end.says(&format!("{phase}."), ""),
     }
 }

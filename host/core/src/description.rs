@@ -5,6 +5,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::alert::HandlerName;
+use crate::suggest::closest;
 use crate::units::parse_duration;
 
 /// The setting by which handlers learn where stories are: `BASE/ID` is one. The server sets it.
@@ -28,6 +29,30 @@ const OF_THE_SDK: [&str; 7] = [
 #[must_use]
 pub fn needs_no_declaration(key: &str) -> bool {
     [STORY_BASE, THREAD_BY].contains(&key) || OF_THE_SDK.contains(&key)
+}
+
+/// Returns whether a handler with these settings may read a setting of this name.
+#[must_use]
+pub fn is_declared(key: &str, declared: &[Setting]) -> bool {
+    needs_no_declaration(key) || declared.iter().any(|setting| setting.is_named(key))
+}
+
+/// Returns the warning that a handler reads a setting that it does not declare, with the declared name that was probably meant.
+#[must_use]
+pub fn undeclared(handler: &HandlerName, key: &str, declared: &[Setting]) -> String {
+    let names: Vec<&str> = declared.iter().map(|setting| &*setting.name).collect();
+    let meant = match closest(key, &names) {
+        Some(name) => format!(" (did you mean {name:?}?)"),
+        None => String::new(),
+    };
+    let consequence = match declared {
+        [] => "`check` cannot verify it",
+        _ => "`check` and loading refuse a configuration that sets it",
+    };
+    format!(
+        "{handler} reads the setting {key:?}, which it does not declare{meant}: {consequence}. Add it to the settings of its \
+         description."
+    )
 }
 
 /// The description that a module's `describe` returns.
@@ -182,4 +207,30 @@ fn as_written<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String
         Some(Value::String(text)) => Some(text),
         Some(other) => Some(other.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_setting_that_is_not_declared_is_named_with_the_one_that_was_probably_meant() {
+        let json = serde_json::json!({ "name": "channel", "type": "string" });
+        let declared: [Setting; 1] = [serde_json::from_value(json).unwrap()];
+        let handler = HandlerName::new("h");
+        assert!(is_declared("channel", &declared) && is_declared(STORY_BASE, &declared));
+        assert!(!is_declared("chanel", &declared));
+        let warning = undeclared(&handler, "chanel", &declared);
+        assert!(
+            warning.contains("\"chanel\", which it does not declare (did you mean \"channel\"?)"),
+            "{warning}"
+        );
+        let warning = undeclared(&handler, "zone", &[]);
+        assert!(
+            warning.contains("does not declare: `check` cannot verify it."),
+            "{warning}"
+        );
+    }
 }

@@ -11,5 +11,6 @@ pub mod policy;
 pub mod rate;
 pub mod secret;
 pub mod shapes;
+pub mod suggest;
 pub mod text;
 pub mod units;

@@ -14,6 +14,8 @@ pub enum Failpoint {
     Unrecorded,
     /// Commits are not synced to disk.
     Unsynced,
+    /// A server whose term is over begins effects, and takes what it records for stored.
+    Unfenced,
 }
 
 impl Failpoint {
@@ -21,11 +23,12 @@ impl Failpoint {
     pub const VARIABLE: &str = "ALERT_MANAGER_FAILPOINTS";
 
     /// All failpoints.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::DiesBeforeSettling,
         Self::Unordered,
         Self::Unrecorded,
         Self::Unsynced,
+        Self::Unfenced,
     ];
 
     /// Returns its name.
@@ -36,6 +39,7 @@ impl Failpoint {
             Self::Unordered => "unordered",
             Self::Unrecorded => "unrecorded",
             Self::Unsynced => "unsynced",
+            Self::Unfenced => "unfenced",
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByPriority, Lenient};
+use super::{ByPriority, Lenient, Use};
 use crate::alert::{HandlerName, StepKind, Timestamp};
 use crate::description::Setting;
 use crate::runtime::{GrantKind, ModuleState, SlackHold};
@@ -61,11 +61,23 @@ pub struct Handler {
     pub limits: Option<BTreeMap<String, Limit>>,
     /// The numbers of its deliveries.
     pub counts: Option<Counts>,
+    /// What its last runs have used since the start of the server.
+    #[serde(default)]
+    pub used: Vec<Use>,
     /// The channels, and the token, that Slack rejects for this handler.
     #[serde(default)]
     pub held: Vec<Held>,
     /// Why the file is refused, or why the handler is paused or held.
     pub last_error: Option<String>,
+}
+
+impl Handler {
+    /// Returns how many of its deliveries have died since the start of the server, if none was handled.
+    #[must_use]
+    pub fn only_failures(&self) -> Option<u64> {
+        let counts = self.counts.as_ref()?;
+        (counts.done == 0 && counts.dead > 0).then_some(counts.dead)
+    }
 }
 
 /// The pause of a handler that failed several times in a row.

@@ -16,7 +16,6 @@ mod reference;
 mod section;
 mod sections;
 mod spots;
-mod suggest;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +39,7 @@ use crate::worker;
 use sections::{API_URL_DEFAULT, HANDLERS_DIR_DEFAULT, LISTEN_DEFAULT};
 
 pub use crate::findings::{Problem, Problems};
+pub(crate) use alert_manager_core::suggest::{closest, differ_in_a_letter};
 pub(crate) use alert_rules::{RULES_MAX, alert_rules, labelling};
 pub use changes::Changes;
 pub(crate) use current::Current;
@@ -49,7 +49,6 @@ pub use load::Examined;
 pub(crate) use placeholder::placeholder;
 pub use reference::{Described, described};
 pub use spots::Spots;
-pub(crate) use suggest::{closest, differ_in_a_letter};
 
 /// The flags of the command line: a flag overrides a variable, a variable overrides the file.
 #[derive(Clone, Debug, Default)]

@@ -1,9 +1,9 @@
 //! A mapping while it is decoded: only keys that are described can be read, and the others in it are mistakes.
 
+use super::closest;
 use super::key::Key;
 use super::node::{Entry, Node, Place};
 use super::reader::{Reader, Scalar};
-use super::suggest::closest;
 
 /// A mapping while it is decoded.
 #[derive(Debug)]

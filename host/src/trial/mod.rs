@@ -13,7 +13,7 @@ pub(crate) use http_rules::{HttpRule, HttpRules};
 
 use crate::alert::{Alert, DeliveryId, Enrichment, Labels, Priority, StepKind, Timestamp};
 use crate::api::{Kept, Lenient, StepOutcome, StepTry, Trial, TrialOutcome, TrialRun, Used};
-use crate::description::needs_no_declaration;
+use crate::description::{Setting, is_declared, undeclared};
 use crate::journal::{CallKind, Doubts, Recorded};
 use crate::router::Router;
 use crate::runtime::{
@@ -248,10 +248,8 @@ impl Bench {
                 "no route sends this alert to {name}: `alert-manager routes` shows which routes match, and why"
             ));
         }
-        for key in self.undeclared(runs) {
-            notes.push(format!(
-                "{name} reads the setting {key:?}, which it does not declare in `describe`: `check` cannot verify it, and refuses it as unknown if other settings are declared"
-            ));
+        for key in self.undeclared_reads(runs) {
+            notes.push(undeclared(name, key, self.declared()));
         }
         let is_other = |pin: [u8; 32]| {
             let digits: String = pin.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -267,17 +265,20 @@ impl Bench {
 }
 
 impl Bench {
-    /// Returns the settings that were read and that the module does not declare.
-    fn undeclared<'a>(&self, runs: &'a [TrialRun]) -> BTreeSet<&'a str> {
+    /// Returns the settings that the module declares.
+    fn declared(&self) -> &[Setting] {
         let declared = self.module.description().settings.as_deref();
-        let declared = declared.unwrap_or_default();
+        declared.unwrap_or_default()
+    }
+
+    /// Returns the settings that were read and that the module does not declare.
+    fn undeclared_reads<'a>(&self, runs: &'a [TrialRun]) -> BTreeSet<&'a str> {
+        let declared = self.declared();
         let steps = runs.iter().flat_map(|run| &run.steps);
         let calls = steps.flat_map(|step| &step.trace.calls);
         let reads = calls.filter(|call| call.kind.is(CallKind::Config));
         let keys = reads.map(|call| call.request.as_str());
-        keys.filter(|key| !needs_no_declaration(key))
-            .filter(|key| !declared.iter().any(|setting| setting.is_named(key)))
-            .collect()
+        keys.filter(|key| !is_declared(key, declared)).collect()
     }
 }
 

@@ -213,14 +213,14 @@ fn modules_of_the_core_and_the_router_use_only_what_is_below_them() {
     let named = |name| read(crates.iter().find(|member| member.name == name).unwrap());
     let core = named("alert-manager-core");
     for module in [
-        "alert", "breaker", "gate", "rate", "secret", "shapes", "text", "units",
+        "alert", "breaker", "gate", "rate", "secret", "shapes", "suggest", "text", "units",
     ] {
         uses_only(&core, module, &[]);
     }
     for module in ["policy", "plan"] {
         uses_only(&core, module, &["alert"]);
     }
-    uses_only(&core, "description", &["alert", "units"]);
+    uses_only(&core, "description", &["alert", "suggest", "units"]);
     uses_only(&core, "journal", &["alert", "gate"]);
     uses_only(&named("alert-manager"), "router", &[]);
 }

@@ -89,13 +89,14 @@ impl Place {
 }
 
 /// The answer to a read of one object.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub enum Read<K> {
     /// It exists.
     Found(K),
     /// There is no such object (404).
     Gone,
     /// It is not known; the reason is noted.
+    #[default]
     Unknown,
 }
 
@@ -161,6 +162,19 @@ impl Look<'_> {
     /// name of Kubernetes, that is noted.
     pub fn place(&self, label: &str) -> Option<Place> {
         Some(Place::new(self.name("namespace")?, self.name(label)?))
+    }
+
+    /// Reads the object that a label names: that of the alert's namespace, or of the cluster. If a label is missing or no name of
+    /// Kubernetes, that is noted.
+    pub fn find<K: Kind>(&self, label: &str) -> Read<K> {
+        let place = match K::RESOURCE.is_namespaced {
+            true => self.place(label),
+            false => self.name(label).map(Place::of_cluster),
+        };
+        match place {
+            Some(place) => self.kubernetes().find(&place),
+            None => Read::Unknown,
+        }
     }
 
     /// Returns the client for the API server of the alert's cluster.

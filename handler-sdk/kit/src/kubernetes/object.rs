@@ -10,7 +10,8 @@ use handler_sdk::serde_json::Value;
 
 use super::Place;
 use crate::name::Name;
-use crate::words::said;
+use crate::step::Step;
+use crate::words::{or_silent, said};
 
 /// An object of the API, whatever its kind.
 #[derive(Clone, PartialEq)]
@@ -34,6 +35,13 @@ pub struct Condition {
     pub message: String,
     /// Since when it has this status, in seconds since 1970.
     pub since: Option<i64>,
+}
+
+impl Condition {
+    /// Returns its message, or that there is none.
+    pub fn said(&self) -> &str {
+        or_silent(&self.message)
+    }
 }
 
 /// Names a kind of object: how it is called, where it is read, what the credential needs for it.
@@ -178,6 +186,21 @@ impl Object {
         })
     }
 
+    /// Returns a command about it: `$namespace` and `$name` in the template are its own. `None` if it has no namespace.
+    pub fn command(&self, template: &'static str) -> Option<Step> {
+        let place = self.place()?;
+        let names = [("namespace", place.namespace()?), ("name", place.name())];
+        Some(Step::run(template, &names))
+    }
+
+    /// Returns its namespace, if it has one, and its name: `shop/checkout`.
+    pub fn full_name(&self) -> String {
+        match self.namespace() {
+            Some(namespace) => format!("{namespace}/{}", self.name()),
+            None => self.name().to_owned(),
+        }
+    }
+
     /// Returns the place of another object in its namespace, if the text is a name.
     pub fn beside(&self, name: &str) -> Option<Place> {
         Some(Place::new(self.namespace()?, Name::of(name)?))
@@ -248,6 +271,17 @@ impl Object {
     /// Returns the condition of this type.
     pub fn condition(&self, kind: &str) -> Option<Condition> {
         self.conditions().into_iter().find(|one| one.kind == kind)
+    }
+
+    /// Returns the condition of this type, if its status is `True`.
+    pub fn holds(&self, kind: &str) -> Option<Condition> {
+        self.condition(kind).filter(|one| one.is_true == Some(true))
+    }
+
+    /// Returns the condition of this type, if its status is `False`: not if it is unknown.
+    pub fn fails(&self, kind: &str) -> Option<Condition> {
+        self.condition(kind)
+            .filter(|one| one.is_true == Some(false))
     }
 
     /// Returns the text at a JSON pointer; `None` if it is missing or empty. For text that programs of the cluster wrote, see

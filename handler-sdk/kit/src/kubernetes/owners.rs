@@ -6,6 +6,7 @@ use super::change::Change;
 use super::object::{DaemonSet, Deployment, Job, Object, Pod, ReplicaSet, StatefulSet};
 use super::{Kind, Kubernetes, List, Place, Read, Select};
 use crate::look::Look;
+use crate::step::Step;
 
 /// The objects above a pod.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -97,6 +98,17 @@ impl Workload {
     /// Returns whether it is known that no other object made it, which would revert a manual change.
     pub const fn is_a_persons(&self) -> bool {
         self.object.is_some() && self.made_by.is_none()
+    }
+
+    /// Returns the command that undoes the last rollout of a Deployment, if what was found supports that.
+    pub fn undo(&self, look: &Look<'_>, change: Option<&Change>) -> Option<Step> {
+        let began = look.alert().starts_at.seconds;
+        let is_of_use = change?.supports_undo(began) && self.is_a_persons();
+        let object = self.object.as_ref().filter(|_| is_of_use)?;
+        match object.kind() {
+            "Deployment" => object.command("kubectl -n $namespace rollout undo deployment/$name"),
+            _ => None,
+        }
     }
 
     /// Returns the kind as `kubectl` names it; `None` for one that is not known.

@@ -11,6 +11,7 @@ use crate::line::Line;
 use crate::name::Name;
 use crate::step::Step;
 use crate::verdict::Verdict;
+use crate::words::or_silent;
 
 const SAID_CHARS_MAX: usize = 240;
 /// Of a longer chain of errors only the last clauses are shown.
@@ -58,13 +59,7 @@ pub fn why_not_ready(pod: &Pod, events: &Events, node: Option<&Node>) -> Option<
 }
 
 fn describe(pod: &Pod) -> Option<Step> {
-    Some(Step::run(
-        "kubectl -n $namespace describe pod $pod",
-        &[
-            ("namespace", &pod.namespace()?),
-            ("pod", &Name::of(pod.name())?),
-        ],
-    ))
+    pod.command("kubectl -n $namespace describe pod $name")
 }
 
 fn logs(pod: &Pod, container: &Container) -> Option<Step> {
@@ -276,7 +271,7 @@ fn of_time(pod: &Pod, container: &Container, events: &Events) -> Option<Verdict>
         let prefix = format!("{probe} probe ");
         let mut failed = events.items.iter().filter(is_its);
         if let Some(event) = failed.find(|event| event.message.starts_with(&prefix)) {
-            let lower = probe.to_lowercase();
+            let lower = probe.to_ascii_lowercase();
             let what = event.message.trim_start_matches(&prefix);
             let what = what.trim_start_matches("failed: ");
             let rest = Line::from(format!("{name}: {}; it runs for ", said(what))).lasting(since);
@@ -354,8 +349,5 @@ fn without_stop(sentence: &str) -> &str {
 }
 
 fn said(message: &str) -> String {
-    match message {
-        "" => "Kubernetes says no more".to_owned(),
-        message => clip(message, SAID_CHARS_MAX),
-    }
+    clip(or_silent(message), SAID_CHARS_MAX)
 }

@@ -72,6 +72,11 @@ impl Sample {
     pub fn label(&self, name: &str) -> &str {
         self.labels.get(name).map_or("", String::as_str)
     }
+
+    /// Returns its labels `namespace` and `pod`: `shop/checkout-1`.
+    pub fn pod(&self) -> String {
+        format!("{}/{}", self.label("namespace"), self.label("pod"))
+    }
 }
 
 impl Series {

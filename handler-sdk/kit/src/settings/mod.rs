@@ -35,8 +35,8 @@ pub(crate) const LOG: [&Setting; 1] = [&LOGS];
 
 const CLUSTER: Setting = Setting::string("cluster", "the cluster of the default servers");
 
-/// The settings of a handler that reads from Kubernetes and asks Prometheus, for [`Description::settings`].
-pub const KUBERNETES_AND_PROMETHEUS: [&Setting; 9] = [
+/// The settings of a handler that reads from Kubernetes and asks Prometheus.
+pub(crate) const KUBERNETES_AND_PROMETHEUS: [&Setting; 9] = [
     &kubernetes::KUBERNETES_URL,
     &kubernetes::CREDENTIAL,
     &CLUSTER,

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use alert_manager_core::journal::LedgerError;
 
+use crate::failpoint::Failpoint;
 use crate::model::clock::Clock;
 use crate::model::{
     AcceptError, Arrived, CancelError, Caps, Grant, GrantsUsed, LastEnd, OpenError, Options,
@@ -146,7 +147,7 @@ impl<R: Replica> Replicated<R> {
         );
         let shared = &self.shared;
         let mut idle = shared::idle(&shared.options, Caps::all(1));
-        {
+        if !Failpoint::Unfenced.is_set() {
             let mut scheduler = shared.scheduler.lock();
             scheduler.hand_settings_to(&mut idle);
             *scheduler = idle;
@@ -308,7 +309,10 @@ impl<R: Replica> Replicated<R> {
             | Urgent::GrantsUsed(_)
             | Urgent::LookAgain => {}
             Urgent::Note { reply, .. } | Urgent::Record { reply, .. } => {
-                let _ = reply.send(Err(LedgerError::LeaseLost));
+                let _ = reply.send(match Failpoint::Unfenced.is_set() {
+                    true => Ok(()),
+                    false => Err(LedgerError::LeaseLost),
+                });
             }
             Urgent::Kv(_, reply) => drop(reply.send(Err(LedgerError::LeaseLost))),
             Urgent::Timer(_, reply) => drop(reply.send(Err(LedgerError::LeaseLost))),

@@ -74,6 +74,7 @@ impl HostCall for ConfigGet {
         let value = host.config.get(&key).cloned();
         let line = match &value {
             Some(_) => "set",
+            None if host.setting_reads.is_undeclared(&key) => "not declared",
             None => "not set",
         };
         Ok(Done::live(value, line))

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use parking_lot::Mutex;
 
 use alert_manager_core::alert::HandlerName;
-use alert_manager_core::description::{Description, Setting, needs_no_declaration};
+use alert_manager_core::description::{Description, Setting, is_declared, undeclared};
 
 /// The most settings that are reported of one module.
 const REPORTED_MAX: usize = 20;
@@ -26,22 +26,24 @@ impl SettingReads {
         }
     }
 
-    /// Logs, once for each setting, that it is not declared: `check` and loading refuse a configuration that sets it.
+    /// Returns whether the module declares settings, and this is none of them: `check` and loading refuse a configuration that
+    /// sets it.
+    pub(super) fn is_undeclared(&self, key: &str) -> bool {
+        self.declared
+            .as_deref()
+            .is_some_and(|declared| !is_declared(key, declared))
+    }
+
+    /// Logs, once for each setting, that it is not declared.
     pub(super) fn note(&self, handler: &HandlerName, key: &str) {
         if self.is_news(key) {
-            tracing::warn!(
-                %handler,
-                "{handler} reads the setting {key:?}, which `describe` does not declare. `check` and loading refuse a \
-                 configuration that sets it. Declare it in the handler."
-            );
+            let declared = self.declared.as_deref().unwrap_or_default();
+            tracing::warn!(%handler, "{}", undeclared(handler, key, declared));
         }
     }
 
     fn is_news(&self, key: &str) -> bool {
-        let Some(declared) = &self.declared else {
-            return false;
-        };
-        if needs_no_declaration(key) || declared.iter().any(|setting| setting.is_named(key)) {
+        if !self.is_undeclared(key) {
             return false;
         }
         let mut reported = self.reported.lock();

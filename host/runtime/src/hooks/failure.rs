@@ -82,5 +82,9 @@ fn report(why: &str, error: &wasmtime::Error, guest: &GuestState) -> String {
         .downcast_ref::<WasmBacktrace>()
         .map(ToString::to_string)
         .unwrap_or_default();
-    crate::sandbox::trap::report(why, &stderr, cut(backtrace.trim_end(), FAILURE_BYTES_MAX))
+    let backtrace = cut(backtrace.trim_end(), FAILURE_BYTES_MAX);
+    // The report of an exception leaves out what its interpreter says and all frames but the author's.
+    let handler = guest.recorder.log.handler();
+    tracing::debug!(%handler, "{handler} failed: {why}\n{stderr}\n{backtrace}");
+    crate::sandbox::trap::report(why, &stderr, backtrace)
 }

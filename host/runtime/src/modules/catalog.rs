@@ -33,6 +33,8 @@ pub(crate) enum Decision {
     Serves(Origin),
     /// The origin has the same module again. It goes on serving.
     Unchanged(Origin),
+    /// The origin has another name. The module that serves from it goes on serving.
+    Renamed { from: Origin, to: Origin },
     /// The origin's newest bytes are refused. A module that it had before goes on serving.
     Refused { origin: Origin, why: String },
     /// The origin's module no longer serves, because its name is pinned to another hash.
@@ -172,6 +174,22 @@ impl<M: Claim> Catalog<M> {
                 Vec::new()
             }
         }
+    }
+
+    /// Gives an origin another name. Its candidate is forgotten, because it is offered again under the new name.
+    pub(crate) fn renamed(&mut self, from: &Origin, to: Origin) -> Vec<Decision> {
+        let Some(entry) = self.entries.remove(from) else {
+            return Vec::new();
+        };
+        let entry = Entry {
+            newest: Newest::Loading,
+            ..entry
+        };
+        self.entries.insert(to.clone(), entry);
+        vec![Decision::Renamed {
+            from: from.clone(),
+            to,
+        }]
     }
 
     /// Forgets the origin, and gives its name to the next origin that claims it.

@@ -162,6 +162,10 @@ impl Folder {
             }),
             Change::Changed(name) => SourceEvent::Changed(origin(&self.dir, &name)),
             Change::Settled(name) => SourceEvent::Settled(origin(&self.dir, &name)),
+            Change::Renamed { from, to } => SourceEvent::Renamed {
+                from: origin(&self.dir, &from),
+                to: origin(&self.dir, &to),
+            },
             Change::Removed(name) => SourceEvent::Removed(origin(&self.dir, &name)),
         }
     }

@@ -123,6 +123,11 @@ impl Follower {
                 let decisions = self.catalog.settled(&origin);
                 self.publish(decisions);
             }
+            SourceEvent::Renamed { from, to } => {
+                self.stop_loading(&from);
+                let decisions = self.catalog.renamed(&from, to);
+                self.publish(decisions);
+            }
             SourceEvent::Removed(origin) => {
                 self.stop_loading(&origin);
                 let decisions = self.catalog.removed(&origin);
@@ -239,6 +244,14 @@ fn report(decision: &Decision, catalog: &Catalog<Module>) {
                 handler = %name, file = %origin, version, sha256 = module.sha256(),
                 "{origin} serves {name}"
             );
+        }
+        Decision::Renamed { from, to } => {
+            if let Some(Loaded { module, .. }) = catalog.serving(to) {
+                tracing::info!(
+                    handler = %module.name(), file = %to,
+                    "{from} is now {to}, which goes on serving {}", module.name()
+                );
+            }
         }
         Decision::Unchanged(_) => {}
         Decision::Refused { origin, why } => match catalog.serving(origin) {

@@ -93,6 +93,13 @@ pub enum SourceEvent {
     Changed(Origin),
     /// The origin's last candidate is complete. If it cannot be loaded, it is refused.
     Settled(Origin),
+    /// The bytes of an origin are now those of another, which had none. They are offered again.
+    Renamed {
+        /// The origin that is gone.
+        from: Origin,
+        /// The new one.
+        to: Origin,
+    },
     /// The origin was removed.
     Removed(Origin),
     /// Everything that was found at the last look has been offered. Sent once after other events.

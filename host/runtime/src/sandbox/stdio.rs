@@ -14,7 +14,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::limits::LOG_LINE_BYTES_MAX;
-use crate::sandbox::trap::is_backtrace_advice;
+use crate::sandbox::trap::{is_backtrace_advice, is_engine_panic};
 use crate::trace::recorder::Recorder;
 
 /// The most bytes of one write.
@@ -32,7 +32,16 @@ pub(crate) enum OutputKind {
 pub(crate) struct GuestOutput {
     kind: OutputKind,
     recorder: Arc<Recorder>,
-    line: Arc<Mutex<Vec<u8>>>,
+    open: Arc<Mutex<Open>>,
+}
+
+/// What of the stream is not logged yet.
+#[derive(Default)]
+struct Open {
+    line: Vec<u8>,
+    /// True after the first line of a panic of the JavaScript engine, which ends the invocation. The report of the failure has the
+    /// author's frames, so the lines are not logged.
+    is_engine_panic: bool,
 }
 
 impl GuestOutput {
@@ -40,7 +49,7 @@ impl GuestOutput {
         Self {
             kind,
             recorder,
-            line: Arc::default(),
+            open: Arc::default(),
         }
     }
 
@@ -48,36 +57,37 @@ impl GuestOutput {
         if self.kind == OutputKind::Stderr {
             self.recorder.log.stderr(bytes);
         }
-        let mut line = self.line.lock();
+        let mut open = self.open.lock();
         for part in bytes.split_inclusive(|b| *b == b'\n') {
-            let room = LOG_LINE_BYTES_MAX.saturating_sub(line.len());
-            line.extend_from_slice(&part[..part.len().min(room)]);
+            let room = LOG_LINE_BYTES_MAX.saturating_sub(open.line.len());
+            open.line.extend_from_slice(&part[..part.len().min(room)]);
             if part.ends_with(b"\n") {
-                self.flush_line(&mut line);
+                self.flush_line(&mut open);
             }
         }
     }
 
-    fn flush_line(&self, line: &mut Vec<u8>) {
-        let text = String::from_utf8_lossy(line);
+    fn flush_line(&self, open: &mut Open) {
+        let text = String::from_utf8_lossy(&open.line);
         let text = text.trim_end();
-        if !text.is_empty() && !is_backtrace_advice(text) {
+        open.is_engine_panic |= self.kind == OutputKind::Stderr && is_engine_panic(text);
+        if !text.is_empty() && !open.is_engine_panic && !is_backtrace_advice(text) {
             let level = match self.kind {
                 OutputKind::Stdout => "stdout",
                 OutputKind::Stderr => "stderr",
             };
             self.recorder.log.write(level, text, &[]);
         }
-        line.clear();
+        open.line.clear();
     }
 }
 
 impl Drop for GuestOutput {
     /// Logs a last line that has no line break.
     fn drop(&mut self) {
-        if Arc::strong_count(&self.line) == 1 {
-            let mut line = std::mem::take(&mut *self.line.lock());
-            self.flush_line(&mut line);
+        if Arc::strong_count(&self.open) == 1 {
+            let mut open = std::mem::take(&mut *self.open.lock());
+            self.flush_line(&mut open);
         }
     }
 }
@@ -166,5 +176,23 @@ mod tests {
         assert_eq!(lengths, [3, 3, LOG_LINE_BYTES_MAX, 4]);
         assert_eq!(trace.logs[1].message, "two");
         assert_eq!(trace.logs[3].message, "last");
+    }
+
+    #[test]
+    fn what_the_javascript_engine_says_of_an_exception_is_not_logged() {
+        let source = LogSource {
+            handler: HandlerName::new("test"),
+            about: None,
+        };
+        let budget = LogBudget::new(&Limits::default(), Arc::default());
+        let recorder = Arc::new(Recorder::new(source, budget));
+        let output = GuestOutput::new(OutputKind::Stderr, Arc::clone(&recorder));
+        output.take(b"the author's\nthread '<unnamed>' (1) panicked at crates/runtime/src/interpreter.rs:51:31:\n");
+        output.take(b"Failed to call 'act': Value(Exception(\n)");
+        drop(output);
+        assert!(recorder.log.stderr_tail().contains("Failed to call"));
+        let logs = recorder.finish().trace.logs;
+        let logged: Vec<_> = logs.iter().map(|line| &*line.message).collect();
+        assert_eq!(logged, ["the author's"]);
     }
 }

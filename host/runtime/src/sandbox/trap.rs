@@ -1,18 +1,20 @@
-//! Formats the report of a trap: the message of a panic or a Python exception if there is one, then the end of stderr and the
+//! Formats the report of a trap. An exception in Python or JavaScript is reported with its author's frames alone, since all
+//! others are those of the interpreter. Else the message of the panic comes first, if there is one, then the end of stderr and the
 //! backtrace.
 
 /// Prefixes of the frames of Rust's runtime, which are left out of backtraces.
 const RUNTIME_FRAMES: [&str; 6] = ["std[", "core[", "alloc[", "__rustc[", "abort", "__rust_"];
-/// The libraries of a Python component. Their frames say nothing to the author, who has the traceback.
-const INTERPRETERS: [&str; 3] = ["libpython", "componentize_py_runtime", "libc.so"];
+/// The place at which the JavaScript engine of componentize-qjs panics with an exception that a handler has thrown.
+const ENGINE_PANIC: &str = "panicked at crates/runtime/src/interpreter.rs:";
 /// The first line of a Python traceback.
 const TRACEBACK: &str = "Traceback (most recent call last):";
 
 /// Returns the report of a trap.
 pub(crate) fn report(why: &str, stderr: &str, backtrace: &str) -> String {
-    let mut text = exception_in(stderr)
-        .or_else(|| panic_in(stderr))
-        .unwrap_or_else(|| why.to_owned());
+    if let Some(exception) = python_exception(stderr).or_else(|| javascript_exception(stderr)) {
+        return exception;
+    }
+    let mut text = panic_in(stderr).unwrap_or_else(|| why.to_owned());
     let said: Vec<_> = stderr
         .lines()
         .filter(|line| !is_backtrace_advice(line))
@@ -45,14 +47,39 @@ fn panic_in(stderr: &str) -> Option<String> {
         .collect();
     let place = place.trim_end_matches(':');
     let message = message.join(" ");
-    if let Some(thrown) = thrown_in(&message) {
-        return Some(thrown);
-    }
     Some(
         format!("panicked at {place}: {message}")
             .trim_end()
             .to_owned(),
     )
+}
+
+/// Returns true for the line of stderr after which the JavaScript engine describes an exception in its own terms.
+pub(crate) fn is_engine_panic(line: &str) -> bool {
+    line.contains(ENGINE_PANIC)
+}
+
+/// Returns the report of the last Python exception in stderr: its message and its traceback, to which the SDK writes the frames of
+/// the author only.
+fn python_exception(stderr: &str) -> Option<String> {
+    let message = exception_in(stderr)?;
+    Some(format!("{message}\nits last stderr:\n{stderr}"))
+}
+
+/// Returns the report of a JavaScript error that a handler has thrown: its message, which names the frame that threw it, and the
+/// frames that called that one, in the author's files.
+fn javascript_exception(stderr: &str) -> Option<String> {
+    let (_, panic) = stderr.split_once(ENGINE_PANIC)?;
+    let mut report = quoted_in(panic, "Exception { message: Some(\"")?.replace('\n', " ");
+    let stack = quoted_in(panic, "stack: Some(\"").unwrap_or_default();
+    let callers: Vec<_> = stack
+        .lines()
+        .map(str::trim)
+        .filter(|frame| frame.starts_with("at ") && !report.contains(frame))
+        .map(|frame| format!("\n  {frame}"))
+        .collect();
+    report.extend(callers);
+    Some(report)
 }
 
 /// Returns the last Python exception in stderr, as `FILE:LINE: TYPE: MESSAGE`.
@@ -74,33 +101,32 @@ fn exception_in(stderr: &str) -> Option<String> {
     None
 }
 
-/// Returns the message of a JavaScript error that a handler threw. Its engine panics with it: the place is one of its
-/// own, and the author's is in the message.
-fn thrown_in(panic: &str) -> Option<String> {
-    let (_, quoted) = panic.split_once("Exception { message: Some(\"")?;
-    let mut thrown = String::new();
+/// Returns the text in quotation marks after `before`, without Rust's escapes. Each line break is kept, and each other white space
+/// is a space.
+fn quoted_in(text: &str, before: &str) -> Option<String> {
+    let (_, quoted) = text.split_once(before)?;
+    let mut read = String::new();
     let mut chars = quoted.chars();
     loop {
         match chars.next()? {
-            '"' => return Some(thrown),
+            '"' => return Some(read),
             '\\' => match chars.next()? {
-                'n' | 'r' | 't' => thrown.push(' '),
+                'n' => read.push('\n'),
+                'r' | 't' => read.push(' '),
                 // `\u{…}` stands for a character that is invisible.
                 'u' => while chars.next()? != '}' {},
-                char => thrown.push(char),
+                char => read.push(char),
             },
-            char => thrown.push(char),
+            '\n' | '\r' | '\t' => read.push(' '),
+            char => read.push(char),
         }
     }
 }
 
 fn is_runtime(frame: &str) -> bool {
-    let Some((module, name)) = frame.split_once('!') else {
-        return false;
-    };
-    let module = module.rsplit(' ').next().unwrap_or(module);
-    INTERPRETERS.iter().any(|own| module.starts_with(own))
-        || RUNTIME_FRAMES.iter().any(|own| name.starts_with(own))
+    frame
+        .split_once('!')
+        .is_some_and(|(_, name)| RUNTIME_FRAMES.iter().any(|own| name.starts_with(own)))
 }
 
 #[cfg(test)]
@@ -130,11 +156,9 @@ mod tests {
             report.contains("  File \"handler.py\", line 18, in act"),
             "{report}"
         );
-        assert!(
-            !report.contains("libpython") && !report.contains("componentize"),
-            "{report}"
-        );
-        assert!(report.contains("other.wasm!mine"), "{report}");
+        for frame in ["libpython", "componentize", "other.wasm", "0x"] {
+            assert!(!report.contains(frame), "{frame} in {report}");
+        }
         for cut in [
             "Traceback (most recent call last):",
             "Traceback (most recent call last):\n  File \"x",
@@ -144,16 +168,21 @@ mod tests {
     }
 
     #[test]
-    fn a_javascript_error_comes_first_without_the_place_of_its_engine() {
-        let stderr = "thread '<unnamed>' (1) panicked at crates/runtime/src/interpreter.rs:51:31:\nFailed to call 'act': Value(Exception(\nException { message: Some(\"TypeError: \\\"x\\\" is ü,\\n at \\u{202e}act (src/handler.ts:9:30)\"), stack: Some(\"at act (src/handler.ts:9:30)\") })\n)";
-        let report = report("it trapped: unreachable", stderr, "");
-        let first = report.lines().next();
+    fn a_javascript_error_has_the_frames_of_its_author_and_none_of_its_engine() {
+        let stderr = "thread '<unnamed>' (1) panicked at crates/runtime/src/interpreter.rs:51:31:\nFailed to call 'act': Value(Exception(\nException { message: Some(\"TypeError: \\\"x\\\" is ü,\\n at \\u{202e}helper (src/handler.ts:9:30)\"), stack: Some(\"at helper (src/handler.ts:9:30)\\nat act (src/handler.ts:22:39)\") })\n)";
+        let backtrace = "error while executing at wasm backtrace:\n    0: 0x21c86a - <unknown>!<wasm function 517>";
         assert_eq!(
-            first,
-            Some("TypeError: \"x\" is ü,  at act (src/handler.ts:9:30)")
+            report("it trapped: unreachable", stderr, backtrace),
+            "TypeError: \"x\" is ü,  at helper (src/handler.ts:9:30)\n  at act (src/handler.ts:22:39)"
         );
+        assert!(is_engine_panic(stderr));
         let cut = stderr.split("9:30").next().unwrap_or_default();
-        assert!(super::report("it trapped", cut, "").starts_with("panicked at crates/"));
+        let whole = report("it trapped", cut, backtrace);
+        assert!(whole.starts_with("panicked at crates/"), "{whole}");
+        assert!(
+            whole.contains("wasm function 517"),
+            "nothing is left out of what is not understood: {whole}"
+        );
     }
 
     #[test]

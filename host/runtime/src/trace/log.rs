@@ -79,6 +79,11 @@ impl GuestLog {
         }
     }
 
+    /// Returns the handler that logs.
+    pub(crate) fn handler(&self) -> &HandlerName {
+        &self.source.handler
+    }
+
     /// Adds a line to the story and to the server's log. Past a limit it is only counted. Does not block.
     pub(crate) fn write(&self, level: &str, message: &str, fields: &[(String, String)]) {
         if self.written.lock().is_full(&self.budget) {

@@ -133,9 +133,12 @@ fn joined<T: ToString>(names: &[T]) -> String {
 
 fn summary(found: &Coverage) -> String {
     let count = |answer| found.counts.get(&answer).copied().unwrap_or(0);
+    let rules = match found.alerts.len() {
+        1 => "1 alerting rule".to_owned(),
+        many => format!("{many} alerting rules"),
+    };
     format!(
-        "{} alerting rules: {} answered, {} with only a fallback, {} that depend on labels, {} without a route.",
-        found.alerts.len(),
+        "{rules}: {} answered, {} with only a fallback, {} that depend on labels, {} without a route.",
         count(Answered::Answered),
         count(Answered::Fallback),
         count(Answered::Depends),

@@ -89,6 +89,7 @@ fn describe(answers: &Answers, counts: &[HandlerCounts], module: &ModuleInfo) ->
                 since: Some(answers.metrics.since()),
             }
         }),
+        used: name.map_or_else(Vec::new, |name| answers.usage.of(name)),
         held: held.into_iter().map(api::Held::from).collect(),
         last_error: module.error.clone().or(reason),
     }

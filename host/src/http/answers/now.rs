@@ -127,4 +127,5 @@ fn needs_a_person(handler: &Handler) -> bool {
         || handler.keeps_settings
         || !handler.held.is_empty()
         || !handler.problems.is_empty()
+        || handler.only_failures().is_some()
 }

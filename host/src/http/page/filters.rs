@@ -151,6 +151,9 @@ pub(super) fn health(value: &Handler, _: &dyn Values) -> askama::Result<Safe<&'s
         _ if !value.held.is_empty() => {
             "<span class=\"state retrying\"><span aria-hidden=\"true\">‖</span> held</span>"
         }
+        Some(ModuleState::Ready) if value.only_failures().is_some() => {
+            "<span class=\"state dead\"><span aria-hidden=\"true\">✕</span> fails</span>"
+        }
         Some(ModuleState::Ready | ModuleState::Limited) if value.keeps_settings => {
             "<span class=\"state retrying\"><span aria-hidden=\"true\">!</span> old settings</span>"
         }

@@ -9,8 +9,8 @@ use axum::response::Response;
 use super::chart::{self, Chart};
 use super::filters;
 use super::frame::{Frame, Tab, Visit, show};
-use crate::alert::Timestamp;
-use crate::api::{GrantUse, Handler, HandlerDetail, Lenient, Limit};
+use crate::alert::{StepKind, Timestamp};
+use crate::api::{GrantUse, Handler, HandlerDetail, Lenient, Limit, Spread};
 use crate::http::answers::{Answers, Over};
 use crate::http::error::ApiError;
 use crate::queue::Reason;
@@ -77,6 +77,13 @@ fn digits(sha256: &str) -> &str {
 fn counted_since(handlers: &[Handler]) -> Option<Timestamp> {
     let mut counts = handlers.iter().filter_map(|handler| handler.counts);
     counts.find_map(|counts| counts.since)
+}
+
+/// Returns how long the last runs of a handler's `act` have taken, in microseconds.
+fn time_of_act(handler: &Handler) -> Option<Spread> {
+    let mut used = handler.used.iter();
+    let act = used.find(|used| used.step.is(StepKind::Act));
+    act.map(|act| act.wall_us)
 }
 
 /// Returns whether a grant was used since the start.

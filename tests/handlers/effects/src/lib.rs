@@ -1,7 +1,8 @@
 //! The handler of the crash test: for each alert, effects of different kinds that must each happen once, with calls of
 //! `kv` that change nothing between them.
 //!
-//! Settings: `sink`, the URL for its POST requests.
+//! Settings: `sink`, the URL for its POST requests; `attempts`, if each of these is to name its delivery and its attempt. It then
+//! follows the message at once.
 
 use handler_sdk::prelude::*;
 
@@ -39,13 +40,23 @@ fn effects(cx: &Cx, alert: &Alert) -> Result<Facts, Failure> {
         cx.slack()
             .post(Message::new("alerts", format!("alert {n}")))
     })?;
-    change_nothing(cx)?;
+    let is_named = cx.config("attempts").is_some();
+    if !is_named {
+        change_nothing(cx)?;
+    }
+    let mut sent = 0;
     again(tries, || {
-        cx.http()
-            .post(sink.as_str())
-            .body(n.to_owned())
-            .send()?
-            .error_for_status()
+        let mut request = cx.http().post(sink.as_str()).body(n.to_owned());
+        if is_named {
+            // The requests of two attempts differ, so a retry finds the answer by this name.
+            sent += 1;
+            let call = cx.call();
+            request = request
+                .key(format!("sink-{sent}"))
+                .header("x-delivery", call.delivery_id.as_str())
+                .header("x-attempt", call.attempt.to_string());
+        }
+        request.send()?.error_for_status()
     })?;
     let count = cx.kv().increment(&format!("count-{n}"), 1, None)?;
     let total = cx.kv().increment("total", 1, None)?;

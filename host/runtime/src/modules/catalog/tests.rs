@@ -92,6 +92,7 @@ fn take(
 fn short(decisions: &[Decision]) -> Vec<String> {
     let short = decisions.iter().map(|decision| match decision {
         Decision::Serves(origin) => format!("{origin} serves"),
+        Decision::Renamed { from, to } => format!("{from} renamed to {to}"),
         Decision::Unchanged(origin) => format!("{origin} unchanged"),
         Decision::Refused { origin, why } => format!("{origin} refused: {why}"),
         Decision::Withdrawn {
@@ -436,4 +437,22 @@ fn no_sequence_leaves_a_name_with_two_owners_or_without_a_possible_one() {
             }
         }
     }
+}
+
+#[test]
+fn a_module_whose_file_is_renamed_serves_all_the_time() {
+    let mut catalog = scanned();
+    assert_eq!(take(&mut catalog, "a", module("probe", 1)), ["a serves"]);
+    let renamed = catalog.renamed(&origin("a"), origin("b"));
+    assert_eq!(short(&renamed), ["a renamed to b"]);
+    assert_eq!(state(&catalog), ["b=probe@1 ready"]);
+    assert_eq!(take(&mut catalog, "b", module("probe", 1)), ["b unchanged"]);
+    // A rebuild under the new name may change the name of the handler too.
+    assert_eq!(take(&mut catalog, "b", module("other", 2)), ["b serves"]);
+    assert_eq!(state(&catalog), ["b=other@2 ready"]);
+    assert!(
+        catalog
+            .renamed(&origin("never-offered"), origin("c"))
+            .is_empty()
+    );
 }

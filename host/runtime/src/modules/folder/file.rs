@@ -24,6 +24,11 @@ pub(super) struct Signature {
 }
 
 impl Signature {
+    /// Returns true if it is the same file with another name. A rename changes the inode's change time on most file systems.
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        (self.inode, self.length, self.modified) == (other.inode, other.length, other.modified)
+    }
+
     /// Returns the signature of the file `path` in the folder `dir`, following links; `None` if there is no file.
     pub(super) fn of(dir: &Path, path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;

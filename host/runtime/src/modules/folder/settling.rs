@@ -24,6 +24,11 @@ pub(super) enum Change {
         is_settled: bool,
     },
     Settled(String),
+    /// A file that was offered has another name. It is offered again under that name.
+    Renamed {
+        from: String,
+        to: String,
+    },
     Removed(String),
 }
 
@@ -117,8 +122,12 @@ impl Files {
             match self.0.get_mut(name) {
                 Some(file) if file.signature == *signature => file.missing_since = None,
                 before => {
-                    if before.is_some_and(|file| file.stage != Stage::Settling) {
-                        changes.push(Change::Changed(name.clone()));
+                    match before {
+                        Some(file) if file.stage != Stage::Settling => {
+                            changes.push(Change::Changed(name.clone()));
+                        }
+                        Some(_) => {}
+                        None => changes.extend(self.take_renamed(there, name, signature)),
                     }
                     let file = File::new(*signature, now, today);
                     self.0.insert(name.clone(), file);
@@ -137,6 +146,27 @@ impl Files {
             !is_gone
         });
         changes
+    }
+
+    /// Forgets the file that was offered and is now called `to`, if there is one, and returns the change.
+    fn take_renamed(
+        &mut self,
+        there: &BTreeMap<String, Signature>,
+        to: &str,
+        signature: &Signature,
+    ) -> Option<Change> {
+        let mut files = self.0.iter();
+        let (from, _) = files.find(|(from, file)| {
+            file.stage != Stage::Settling
+                && file.signature.is_same_file(signature)
+                && !there.contains_key(*from)
+        })?;
+        let from = from.clone();
+        self.0.remove(&from);
+        Some(Change::Renamed {
+            from,
+            to: to.to_owned(),
+        })
     }
 
     /// Makes the next look offer a file once more, even if it has not changed.

@@ -92,6 +92,7 @@ async fn a_file_that_is_written_over_has_changed_and_is_offered_again() {
             SourceEvent::Idle | SourceEvent::Settled(_) => {}
             SourceEvent::Offered(candidate) => return format!("{} offered", candidate.origin),
             SourceEvent::Changed(origin) => return format!("{origin} changed"),
+            SourceEvent::Renamed { from, to } => return format!("{from} renamed to {to}"),
             SourceEvent::Removed(origin) => return format!("{origin} removed"),
         }
     };

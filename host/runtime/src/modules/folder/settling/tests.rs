@@ -46,6 +46,7 @@ impl Watched {
             }
             Change::Changed(name) => format!("{name} changed"),
             Change::Settled(name) => format!("{name} settled"),
+            Change::Renamed { from, to } => format!("{from} renamed to {to}"),
             Change::Removed(name) => format!("{name} removed"),
         });
         short.collect()
@@ -170,4 +171,32 @@ fn only_what_was_offered_is_reported_as_changed_and_once() {
     // An old file in its place needs no time to settle.
     folder.write("a", 5, 9);
     assert_eq!(folder.at(1_400), ["a changed", "a 5 offered, settled"]);
+}
+
+#[test]
+fn a_file_with_another_name_is_renamed_at_once_unless_a_file_of_that_name_was_there() {
+    let mut folder = Watched::new();
+    folder.write("a", 1, 9);
+    folder.write("c", 3, 9);
+    folder.at(0);
+    folder.there.remove("a");
+    folder.write("b", 1, 9);
+    assert_eq!(folder.at(10), ["a renamed to b", "b 1 offered, settled"]);
+    assert!(folder.at(1_000).is_empty(), "nothing is missing");
+    folder.there.remove("b");
+    folder.write("c", 1, 9);
+    assert_eq!(folder.at(2_000), ["c changed", "c 1 offered, settled"]);
+    assert_eq!(folder.at(2_500), ["b removed"]);
+}
+
+#[test]
+fn a_copy_and_a_file_that_was_never_offered_are_not_renamed() {
+    let mut folder = Watched::new();
+    folder.write("a", 1, 9);
+    folder.write("new", 2, 0);
+    folder.at(0);
+    folder.write("hard-link", 1, 9);
+    folder.there.remove("new");
+    folder.write("newer", 2, 0);
+    assert_eq!(folder.at(50), ["hard-link 1 offered, settled"]);
 }

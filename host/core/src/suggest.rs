@@ -1,7 +1,8 @@
 //! Guesses which known word a mistyped one was meant to be.
 
 /// Returns the known word that `word` was probably meant to be.
-pub(crate) fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+#[must_use]
+pub fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance_max = (word.chars().count() / 3).clamp(1, 3);
     known
         .iter()
@@ -15,7 +16,8 @@ pub(crate) fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// Returns whether two words differ in one letter at most, whatever the case of their letters.
-pub(crate) fn differ_in_a_letter(a: &str, b: &str) -> bool {
+#[must_use]
+pub fn differ_in_a_letter(a: &str, b: &str) -> bool {
     edit_distance(&a.to_lowercase(), &b.to_lowercase()) <= 1
 }
 
