@@ -9,7 +9,7 @@ use crate::alert::HandlerName;
 /// A problem of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// `file:line:column`, a flag or a variable.
+    /// `file:line:column`, a flag or a variable; empty if it has none.
     pub place: String,
     /// The message.
     pub message: String,
@@ -19,7 +19,10 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)?;
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        f.write_str(&self.message)?;
         if !self.advice.is_empty() {
             write!(f, " — {}", self.advice)?;
         }
@@ -43,7 +46,7 @@ impl fmt::Display for Problems {
     }
 }
 
-/// A problem or a warning.
+/// A problem, a warning or a note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The handler whose configuration it is about, if it is about one.
@@ -92,13 +95,15 @@ impl From<Problem> for Finding {
     }
 }
 
-/// All problems and warnings.
+/// All findings, by their grades.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// Configuration that cannot work.
     pub problems: Vec<Finding>,
     /// Configuration that is probably not intended.
     pub warnings: Vec<Finding>,
+    /// Configuration that a sensible operator may well intend, with a consequence that not everybody expects.
+    pub notes: Vec<Finding>,
 }
 
 impl Findings {
@@ -112,13 +117,14 @@ impl Findings {
         Self {
             problems: of(&self.problems),
             warnings: of(&self.warnings),
+            notes: of(&self.notes),
         }
     }
 
-    /// Sorts both lists by the position in the file; findings without a position come last.
+    /// Sorts each list by the position in the file; findings without a position come last.
     pub(crate) fn in_order(mut self) -> Self {
         let key = |finding: &Finding| (position(&finding.problem), finding.problem.message.clone());
-        for list in [&mut self.problems, &mut self.warnings] {
+        for list in [&mut self.problems, &mut self.warnings, &mut self.notes] {
             list.sort_by_key(key);
             list.dedup();
         }

@@ -167,7 +167,7 @@ fn what_is_missing_is_said_in_one_line() {
     write(
         dir.path(),
         "no-token.yml",
-        "slack: { channels: { alerts: \"#alerts\" } }\n",
+        "slack: { channels: { alerts: \"#alerts\" } }\nhandlers: { post: { allow: { slack: [alerts] } } }\n",
     );
     let no_token = run(dir.path(), &["serve", "--config.file", "no-token.yml"]);
     assert_eq!(no_token.code, Some(1));
@@ -362,6 +362,97 @@ fn check_warns_of_what_nothing_leads_to() {
         "each is named, or names an alert: {}",
         checked.stdout
     );
+}
+
+#[test]
+fn a_flag_of_other_servers_is_answered_with_the_one_that_there_is() {
+    let dir = folder(&[]);
+    let wrong = run(dir.path(), &["serve", "--port", "8080"]);
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.stderr.contains("--web.listen-address"), "{wrong:?}");
+    let help = run(dir.path(), &["serve", "--help"]);
+    assert!(!help.stdout.contains("--port"), "{help:?}");
+}
+
+#[test]
+fn an_alert_that_no_route_takes_is_no_success_of_send() {
+    let dir = folder(&["kube-pod-crash-looping"]);
+    let server = Process::start(command(dir.path(), &["serve"]));
+    let send = |words: &[&str]| {
+        let all = [&["send", "--url", &server.url], words].concat();
+        run(dir.path(), &all)
+    };
+    for words in [
+        &["alertname=KubePodCrashLoping"][..],
+        &["alertname=KubePodCrashLoping", "pod=b", "--no-wait"],
+    ] {
+        let sent = send(words);
+        assert_eq!(sent.code, Some(1), "{sent:?}");
+        for part in [
+            "no route took KubePodCrashLoping, so no handler ran",
+            "did you mean KubePodCrashLooping?",
+        ] {
+            assert!(sent.stderr.contains(part), "{part}: {sent:?}");
+        }
+    }
+    let sent = send(&["severity=critical"]);
+    assert_eq!(sent.code, Some(1), "{sent:?}");
+    assert!(sent.stderr.contains("has no label alertname"), "{sent:?}");
+    let sent = send(&[
+        "alertname=KubePodCrashLooping",
+        "pod=a",
+        "namespace=b",
+        "--no-wait",
+    ]);
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+}
+
+#[test]
+fn a_file_with_another_hash_than_its_pin_is_one_problem() {
+    let dir = folder(&["slack-notify"]);
+    let pin = "0".repeat(64);
+    let text = format!(
+        "slack: {{ preview: true }}\nhandlers:\n  slack-notify: {{ sha256: '{pin}', allow: {{ slack: [alerts] }} }}\n"
+    );
+    write(dir.path(), "am.yml", &text);
+    let checked = run(dir.path(), &["check", "--config", "am.yml"]);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert_eq!(
+        checked.stdout.matches(&pin).count(),
+        1,
+        "{}",
+        checked.stdout
+    );
+    assert!(
+        checked.stdout.contains("am.yml:2:") || checked.stdout.contains("am.yml:3:"),
+        "{}",
+        checked.stdout
+    );
+    assert!(
+        checked.stdout.ends_with("1 problem\n"),
+        "{}",
+        checked.stdout
+    );
+}
+
+#[test]
+fn a_route_to_a_handler_that_is_missing_says_nothing_of_storms() {
+    let dir = folder(&["slack-notify"]);
+    let text = "slack: { preview: true }\nroutes:\n  - handlers: [slak-notify]\nhandlers:\n  slack-notify: { allow: { slack: [alerts] } }\n";
+    write(dir.path(), "am.yml", text);
+    let checked = run(dir.path(), &["check", "--config", "am.yml"]);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(
+        checked.stdout.contains("did you mean slack-notify?"),
+        "{}",
+        checked.stdout
+    );
+    let storms = checked
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("in a storm"));
+    let storms: Vec<_> = storms.filter(|line| line.contains("slak-notify")).collect();
+    assert_eq!(storms, [] as [&str; 0]);
 }
 
 #[test]

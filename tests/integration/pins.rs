@@ -89,3 +89,37 @@ async fn a_folder_that_anybody_can_write_to_takes_a_pin_for_credentials() {
     world.then(Answer::new(200, "pinned"));
     assert!(ask(&server, &world, "3").await.contains("200 pinned"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pin_before_its_file_is_a_problem_of_the_reload() {
+    let world = World::start().await;
+    let server = Setup::new()
+        .module("probe")
+        .config(&config(&world, ""))
+        .start()
+        .await;
+    server
+        .wait_for_handler(|h| probe(h) && h["state"] == "ready")
+        .await;
+    let reload = async |pin: &str| {
+        let harness = "handlers_dir: handlers\nstore: sqlite:alert-manager.db\n";
+        let path = server.dir.path().join("alert-manager.yml");
+        fs::write(path, format!("{harness}{}", config(&world, pin))).unwrap();
+        server.shared.reload().await.unwrap()
+    };
+    let early = reload(&format!("sha256: '{}'", "0".repeat(64))).await;
+    let [problem] = &early.problems[..] else {
+        panic!("{early:?}");
+    };
+    for part in [
+        "handlers.probe: probe.wasm is refused, so nothing is served",
+        "change the pin",
+    ] {
+        assert!(problem.contains(part), "{part}: {problem}");
+    }
+    let back = reload("").await;
+    assert_eq!(back.problems, [""; 0]);
+    server
+        .wait_for_handler(|h| probe(h) && h["state"] == "ready")
+        .await;
+}

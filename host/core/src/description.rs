@@ -121,29 +121,39 @@ impl Setting {
         }
     }
 
-    /// Returns what a value has to be, if this one is not of the setting's type: `a whole number`. Types that are not known are
-    /// not verified.
+    /// Returns what a value has to be: `a whole number`. `None` for a type that is not known.
+    #[must_use]
+    pub fn should_be(&self) -> Option<&'static str> {
+        Some(match self.kind.as_str() {
+            "string" => "a text",
+            "integer" => "a whole number",
+            "number" => "a number",
+            "boolean" => "true or false",
+            "duration" => "a duration such as 30s, 5m or 1h30m",
+            "url" => "a URL such as https://alerts.example.com",
+            "list" => "a list",
+            "map" => "a mapping",
+            _ => return None,
+        })
+    }
+
+    /// Returns what a value has to be, if this one is not of the setting's type. Any text is a string, and types that are not
+    /// known are not verified.
     #[must_use]
     pub fn not_of_its_type(&self, value: &str) -> Option<&'static str> {
         let value = value.trim();
         let json = || serde_json::from_str::<Value>(value).ok();
-        let (is_fine, should_be) = match self.kind.as_str() {
-            "integer" => (value.parse::<i64>().is_ok(), "a whole number"),
-            "number" => (value.parse::<f64>().is_ok_and(f64::is_finite), "a number"),
-            "boolean" => (matches!(value, "true" | "false"), "true or false"),
-            "duration" => (
-                parse_duration(value).is_some(),
-                "a duration such as 30s, 5m or 1h30m",
-            ),
-            "url" => (
-                parse_http_url(value).is_some(),
-                "a URL such as https://alerts.example.com",
-            ),
-            "list" => (json().is_some_and(|json| json.is_array()), "a list"),
-            "map" => (json().is_some_and(|json| json.is_object()), "a mapping"),
-            _ => return None,
+        let is_fine = match self.kind.as_str() {
+            "integer" => value.parse::<i64>().is_ok(),
+            "number" => value.parse::<f64>().is_ok_and(f64::is_finite),
+            "boolean" => matches!(value, "true" | "false"),
+            "duration" => parse_duration(value).is_some(),
+            "url" => parse_http_url(value).is_some(),
+            "list" => json().is_some_and(|json| json.is_array()),
+            "map" => json().is_some_and(|json| json.is_object()),
+            _ => true,
         };
-        (!is_fine).then_some(should_be)
+        self.should_be().filter(|_| !is_fine)
     }
 
     /// Returns whether a value is one of the allowed ones.

@@ -15,6 +15,12 @@ pub fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, candidate)| candidate)
 }
 
+/// Returns whether two words differ in one letter at most, whatever the case of their letters.
+#[must_use]
+pub fn differ_in_a_letter(a: &str, b: &str) -> bool {
+    edit_distance(&a.to_lowercase(), &b.to_lowercase()) <= 1
+}
+
 /// Returns how many letters must be added, taken out or changed (Levenshtein).
 fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
@@ -33,7 +39,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::closest;
+    use super::{closest, differ_in_a_letter};
 
     #[test]
     fn a_mistyped_word_is_recognized() {
@@ -47,6 +53,19 @@ mod tests {
             ("x", None),
         ] {
             assert_eq!(closest(word, &known), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_keyboard_is_one_letter_or_the_case() {
+        let known = "KubePodNotReady";
+        for (word, expected) in [
+            ("KubePodNotRedy", true),
+            ("kubepodnotready", true),
+            ("KubeJobNotReady", false),
+            ("KubePod", false),
+        ] {
+            assert_eq!(differ_in_a_letter(word, known), expected, "{word}");
         }
     }
 }

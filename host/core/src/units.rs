@@ -94,6 +94,15 @@ pub fn format_size(bytes: u64) -> String {
     format!("{bytes}B")
 }
 
+/// Returns a whole number that lacks its unit with that of `like`: `64` like `32MiB` is `64MiB`. `None` if it is no such number, or if
+/// that is in bytes or has no unit either.
+#[must_use]
+pub fn with_unit_of(number: &str, like: &str) -> Option<String> {
+    let (_, unit, _) = leading_quantity(like)?;
+    let is_bare = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    (is_bare && unit != "B").then(|| format!("{number}{unit}"))
+}
+
 /// Splits `1h30m` into `1`, `h` and `30m`.
 fn leading_quantity(text: &str) -> Option<(&str, &str, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -108,6 +117,22 @@ fn leading_quantity(text: &str) -> Option<(&str, &str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_without_a_unit_gets_that_of_another() {
+        for (number, like, expected) in [
+            ("64", "32MiB", Some("64MiB")),
+            ("5", "500ms", Some("5ms")),
+            ("3", "3h50m", Some("3h")),
+            ("64", "256B", None),
+            ("64", "8", None),
+            ("64KiB", "32MiB", None),
+            ("-1", "30s", None),
+            ("", "30s", None),
+        ] {
+            assert_eq!(with_unit_of(number, like).as_deref(), expected, "{number}");
+        }
+    }
 
     #[test]
     fn durations_are_read_as_prometheus_reads_them() {

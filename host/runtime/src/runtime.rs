@@ -124,7 +124,8 @@ impl Runtime {
     /// Checks Slack's token and channels, at most 10 s for each call; `None` in preview.
     pub async fn check_slack(&self) -> Option<SlackReport> {
         let services = self.services.load_full();
-        if services.slack.settings().preview {
+        let settings = services.slack.settings();
+        if settings.preview || settings.token.is_none() {
             return None;
         }
         Some(services.slack.check().await)

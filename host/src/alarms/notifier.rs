@@ -28,17 +28,21 @@ impl Notifier {
     }
 
     /// Sets the ways that follow from the newest configuration and modules. If nobody is notified, that is logged: once after the
-    /// first scan of the folder has ended, and after each change.
+    /// first scan of the folder has ended, and after each change; as a warning if somebody was before.
     pub(crate) fn set_ways(&self, ways: Ways, has_scanned: bool) {
         let reporting = ways.reporting();
         let notices = (reporting == Reporting::On)
             .then(|| Arc::new(Notices::new(ways, Arc::clone(&self.slack_breaker))) as _);
         self.queue.set_dead_letters(notices);
-        if has_scanned
-            && self.reporting.swap(Some(Arc::new(reporting))).as_deref() != Some(&reporting)
-            && let Some(warning) = reporting.warning()
-        {
-            tracing::warn!("{warning}");
+        if !has_scanned {
+            return;
+        }
+        let before = self.reporting.swap(Some(Arc::new(reporting)));
+        let is_new = before.as_deref() != Some(&reporting);
+        match (reporting.note().filter(|_| is_new), before.as_deref()) {
+            (Some(note), Some(Reporting::On)) => tracing::warn!("{note}"),
+            (Some(note), _) => tracing::info!("{note}"),
+            (None, _) => {}
         }
     }
 

@@ -32,15 +32,15 @@ pub(crate) enum Reporting {
 }
 
 impl Reporting {
-    /// Returns a warning for the operator if nobody is notified.
-    pub(crate) fn warning(self) -> Option<&'static str> {
+    /// Returns what the operator should know if nobody is notified.
+    pub(crate) fn note(self) -> Option<&'static str> {
         match self {
             Self::On => None,
             Self::Off => Some(
                 "dead_letter.handlers is empty: nobody is notified of an alert that is dead-lettered. `alert-manager deliveries --state dead` lists them",
             ),
             Self::Nobody => Some(
-                "nobody is notified of an alert that is dead-lettered: every route has matchers, so no route's handlers can report it. Add:\ndead_letter:\n  handlers: [HANDLER]",
+                "nobody is notified of an alert that is dead-lettered: no handler that acts is there for any alert, so none can report it. Add:\ndead_letter:\n  handlers: [HANDLER]",
             ),
         }
     }
@@ -157,9 +157,10 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn build(&mut self, router: &Router) {
+        let loaded = self.loaded;
         let open = || {
             let routes = router.routes().iter().rev();
-            routes.filter(|route| route.matchers.is_empty())
+            routes.filter(|route| route.matchers.is_empty() && any_acts(loaded, &route.handlers))
         };
         let first = match (self.named, open().next()) {
             (Some(handlers), _) => Some((handlers, Settings::default())),
@@ -176,10 +177,12 @@ impl Builder<'_> {
         }
         let mut others: Vec<(HandlerName, Settings)> = Vec::new();
         for route in open() {
-            let of_route = route.handlers.iter();
+            let of_route = route.handlers.iter().filter(|name| acts(loaded, name));
             others.extend(of_route.map(|name| (name.clone(), Arc::clone(&route.config))));
         }
-        let any = |description: &&Description| description.alerts.iter().any(|name| name == "*");
+        let any = |description: &&Description| {
+            !description.enrich_only && description.alerts.iter().any(|name| name == "*")
+        };
         let of_any = self.loaded.iter().filter(any);
         others.extend(of_any.map(|description| (description.name.clone(), Settings::default())));
         // A handler whose pipeline failed may succeed alone; it comes after the handlers that were not tried.
@@ -268,6 +271,16 @@ impl Builder<'_> {
         let setting = stated.iter().find(names_channel)?;
         Some((&setting.name, setting.default.as_deref()))
     }
+}
+
+/// Returns whether a handler acts. One that only enriches reports nothing; one without a module may act.
+fn acts(loaded: &[Description], name: &HandlerName) -> bool {
+    let mut loaded = loaded.iter();
+    !loaded.any(|module| module.name == *name && module.enrich_only)
+}
+
+fn any_acts(loaded: &[Description], names: &[HandlerName]) -> bool {
+    names.iter().any(|name| acts(loaded, name))
 }
 
 #[cfg(test)]
@@ -374,6 +387,19 @@ mod tests {
                 "dead-letter:crash=crash",
             ],
         );
+    }
+
+    #[test]
+    fn a_handler_that_only_enriches_reports_nothing() {
+        let mut enricher = described("owner", &["*"]);
+        enricher.enrich_only = true;
+        for yaml in ["", "routes:\n  - handlers: [owner]\n"] {
+            let config = parsed(yaml);
+            let loaded = [enricher.clone()];
+            let router = Router::with_described(config.routes.clone(), &loaded);
+            let ways = ways_from(&config, &router, &loaded);
+            assert_eq!(ways.reporting(), Reporting::Nobody, "{yaml}");
+        }
     }
 
     #[test]

@@ -158,6 +158,9 @@ pub struct Counts {
     pub done: u64,
     /// Actors that ended dead since the start of the server.
     pub dead: u64,
+    /// Since when `done` and `dead` are counted: the start of the server.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
 }
 
 /// A channel or the token that Slack rejects until the operator corrects it.

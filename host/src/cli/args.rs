@@ -1,9 +1,11 @@
 //! The arguments of the command line.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use clap::builder::UnknownArgumentValueParser;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::config::Overrides;
@@ -123,6 +125,14 @@ pub(super) struct WebArgs {
         value_name = "ADDR"
     )]
     pub(super) listen: Option<String>,
+    /// Not a flag: whoever tries it is shown the one that there is.
+    #[arg(
+        long = "port",
+        hide = true,
+        value_parser = UnknownArgumentValueParser::suggest_arg("--web.listen-address")
+            .and_suggest("as in --web.listen-address 127.0.0.1:8080; or set the variable PORT")
+    )]
+    pub(super) port: Option<Infallible>,
     /// The URL under which people reach this server, for links in messages.
     #[arg(long = "web.external-url", value_name = "URL")]
     pub(super) external_url: Option<String>,

@@ -27,8 +27,8 @@ struct Findings {
     checked: String,
     problems: Vec<Finding>,
     warnings: Vec<Finding>,
-    /// Hints, and what was reached.
-    notes: Vec<String>,
+    /// What a sensible operator may well intend, hints, and what was reached.
+    notes: Vec<Finding>,
     storms: Storms,
     found: Found,
 }
@@ -49,7 +49,8 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         },
         ..Findings::default()
     };
-    findings.notes.extend(serve::unused_file(file));
+    let unused = serve::unused_file(file).into_iter();
+    findings.notes.extend(unused.map(bare));
     let examined = Config::examine(file, &overrides, &env);
     let starts = examined.problems.0.is_empty();
     let problems = examined.problems.0.into_iter();
@@ -58,10 +59,11 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Some(config) => config,
         None => modules_alone(args)?,
     };
-    check_modules(&config, &mut findings)?;
+    check_folder(&config, &mut findings)?;
     if named.is_none() || config.file.is_some() {
         review(&config, !examined.is_partial, &mut findings);
     }
+    refused(&mut findings);
     if starts {
         if let Some(Err(error)) = config.tls_server.clone().map(Tls::new) {
             findings.problems.push(outside(error.to_string()));
@@ -70,12 +72,11 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             let asked = online::ask(&config)?;
             findings.problems.extend(asked.findings.problems);
             findings.warnings.extend(asked.findings.warnings);
-            findings.notes.extend(asked.notes);
+            findings.notes.extend(asked.notes.into_iter().map(bare));
         }
     } else if args.online {
-        findings
-            .notes
-            .push("nothing was asked online: correct the configuration first".to_owned());
+        let note = "nothing was asked online: correct the configuration first";
+        findings.notes.push(bare(note.to_owned()));
     }
     if args.json {
         print::json(&json!({
@@ -107,22 +108,24 @@ fn review(config: &Config, is_whole: bool, findings: &mut Findings) {
     };
     findings.problems.extend(reviewed.problems);
     findings.warnings.extend(reviewed.warnings);
+    findings.notes.extend(reviewed.notes);
     if is_whole {
         let descriptions = &findings.found.descriptions;
         let router = Router::with_described(config.routes.clone(), descriptions)
             .with_settings(config.router.clone());
         findings.storms = Storms::of(&router, descriptions);
         findings
-            .warnings
+            .notes
             .extend(reporting(config, &router, descriptions));
         if config.router.storm_by.is_empty() {
             let note = "storms are off (storm.over is 0): each alert runs by itself";
-            findings.notes.push(note.to_owned());
+            findings.notes.push(bare(note.to_owned()));
         }
     }
     let by_place = |finding: &Finding| findings::position(&finding.problem);
     findings.problems.sort_by_key(by_place);
     findings.warnings.sort_by_key(by_place);
+    findings.notes.sort_by_key(by_place);
 }
 
 /// Checks the modules although the configuration cannot be read, so that both can be corrected at once.
@@ -140,7 +143,7 @@ fn modules_alone(args: &CheckArgs) -> anyhow::Result<Config> {
     Config::load(None, &flags, &|_| None).map_err(|problems| anyhow!("{problems}"))
 }
 
-fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()> {
+fn check_folder(config: &Config, findings: &mut Findings) -> anyhow::Result<()> {
     if !config.handlers_dir.is_dir() {
         findings.problems.push(outside(format!(
             "{}: no such folder: make it, or name another with --handlers DIR or handlers_dir",
@@ -149,14 +152,19 @@ fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()>
         return Ok(());
     }
     findings.found = modules::load(config)?;
+    Ok(())
+}
+
+/// Adds the files that are refused, unless the handler's entry in the configuration is reported for it.
+fn refused(findings: &mut Findings) {
     for module in &findings.found.files {
-        if let Some(error) = &module.error {
-            findings
-                .problems
-                .push(outside(format!("{}: {error}", module.origin)));
+        let Some(error) = &module.error else { continue };
+        let is_said = |finding: &Finding| finding.problem.message.contains(error);
+        if !findings.problems.iter().any(is_said) {
+            let problem = outside(format!("{}: {error}", module.origin));
+            findings.problems.push(problem);
         }
     }
-    Ok(())
 }
 
 /// Returns a finding without a position in the configuration file.
@@ -165,6 +173,15 @@ fn outside(text: String) -> Finding {
     Finding::from(crate::config::Problem {
         place: place.to_owned(),
         message: message.to_owned(),
+        advice: String::new(),
+    })
+}
+
+/// Returns a finding that is a message alone.
+fn bare(message: String) -> Finding {
+    Finding::from(crate::config::Problem {
+        place: String::new(),
+        message,
         advice: String::new(),
     })
 }
@@ -184,7 +201,7 @@ fn modules(found: &Found) -> serde_json::Value {
     modules.collect()
 }
 
-/// Returns a warning if nobody is notified of dead letters.
+/// Returns a note if nobody is notified of dead letters.
 fn reporting(config: &Config, router: &Router, descriptions: &[Description]) -> Option<Finding> {
     let ways = Ways::new(
         config.dead_letter.as_deref(),
@@ -192,8 +209,8 @@ fn reporting(config: &Config, router: &Router, descriptions: &[Description]) -> 
         router,
         descriptions,
     );
-    let warning = ways.reporting().warning();
-    warning.map(|text| outside(text.to_owned()))
+    let note = ways.reporting().note();
+    note.map(|text| bare(text.to_owned()))
 }
 
 fn show(findings: &Findings) {
@@ -217,7 +234,11 @@ fn show(findings: &Findings) {
         print::line(&print::plain(&line));
     }
     for note in &findings.notes {
-        print::line(&print::plain(note));
+        print::line(&format!(
+            "{} {}",
+            paint.dim("note"),
+            print::plain(&note.to_string())
+        ));
     }
     for warning in &findings.warnings {
         print::line(&format!(

@@ -199,6 +199,11 @@ impl Client {
         self.get("/api/v1/handlers", &Query::new())
     }
 
+    /// Lists the routes.
+    pub(super) fn routes(&self) -> anyhow::Result<Answer<api::Routes>> {
+        self.get("/api/v1/routes", &Query::new())
+    }
+
     /// Lists Slack's channels and the other gates.
     pub(super) fn channels(&self) -> anyhow::Result<Answer<api::Channels>> {
         self.get("/api/v1/channels", &Query::new())

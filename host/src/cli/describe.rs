@@ -9,20 +9,23 @@ use crate::api::{Import, Inspection, Lenient};
 use crate::description::Setting;
 use crate::runtime::Module;
 
-/// What a configuration file needs besides the entry of a handler.
-const UNTIL_A_TOKEN: &str = "# With a configuration file, Slack needs a token (SLACK_TOKEN or slack.token_file). Without one, set:
-# slack: { preview: true }
+/// What a file needs besides the entry of a handler that may post.
+const UNTIL_A_TOKEN: &str = "# Leave this line out if your file has `slack` already. Messages are printed until you have a token: then write
+# slack: { token_file: FILE } in its place.
+slack: { preview: true }
 ";
 
 /// Returns what a module of this many bytes is.
 pub(super) fn of(module: &Module, bytes: u64) -> Inspection {
     let description = module.description();
-    let mut configuration = format!("{UNTIL_A_TOKEN}handlers:\n");
+    let posts = module.imports().iter().any(|name| name == "slack");
+    let until_a_token = if posts { UNTIL_A_TOKEN } else { "" };
+    let mut configuration = format!("{until_a_token}handlers:\n");
     entry::write(
         &mut configuration,
         description,
         module.imports(),
-        Pin::Set(module.sha256()),
+        Pin::Offered(module.sha256()),
     );
     let mut steps = vec![StepKind::Enrich, StepKind::Act];
     steps.retain(|step| match step {

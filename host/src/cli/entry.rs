@@ -1,5 +1,5 @@
 //! The entry of `handlers` that a module needs in the configuration, with its grants, limits and settings. `check` accepts it as it
-//! is written.
+//! is written, unless the module requires settings: those are comments without a value until somebody knows one.
 
 use std::fmt::Write as _;
 
@@ -13,8 +13,8 @@ pub(super) const CHANNEL: &str = "alerts";
 /// Whether an entry has the digest of its module.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pin<'a> {
-    /// It does.
-    Set(&'a str),
+    /// As a comment: with a pin the next build is refused, so it is for whoever has decided on this one.
+    Offered(&'a str),
     /// As a comment with the reason, since others could replace the file.
     Advised { sha256: &'a str, exposure: &'a str },
     /// It does not.
@@ -38,7 +38,10 @@ pub(super) fn write(
         scalar(name)
     );
     let _ = match pin {
-        Pin::Set(sha256) => writeln!(text, "    sha256: {sha256}"),
+        Pin::Offered(sha256) => writeln!(
+            text,
+            "    # Without the # of the next line this build is served and no other, not even your own next one.\n    # sha256: {sha256}"
+        ),
         Pin::Advised { sha256, exposure } => writeln!(
             text,
             "    # {}, so it is given no credential unless it is pinned:\n    # sha256: {sha256}",
@@ -102,6 +105,7 @@ fn http_grants(text: &mut String, slack: bool, description: &Description) {
 fn config(text: &mut String, slack: bool, description: &Description) {
     let stated = description.settings.as_deref();
     let (mut keys, mut comments) = (String::new(), String::new());
+    let mut has_required = false;
     if slack && stated.is_none() {
         // Most modules that declare no settings read their channel from this key.
         let _ = writeln!(keys, "      channel: {CHANNEL}");
@@ -110,8 +114,7 @@ fn config(text: &mut String, slack: bool, description: &Description) {
         let about = print::one_line(&setting.about);
         if setting.is_pattern() {
             let name = print::one_line(&setting.name.replace('*', "NAME"));
-            let value = value(setting);
-            let _ = writeln!(comments, "      # {name}: {value}      # {about}");
+            comment(&mut comments, &name, setting, "");
             continue;
         }
         let name = scalar(&setting.name);
@@ -120,17 +123,16 @@ fn config(text: &mut String, slack: bool, description: &Description) {
             // Only this channel is granted, whatever the default is.
             let _ = writeln!(keys, "      {name}: {CHANNEL}      # {about}");
         } else if setting.required && setting.default.is_none() {
-            let value = value(setting);
-            let _ = writeln!(keys, "      {name}: {value}      # required: {about}");
+            has_required = true;
+            comment(&mut keys, &name, setting, "required, ");
         } else {
-            let value = value(setting);
-            let _ = writeln!(comments, "      # {name}: {value}      # {about}");
+            comment(&mut comments, &name, setting, "");
         }
     }
-    text.push_str(if keys.is_empty() {
-        "    # config: {}\n"
-    } else {
-        "    config:\n"
+    text.push_str(match (keys.is_empty(), has_required) {
+        (true, _) => "    # config: {}\n",
+        (false, false) => "    config:\n",
+        (false, true) => "    # It is not served before each required setting has a value: remove its #.\n    config:\n",
     });
     text.push_str(&keys);
     text.push_str(&comments);
@@ -139,15 +141,36 @@ fn config(text: &mut String, slack: bool, description: &Description) {
 /// The types whose values are no text: they are written without quotes.
 const UNQUOTED: [&str; 5] = ["integer", "number", "boolean", "list", "map"];
 
-/// Returns a setting's default, or any valid value.
-fn value(setting: &Setting) -> String {
-    let known = setting.default.as_ref().or_else(|| setting.values.first());
-    match known {
-        None => sample(&setting.kind).to_owned(),
-        Some(value) if !value.is_empty() && UNQUOTED.contains(&setting.kind.as_str()) => {
-            print::one_line(value)
+/// Writes a setting as a comment: with its default, or else with its type in words, since any other value would be invented.
+fn comment(text: &mut String, name: &str, setting: &Setting, required: &str) {
+    let about = print::one_line(&setting.about);
+    let _ = match setting
+        .default
+        .as_deref()
+        .map(|value| shown(setting, value))
+    {
+        Some(default) => writeln!(text, "      # {name}: {default}      # {about}"),
+        None => {
+            let values: Vec<_> = setting.values.iter().map(|v| print::one_line(v)).collect();
+            let kind = match (values.as_slice(), setting.should_be()) {
+                ([], kind) => kind.unwrap_or("a value").to_owned(),
+                (values, _) => format!("one of {}", values.join(", ")),
+            };
+            let about = if about.is_empty() {
+                about
+            } else {
+                format!(": {about}")
+            };
+            writeln!(text, "      # {name}:      # {required}{kind}{about}")
         }
-        Some(value) => scalar(value),
+    };
+}
+
+/// Returns a setting's value as it is written in the configuration.
+fn shown(setting: &Setting, value: &str) -> String {
+    match UNQUOTED.contains(&setting.kind.as_str()) && !value.is_empty() {
+        true => print::one_line(value),
+        false => scalar(value),
     }
 }
 
@@ -159,17 +182,4 @@ fn named(description: &Description, kind: &str) -> Vec<String> {
         .iter()
         .filter(|s| s.names_a(kind) && !s.is_pattern());
     of_kind.filter_map(|s| s.default.clone()).collect()
-}
-
-/// Returns a value of a setting's type.
-fn sample(kind: &str) -> &'static str {
-    match kind {
-        "integer" | "number" => "0",
-        "boolean" => "false",
-        "duration" => "30s",
-        "url" => "https://www.example.com",
-        "list" => "[]",
-        "map" => "{}",
-        _ => "\"\"",
-    }
 }

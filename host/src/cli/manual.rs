@@ -195,7 +195,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
 /// The meaning of exit codes.
 pub const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "Done."),
-    ("1", "Failed; the reason is on standard error."),
+    (
+        "1",
+        "Failed; the reason is on standard error. For send, also: an alert that no route took.",
+    ),
     ("2", "The command line is invalid."),
     ("130", "serve, dev: ended at once by a second signal."),
 ];
@@ -273,6 +276,7 @@ pub fn commands() -> Vec<CommandHelp> {
             examples: examples.map_or(&[], |(_, examples)| *examples),
             arguments: sub
                 .get_arguments()
+                .filter(|argument| !argument.is_hide_set())
                 .filter(|argument| argument.get_id() != "help")
                 .map(argument)
                 .collect(),
@@ -427,7 +431,10 @@ mod tests {
                 page.contains(&format!(".SH \"alert-manager {name}\"")),
                 "{name}"
             );
-            for argument in sub.get_arguments().filter_map(|a| a.get_long()) {
+            let shown = sub
+                .get_arguments()
+                .filter(|argument| !argument.is_hide_set());
+            for argument in shown.filter_map(|argument| argument.get_long()) {
                 assert!(
                     page.contains(&format!("--{argument}")),
                     "{name} --{argument}"

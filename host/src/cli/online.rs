@@ -57,7 +57,7 @@ async fn ask_all(config: &Config) -> anyhow::Result<Asked> {
         Some(report) => asked.slack(config, &report),
         None => asked
             .notes
-            .push("Slack was not asked: it is in preview".to_owned()),
+            .push("Slack was not asked: it is in preview, or there is no token".to_owned()),
     }
     let mut reached = origins.join_all().await;
     reached.sort_by_key(|(name, grant, _)| (name.clone(), grant.to_string()));

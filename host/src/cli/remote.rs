@@ -36,6 +36,13 @@ pub(super) fn handlers(args: &RemoteArgs) -> anyhow::Result<ExitCode> {
         "NAME", "VERSION", "STATE", "ALERTS", "QUEUED", "WAITING", "DONE", "DEAD", "FILE",
     ];
     print::out(&print::table(&header, &rows));
+    let mut counts = handlers.iter().filter_map(|handler| handler.counts);
+    if let Some(since) = counts.find_map(|counts| counts.since) {
+        let since = explain::moment(&since.to_string());
+        print::line(&format!(
+            "DONE and DEAD are counted since {since}, the start of the server"
+        ));
+    }
     let paint = Paint::for_stdout();
     show_grants(&handlers, paint);
     for handler in &handlers {
@@ -235,15 +242,19 @@ fn since(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
         .with_context(|| format!("--since {text}: that is too long ago"))
 }
 
-/// Returns the text of the column for a handler's state.
+/// Returns the text of the column for a handler's state, with what it keeps from before.
 fn state_of(handler: &Handler) -> String {
     let serves_on = handler.state.is(ModuleState::Refused) && handler.serving;
-    match (handler.paused.is_some(), serves_on) {
+    let state = match (handler.paused.is_some(), serves_on) {
         (true, true) => "paused, serving the old version".into(),
         (true, false) => "paused".into(),
         (false, true) => "serving the old version".into(),
         (false, false) if !handler.held.is_empty() => "held".into(),
         (false, false) => or_dash(&handler.state.to_text()),
+    };
+    match handler.keeps_settings {
+        true => format!("{state}, with old settings"),
+        false => state,
     }
 }
 
@@ -401,6 +412,28 @@ mod tests {
             delivery["coalesced_into"] = json!(into);
         }
         serde_json::from_value(delivery).unwrap()
+    }
+
+    #[test]
+    fn the_state_says_what_a_handler_keeps() {
+        for (state, serving, keeps_settings, expected) in [
+            ("ready", true, false, "ready"),
+            ("ready", true, true, "ready, with old settings"),
+            ("refused", true, false, "serving the old version"),
+            (
+                "refused",
+                true,
+                true,
+                "serving the old version, with old settings",
+            ),
+            ("refused", false, false, "refused"),
+        ] {
+            let handler: Handler = serde_json::from_value(json!({
+                "file": "a.wasm", "state": state, "serving": serving, "keeps_settings": keeps_settings,
+            }))
+            .unwrap();
+            assert_eq!(state_of(&handler), expected);
+        }
     }
 
     #[test]

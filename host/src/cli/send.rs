@@ -1,5 +1,7 @@
 //! `send`: posts an alert and shows the result.
 
+mod unrouted;
+
 use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,6 +17,7 @@ use super::print::{self, Paint, Status, one_line};
 use crate::alert::Timestamp;
 use crate::api::{Accepted, Story, Taken};
 use crate::queue::State;
+use unrouted::Unrouted;
 
 /// The default alert.
 const README_ALERT: &str = include_str!("readme-alert.json");
@@ -43,8 +46,11 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
         follow(&client, args, &accepted, deadline)?
     };
     let is_done = |followed: &Followed| followed.story.delivery.state.is(State::Done);
-    let failed =
-        !accepted.counted.rejected.is_empty() || (!args.no_wait && !stories.iter().all(is_done));
+    let unrouted = Unrouted::of(&accepted, &stories);
+    unrouted.report(&client);
+    let failed = !accepted.counted.rejected.is_empty()
+        || !unrouted.0.is_empty()
+        || (!args.no_wait && !stories.iter().all(is_done));
     if args.json {
         let stories: Vec<_> = stories.iter().map(|followed| &followed.json).collect();
         print::json(&json!({ "answer": answer.json(), "deliveries": stories }));

@@ -44,8 +44,8 @@ pub enum Written {
     Count,
     /// A number, how many a second; 0 is off.
     PerSecond,
-    /// A limit with its unit and its maximum.
-    Limit(Unit, u64),
+    /// A limit with its unit, its minimum and its maximum.
+    Limit(Unit, u64, u64),
     /// A list of texts.
     Texts,
     /// A mapping with these keys.
@@ -71,11 +71,11 @@ impl Written {
             Self::Scalar(what) => (*what).to_owned(),
             Self::Boolean => "true or false".to_owned(),
             Self::Duration => "a duration such as 30s, 5m or 1h30m".to_owned(),
-            Self::Time | Self::Limit(Unit::Time, _) => {
+            Self::Time | Self::Limit(Unit::Time, ..) => {
                 "a duration of more than 0, such as 500ms, 30s or 5m".to_owned()
             }
             Self::Size => "a size such as 64MiB or 2GiB".to_owned(),
-            Self::Bytes | Self::Limit(Unit::Size, _) => {
+            Self::Bytes | Self::Limit(Unit::Size, ..) => {
                 "a size such as 64MiB, more than 0".to_owned()
             }
             Self::SizeBetween(least, most) => {
@@ -85,9 +85,9 @@ impl Written {
                     format_size(*most)
                 )
             }
-            Self::Count | Self::Limit(Unit::Count, _) => "a whole number, 1 or more".to_owned(),
+            Self::Count | Self::Limit(Unit::Count, ..) => "a whole number, 1 or more".to_owned(),
             Self::PerSecond => "a number, 0 or more; 0 is off".to_owned(),
-            Self::Limit(Unit::Rate, _) => "a whole number a second; 0 is off".to_owned(),
+            Self::Limit(Unit::Rate, ..) => "a whole number a second; 0 is off".to_owned(),
             Self::Text | Self::Path | Self::Texts => "a text".to_owned(),
             Self::Mapping(_)
             | Self::ScalarOrMapping(..)
@@ -97,6 +97,18 @@ impl Written {
             | Self::ScalarsOrItems(..)
             | Self::Settings => "another kind of value".to_owned(),
         }
+    }
+
+    /// Returns whether it is a size in bytes.
+    pub(super) fn is_size(&self) -> bool {
+        use Written::{Bytes, Limit, Size, SizeBetween};
+        matches!(self, Size | Bytes | SizeBetween(..) | Limit(Unit::Size, ..))
+    }
+
+    /// Returns whether it is a number with a unit: a size or a duration.
+    pub(super) fn has_unit(&self) -> bool {
+        use Written::{Duration, Limit, Time};
+        self.is_size() || matches!(self, Duration | Time | Limit(Unit::Time, ..))
     }
 
     /// Returns the keys below it.
@@ -141,10 +153,12 @@ impl Key {
     pub(super) const fn limit<S>(limit: &LimitKey<S>) -> Self {
         Self {
             name: limit.name,
-            written: Written::Limit(limit.unit, limit.most),
+            written: Written::Limit(limit.unit, limit.least, limit.most),
             about: limit.about,
             example: match limit.unit {
-                Unit::Size => "1KiB",
+                Unit::Size if limit.least <= 1 << 10 => "1KiB",
+                Unit::Size if limit.least <= 4 << 20 => "4MiB",
+                Unit::Size => "1GiB",
                 Unit::Time => "200ms",
                 Unit::Count | Unit::Rate => "3",
             },

@@ -11,7 +11,7 @@ use super::decode::{Decoding, Env};
 use super::node::Node;
 use super::reader::Reader;
 use super::section::Section;
-use super::sections::{HANDLERS_DIR_DEFAULT, PARTS, check_budget};
+use super::sections::{HANDLERS_DIR_DEFAULT, PARTS, check_budget, check_token};
 use super::spots::Spots;
 use super::{Config, Overrides};
 use crate::findings::{Problem, Problems};
@@ -200,6 +200,7 @@ fn decode(reader: &mut Reader, document: Option<&Node>, flags: &Overrides, env: 
         }
     }
     check_budget(&mut decoding);
+    check_token(&mut decoding);
     check_exposure(&mut decoding);
     decoding.top.finish(decoding.reader);
     decoding.config

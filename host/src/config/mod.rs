@@ -39,7 +39,7 @@ use crate::worker;
 use sections::{API_URL_DEFAULT, HANDLERS_DIR_DEFAULT, LISTEN_DEFAULT};
 
 pub use crate::findings::{Problem, Problems};
-pub(crate) use alert_manager_core::suggest::closest;
+pub(crate) use alert_manager_core::suggest::{closest, differ_in_a_letter};
 pub(crate) use alert_rules::{RULES_MAX, alert_rules, labelling};
 pub use changes::Changes;
 pub(crate) use current::Current;

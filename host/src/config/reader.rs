@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Secrets;
-use super::key::Written;
+use super::key::{Key, Written};
 use super::node::{Entry, Node, Place, Value};
 use super::parse::parse;
 use super::placeholder::placeholder;
 use crate::findings::{Problem, Problems};
 use crate::secret::{SecretError, SecretSource};
-use crate::units::{parse_duration, parse_size};
+use crate::units::{parse_duration, parse_size, with_unit_of};
+
+/// A size below this many bytes is written with its unit: without one it lacks it by mistake.
+const BYTES_WRITTEN_OUT: u64 = 1_000;
 
 /// What reading a configuration found.
 #[derive(Debug, Default)]
@@ -198,6 +201,10 @@ impl Reader {
         match &node.value {
             Value::List(items) => items,
             Value::Null => &[],
+            Value::Scalar(text, _) if !is_about_secrets(path) && !text.is_empty() => {
+                self.unexpected(node, path, &format!("a list, as in [{text}]"));
+                &[]
+            }
             _ => {
                 self.unexpected(node, path, "a list, as in [one, two]");
                 &[]
@@ -254,15 +261,39 @@ impl Reader {
     }
 
     /// Reads a scalar of a form that is common to many keys.
-    pub(super) fn value<T: Scalar>(
+    pub(super) fn value<T: Scalar>(&mut self, node: &Node, path: &str, key: &Key) -> Option<T> {
+        self.with_unit(node, path, key, |text| T::parse(text, &key.written))
+    }
+
+    /// Reads a scalar of a described key with `parse`. For a number that lacks its unit, it names the one that is probably meant:
+    /// that of the key's default.
+    pub(super) fn with_unit<T>(
         &mut self,
         node: &Node,
         path: &str,
-        written: &Written,
+        key: &Key,
+        parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        self.scalar(node, path, &written.expected(), |text| {
-            T::parse(text, written)
-        })
+        let expected = key.written.expected();
+        let text = node.scalar().unwrap_or_default();
+        let Some(meant) = meant(text, key) else {
+            return self.scalar(node, path, &expected, parse);
+        };
+        match text.parse::<u64>() {
+            Ok(number) if key.written.is_size() && number < BYTES_WRITTEN_OUT => {
+                let message = format!("{path} is {number} bytes");
+                let bytes = match key.written {
+                    Written::Limit(_, least, _) if number < least => String::new(),
+                    _ => format!(" For bytes, write {number}B"),
+                };
+                self.fail(node.at, message, format!("did you mean {meant}?{bytes}"));
+                None
+            }
+            _ => {
+                let expected = format!("{expected}; did you mean {meant}?");
+                self.scalar(node, path, &expected, parse)
+            }
+        }
     }
 
     /// Reports a URL whose host is a placeholder.
@@ -274,6 +305,19 @@ impl Reader {
             let message = format!("{path}: {left:?} is a placeholder");
             self.mistake(node.at, message, "write the name of the host that is meant");
         }
+    }
+}
+
+/// Returns what an amount with a part of its unit missing was meant to be: `64` or, as in Kubernetes, `64Mi`.
+fn meant(text: &str, key: &Key) -> Option<String> {
+    if text == "0" || !key.written.has_unit() {
+        return None;
+    }
+    let with_byte = format!("{text}B");
+    let is_size = parse_size(text).is_none() && parse_size(&with_byte).is_some();
+    match key.written.is_size() && is_size {
+        true => Some(with_byte),
+        false => with_unit_of(text, &key.shown_default()?),
     }
 }
 

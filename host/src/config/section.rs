@@ -58,7 +58,7 @@ impl<'a> Section<'a> {
     /// Reads the value of a key, in the form that its description says.
     pub(super) fn value<T: Scalar>(&mut self, reader: &mut Reader, name: &str) -> Option<T> {
         let (key, node, path) = self.find(name)?;
-        reader.value(node, &path, &key.written)
+        reader.value(node, &path, key)
     }
 
     /// Sets `target` to the value of a key, if the mapping has one that can be read.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{AlertCoverage, Answered, Coverage, TakenRoute};
 use crate::description::Description;
-use crate::router::{AfterMatch, MatchOp, Matcher, Router};
+use crate::router::{AfterMatch, MatchOp, Matcher, Route, Router};
 use labels::{Proof, Series, What};
 
 /// An alerting rule.
@@ -211,17 +211,7 @@ fn alert(
         seen.taken(place);
         let open = proofs.iter().filter(|(_, proof)| *proof == Proof::Maybe);
         let open: Vec<String> = open.map(|(matcher, _)| matcher.to_string()).collect();
-        let handlers = route
-            .handlers
-            .iter()
-            .map(|name| described.get(name.as_str()).copied());
-        let rank = match handlers
-            .into_iter()
-            .any(|handler| answers(rule, handler, route.matchers.is_empty()))
-        {
-            true => Rank::Answered,
-            false => Rank::Fallback,
-        };
+        let rank = rank(rule, route, described);
         walk.take(rank, open.is_empty(), route.after_match);
         taken.push(TakenRoute {
             route: router.number(place),
@@ -244,6 +234,22 @@ fn alert(
     }
 }
 
+/// Returns how well a route answers an alert. Handlers that only enrich notify nobody.
+fn rank(rule: &AlertRule, route: &Route, described: &BTreeMap<&str, &Description>) -> Rank {
+    let handlers = route.handlers.iter();
+    let handlers = handlers.map(|name| described.get(name.as_str()).copied());
+    let mut actors = handlers
+        .filter(|handler| handler.is_none_or(|handler| !handler.enrich_only))
+        .peekable();
+    if actors.peek().is_none() {
+        return Rank::Unrouted;
+    }
+    match actors.any(|handler| answers(rule, handler, route.matchers.is_empty())) {
+        true => Rank::Answered,
+        false => Rank::Fallback,
+    }
+}
+
 fn answered(ranks: &BTreeSet<Rank>) -> Answered {
     match (ranks.len(), ranks.first()) {
         (2.., _) => Answered::Depends,
@@ -253,12 +259,12 @@ fn answered(ranks: &BTreeSet<Rank>) -> Answered {
     }
 }
 
-/// Returns whether a handler is one for this alert, and not for any. One that only enriches answers nothing; of one whose module
-/// is not known, its route decides.
+/// Returns whether a handler that acts is one for this alert, and not for any. Of one whose module is not known, its route
+/// decides.
 fn answers(rule: &AlertRule, handler: Option<&Description>, is_route_for_all: bool) -> bool {
     let Some(handler) = handler else {
         return !is_route_for_all;
     };
     let names = |alertname: &str| handler.alerts.iter().any(|one| one == alertname);
-    !handler.enrich_only && (names(&rule.name) || (!names("*") && !is_route_for_all))
+    names(&rule.name) || (!names("*") && !is_route_for_all)
 }

@@ -66,6 +66,24 @@ fn an_alert_has_a_handler_of_its_own_a_fallback_or_nothing() {
 }
 
 #[test]
+fn a_route_with_enrichers_alone_answers_nothing() {
+    let mut enricher = described("owner", &[]);
+    enricher.enrich_only = true;
+    let modules = [enricher, described("post", &["*"])];
+    let rules = [rule("Other", "up == 0", &[])];
+    let answer = |after_match| {
+        let routes = vec![
+            route("", &["owner"], after_match),
+            route("", &["post"], AfterMatch::Stop),
+        ];
+        let router = Router::with_described(routes, &modules);
+        answers(&coverage(&rules, &Labelling::default(), &router, &modules))
+    };
+    assert_eq!(answer(AfterMatch::Stop), [Answered::Unrouted]);
+    assert_eq!(answer(AfterMatch::Continue), [Answered::Fallback]);
+}
+
+#[test]
 fn what_a_label_decides_that_is_not_known_is_said_to_depend_on_it() {
     let routes = || {
         vec![

@@ -37,6 +37,7 @@ impl Latest {
         let mut all = (**self.of_configuration.findings.load()).clone();
         all.problems.extend(online.problems.iter().cloned());
         all.warnings.extend(online.warnings.iter().cloned());
+        all.notes.extend(online.notes.iter().cloned());
         Arc::new(all)
     }
 
@@ -82,14 +83,18 @@ impl Found {
             let handler = finding.handler.as_ref().map(HandlerName::as_str);
             tracing::warn!(handler, "{finding}");
         }
+        for finding in findings.notes.iter().filter(|one| is_new(one)) {
+            let handler = finding.handler.as_ref().map(HandlerName::as_str);
+            tracing::info!(handler, "{finding}");
+        }
         self.findings.store(Arc::new(findings));
     }
 
     /// Returns a test of whether a finding is not in the log yet, and marks all of them as logged. Findings that are gone are
     /// removed, so that they are logged again if they come back.
     fn news(&self, findings: &Findings) -> impl Fn(&Finding) -> bool + use<> {
-        let all = findings.problems.iter().chain(&findings.warnings);
-        let now = all.map(line).collect();
+        let graver = findings.problems.iter().chain(&findings.warnings);
+        let now = graver.chain(&findings.notes).map(line).collect();
         let before = std::mem::replace(&mut *self.logged.lock(), now);
         move |finding| !before.contains(&line(finding))
     }
@@ -120,6 +125,7 @@ mod tests {
             let findings = Findings {
                 problems: vec![finding(message)],
                 warnings,
+                notes: Vec::new(),
             };
             found.news(&findings)(&finding(message))
         };

@@ -1,7 +1,9 @@
 //! Compares the configuration with the modules and reports what cannot work. `check` and the server both use it, so they never
 //! disagree. Makes no I/O, except `slack.rs`, which asks Slack.
 
+mod alertnames;
 mod credentials;
+mod grants;
 mod latest;
 mod online;
 mod routes;
@@ -10,7 +12,7 @@ mod slack;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use latest::Latest;
 pub use online::Asked;
@@ -18,10 +20,10 @@ pub(crate) use slack::SlackCheck;
 
 use crate::alert::HandlerName;
 use crate::config::Config;
-use crate::description::{Description, Setting};
+use crate::description::{Description, Setting, parse_http_url};
 use crate::findings::{Finding, Findings, Problem};
 use crate::policy::{self, Needs, WITHOUT_FILE};
-use crate::router::Router;
+use crate::router::{Route, Router};
 use crate::runtime::ModuleInfo;
 
 /// Reviews a configuration together with the modules of its folder.
@@ -33,11 +35,13 @@ pub fn review(config: &Config, modules: &[ModuleInfo], descriptions: &[Descripti
     review.findings.warnings.extend(warnings);
     review.names();
     review.routes();
+    review.alertnames();
     for description in descriptions {
         review.handler(description);
     }
     for name in config.handlers.names() {
         review.credentials(name);
+        review.unused_grants(name);
     }
     review.findings.in_order()
 }
@@ -108,7 +112,7 @@ impl<'a> Review<'a> {
             router,
             findings: Findings {
                 problems: config.mistakes.iter().cloned().map(Into::into).collect(),
-                warnings: Vec::new(),
+                ..Findings::default()
             },
         }
     }
@@ -172,6 +176,19 @@ impl Review<'_> {
         self.findings.warnings.push(finding);
     }
 
+    /// Reports what a sensible operator may well intend.
+    fn note(&mut self, handler: Option<&HandlerName>, path: &str, said: FindingText) {
+        let finding = self.finding(handler, path, said);
+        self.findings.notes.push(finding);
+    }
+
+    /// Returns whether alerts or notices of dead letters ever run the handler.
+    fn is_run(&self, name: &HandlerName) -> bool {
+        let of_route = |route: &Route| route.handlers.contains(name);
+        let mut named = self.config.dead_letter.iter().flatten();
+        self.router.routes().iter().any(of_route) || named.any(|named| named == name)
+    }
+
     /// Reviews what a handler is given on each of its routes.
     fn handler(&mut self, description: &Description) {
         let name = &description.name;
@@ -186,7 +203,7 @@ impl Review<'_> {
         self.settings(Some(&module), description);
     }
 
-    /// Warns of a module with imports that are not granted.
+    /// Warns of a module with imports that are not granted; if no alert runs it yet, that is a note.
     fn limited(&mut self, module: &ModuleInfo, description: &Description) {
         let name = &description.name;
         if let Some(lines) = missing_grants(self.config, module, Some(description)) {
@@ -206,11 +223,11 @@ impl Review<'_> {
                 format!("{name} is limited: calls that are not granted return `denied`{takes}"),
                 "to grant it, put these lines into the configuration",
             );
-            self.warn(
-                Some(name),
-                &format!("handlers.{name}.allow"),
-                said.with_lines(lines),
-            );
+            let (path, said) = (format!("handlers.{name}.allow"), said.with_lines(lines));
+            match self.is_run(name) {
+                true => self.warn(Some(name), &path, said),
+                false => self.note(Some(name), &path, said),
+            }
         }
     }
 
@@ -251,6 +268,8 @@ impl Review<'_> {
 fn needs(config: &Config, description: &Description) -> Needs {
     let given = config.handlers.of(&description.name);
     let mut needs = Needs::default();
+    // The origins of URLs that need not be requested, such as that of runbooks in messages.
+    let mut links = BTreeSet::new();
     let declared = description.settings.as_deref().unwrap_or_default();
     let mut add = |setting: Option<&Setting>, key: &str, value: &str| {
         let names_a = |kind| match setting {
@@ -268,6 +287,10 @@ fn needs(config: &Config, description: &Description) -> Needs {
         }
         if names_a("origin") && policy::HttpGrant::parse(value).is_ok() {
             needs.origins.insert(value.to_owned());
+        } else if setting.is_some_and(|setting| setting.kind == "url")
+            && let Some(url) = parse_http_url(value)
+        {
+            links.insert(url.origin().ascii_serialization());
         }
     };
     for (key, value) in given.config.iter() {
@@ -280,6 +303,9 @@ fn needs(config: &Config, description: &Description) -> Needs {
         {
             add(Some(setting), &setting.name, default);
         }
+    }
+    if needs.origins.is_empty() {
+        needs.origins = links;
     }
     needs
 }

@@ -2,6 +2,7 @@
 
 use crate::alert::HandlerName;
 use crate::config::closest;
+use crate::description::Description;
 use crate::policy::scalar;
 use crate::router::Route;
 use crate::runtime::ModuleInfo;
@@ -21,7 +22,9 @@ impl Review<'_> {
         let dead_letter = self.config.dead_letter.iter().flatten().enumerate();
         named.extend(dead_letter.map(|(at, name)| (format!("dead_letter.handlers[{at}]"), name)));
         for (path, name) in named {
-            if self.has_module(name) {
+            // Of a refused file, the handler's own entry says it.
+            let has_entry = self.config.handlers.names().any(|entry| entry == name);
+            if self.has_module(name) || (has_entry && self.refused(name).is_some()) {
                 continue;
             }
             let (whose, advice) = self.absent(name, "put its .wasm there, or take the name out");
@@ -35,24 +38,32 @@ impl Review<'_> {
             if self.has_module(name) {
                 continue;
             }
+            let path = format!("handlers.{name}");
+            if let Some(refused) = self.refused(name) {
+                let (file, why) = (&refused.origin, refused.error.clone().unwrap_or_default());
+                let message = format!("{path}: {file} is refused, so nothing is served: {why}");
+                self.fail(Some(name), &path, FindingText::new(message, ""));
+                continue;
+            }
             let (_, advice) = self.absent(name, "put its .wasm there, or remove the entry");
             let message = format!(
                 "handlers.{name}: no module in {} has this name, so what it grants and sets counts for nothing",
                 self.config.handlers_dir.display()
             );
-            self.warn(
-                Some(name),
-                &format!("handlers.{name}"),
-                FindingText::new(message, advice),
-            );
+            self.warn(Some(name), &path, FindingText::new(message, advice));
         }
+    }
+
+    /// Returns the file that is refused and would have this name.
+    fn refused(&self, name: &HandlerName) -> Option<&ModuleInfo> {
+        let mut modules = self.modules.iter();
+        modules.find(|module| module.error.is_some() && module.is_of(name))
     }
 
     /// Returns why there is no module of this name, and what to do.
     fn absent(&self, name: &HandlerName, otherwise: &str) -> (String, String) {
         let dir = self.config.handlers_dir.display();
-        let refused = |module: &&ModuleInfo| module.error.is_some() && module.is_of(name);
-        if let Some(ModuleInfo { origin: file, .. }) = self.modules.iter().find(refused) {
+        if let Some(ModuleInfo { origin: file, .. }) = self.refused(name) {
             let whose = format!("whose file {file} in {dir} is refused");
             return (whose, "see why below".to_owned());
         }
@@ -93,33 +104,57 @@ impl Review<'_> {
                     self.warn(Some(name), "routes", said);
                 }
             }
-            let is_run = self.router.routes().iter().any(is_configured)
-                || self
-                    .config
-                    .dead_letter
-                    .iter()
-                    .flatten()
-                    .any(|named| named == name);
-            if !is_run {
+            if !self.is_run(name) {
                 let message = format!(
                     "{name} is never run: no route names it, and it names no alerts itself"
                 );
-                self.warn(
-                    Some(name),
-                    "routes",
-                    FindingText::new(message, "name it in `routes`, or remove its file"),
-                );
+                let said = FindingText::new(message, "name it in `routes`, or remove its file");
+                // An enricher is installed for those routes that name it, of which there may be none yet.
+                match description.enrich_only {
+                    true => self.note(Some(name), "routes", said),
+                    false => self.warn(Some(name), "routes", said),
+                }
             }
         }
+        self.unanswered();
+        self.enrichers_alone();
+        self.heartbeats();
+    }
+
+    /// Notes that there may be alerts which no handler answers.
+    fn unanswered(&mut self) {
         // Without a module and a configuration, the server says that no handler is loaded.
         let is_empty = self.modules.is_empty() && self.config.file.is_none();
         let mut routes = self.router.routes().iter();
-        if !is_empty && !routes.any(|route| route.matchers.is_empty()) {
+        let takes_any =
+            |route: &Route| route.matchers.is_empty() && !only_enrich(route, self.descriptions);
+        if !is_empty && !routes.any(takes_any) {
             let message = "every route has matchers: an alert that no route matches is stored as done without being handled";
-            let advice = "add a last route without matchers";
-            self.warn(None, "routes", FindingText::new(message, advice));
+            let advice = "to answer those too, add a last route without matchers";
+            self.note(None, "routes", FindingText::new(message, advice));
         }
-        self.heartbeats();
+    }
+
+    /// Finds routes whose handlers all enrich alone.
+    fn enrichers_alone(&mut self) {
+        for (index, route) in self.config.routes.iter().enumerate() {
+            if !only_enrich(route, self.descriptions) {
+                continue;
+            }
+            let names: Vec<_> = route.handlers.iter().map(HandlerName::as_str).collect();
+            let message = format!(
+                "routes[{index}]: {} only {}, so nobody is notified of the alerts of this route",
+                names.join(", "),
+                if names.len() == 1 {
+                    "enriches"
+                } else {
+                    "enrich"
+                }
+            );
+            let advice = "add a handler that acts, such as slack-notify, after it";
+            let path = format!("routes[{index}].handlers");
+            self.warn(None, &path, FindingText::new(message, advice));
+        }
     }
 
     /// Finds heartbeats whose alert no route takes.
@@ -141,6 +176,15 @@ impl Review<'_> {
             }
         }
     }
+}
+
+/// Returns whether each handler of a route has a module that only enriches.
+fn only_enrich(route: &Route, descriptions: &[Description]) -> bool {
+    let enriches = |name: &HandlerName| {
+        let mut descriptions = descriptions.iter();
+        descriptions.any(|description| description.name == *name && description.enrich_only)
+    };
+    !route.handlers.is_empty() && route.handlers.iter().all(enriches)
 }
 
 /// Returns whether an alertname is written as a regular expression. Parentheses and dots occur in names too.

@@ -9,6 +9,7 @@ use crate::description::{Description, STORY_BASE, Setting, THREAD_BY, parse_http
 use crate::policy::{HttpGrant, allow_with, scalar};
 use crate::runtime::ModuleInfo;
 use crate::shapes;
+use crate::units::with_unit_of;
 
 use super::{FindingText, Review, missing_grants};
 
@@ -111,7 +112,10 @@ impl Review<'_> {
                         may_be_secret: false,
                         declared: Some(setting),
                     }),
-                    None if setting.required => self.missing(name, setting),
+                    None if setting.required => {
+                        let path = format!("handlers.{name}.config");
+                        self.missing(name, setting, &path);
+                    }
                     None => {}
                 }
             }
@@ -171,16 +175,25 @@ impl Review<'_> {
         }
     }
 
-    fn missing(&mut self, name: &HandlerName, setting: &Setting) {
+    fn missing(&mut self, name: &HandlerName, setting: &Setting, path: &str) {
         let key = &setting.name;
-        let message = format!("{name} requires the setting {key} ({})", setting.about);
+        let about = match setting.about.as_str() {
+            "" => String::new(),
+            about => format!(" ({about})"),
+        };
+        let message = format!("{name}: the required setting {key} is missing{about}");
         let lines = format!(
             "handlers:\n  {}:\n    config:\n      {}: …",
             scalar(name.as_str()),
             scalar(key)
         );
-        let said = FindingText::new(message, "set it").with_lines(lines);
-        self.misfit(name, &format!("handlers.{name}.config"), said);
+        let advice = match (setting.values.as_slice(), setting.should_be()) {
+            ([], None) => "set it".to_owned(),
+            ([], Some(kind)) => format!("set it to {kind}"),
+            (values, _) => format!("set it to one of {}", values.join(", ")),
+        };
+        let said = FindingText::new(message, advice).with_lines(lines);
+        self.misfit(name, path, said);
     }
 
     /// Reports a key that the module does not have. A route's setting may be meant for another of its handlers.
@@ -223,9 +236,12 @@ impl Review<'_> {
             return false;
         };
         let value = given.value.trim();
-        if value.is_empty() && !setting.required {
+        if value.is_empty() {
             // An empty value counts as not set.
-            return false;
+            if setting.required {
+                self.missing(given.handler, setting, &given.path);
+            }
+            return setting.required;
         }
         let is_list = self.config.spots.has(&format!("{}[0]", given.path));
         let is_text = setting.kind == "string" && !is_list && !self.is_mapping(given);
@@ -235,7 +251,13 @@ impl Review<'_> {
         };
         if let Some(should_be) = should_be {
             let about = &setting.about;
-            let advice = format!("it should be {should_be} ({about})");
+            let like = setting.default.as_deref().unwrap_or("30s");
+            let meant = match setting.kind.as_str() {
+                "duration" => with_unit_of(value, like),
+                _ => None,
+            };
+            let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+            let advice = format!("it should be {should_be} ({about}){meant}");
             let said = FindingText::new(given.described(), advice);
             self.misfit(given.handler, &given.path, said);
             return true;

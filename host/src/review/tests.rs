@@ -47,7 +47,8 @@ fn module(
     (info, description)
 }
 
-/// `notify` posts; `kube` also calls an API server; `plain` declares no settings; `greedy` requires one.
+/// `notify` posts; `kube` also calls an API server; `plain` declares no settings; `greedy` requires one; `owner` only
+/// enriches.
 fn folder() -> (Vec<ModuleInfo>, Vec<Description>) {
     let channel = || setting(r#"{"name":"channel","type":"string","default":"alerts"}"#);
     let kube = vec![
@@ -69,11 +70,14 @@ fn folder() -> (Vec<ModuleInfo>, Vec<Description>) {
     let greedy = vec![setting(
         r#"{"name":"region","type":"string","required":true,"about":"where it is"}"#,
     )];
+    let mut enricher = module("owner", &[], &["http"], Some(Vec::new()));
+    enricher.1.enrich_only = true;
     [
         module("notify", &["*"], &["slack"], Some(vec![channel()])),
         module("kube", &["PodCrash"], &["http", "slack"], Some(kube)),
         module("plain", &["Kube.*"], &["slack"], None),
         module("greedy", &["Greed"], &[], Some(greedy)),
+        enricher,
     ]
     .into_iter()
     .unzip()
@@ -231,8 +235,20 @@ const REFUSED: &[Case] = &[
         modules: &["greedy"],
         text: "routes:\n  - handlers: [greedy]\nhandlers:\n  greedy:\n    config: {}\n",
         at: "6:5",
-        says: &["requires the setting region (where it is)", "region: …"],
+        says: &[
+            "the required setting region is missing (where it is)",
+            "set it to a text",
+            "region: …",
+        ],
         remedy: ("config: {}", "config: { region: eu }"),
+    },
+    Case {
+        about: "a setting that is required has no value",
+        modules: &["greedy"],
+        text: "handlers:\n  greedy:\n    config:\n      region:\n",
+        at: "5:7",
+        says: &["the required setting region is missing (where it is)"],
+        remedy: ("region:", "region: eu"),
     },
     Case {
         about: "a URL that the handler may not request",
@@ -353,6 +369,25 @@ fn what_is_hardly_meant_is_warned_of() {
             ][..],
         ),
         (
+            "an alertname with a letter too few",
+            &["kube"],
+            "routes:\n  - matchers: ['alertname=\"PodCrsh\"']\n    handlers: [kube]\nhandlers:\n  kube: { allow: { slack: [alerts] } }\n",
+            &[
+                "c.yml:3:",
+                "routes[0].matchers: no module and no other route names the alert PodCrsh, but a module names PodCrash",
+                "did you mean PodCrash?",
+            ],
+        ),
+        (
+            "a route with enrichers alone",
+            &["owner"],
+            "routes:\n  - handlers: [owner]\nhandlers:\n  owner: { allow: { http: [\"https://api.example.org\"] } }\n",
+            &[
+                "c.yml:3:",
+                "routes[0]: owner only enriches, so nobody is notified",
+            ],
+        ),
+        (
             "a heartbeat whose alarm no route takes",
             &["kube"],
             "heartbeats: { main: { matchers: ['alertname=\"Watchdog\"'], every: 5m } }\nhandlers:\n  kube: { allow: { slack: [alerts] } }\n",
@@ -404,6 +439,77 @@ fn what_is_hardly_meant_is_warned_of() {
     }
 }
 
+/// Sensible configurations of a handler for one alert, and one for any.
+#[test]
+fn what_is_sensible_is_not_warned_of() {
+    for (modules, text) in [
+        (
+            &["notify"][..],
+            "handlers:\n  notify: { allow: { slack: [alerts] } }\n",
+        ),
+        (
+            &["plain"],
+            "routes:\n  - matchers: ['alertname=\"DiskFull\"']\n    handlers: [plain]\nhandlers:\n  plain: { allow: { slack: [alerts] } }\n",
+        ),
+        (
+            &["owner", "notify"],
+            "handlers:\n  notify: { allow: { slack: [alerts] } }\n",
+        ),
+    ] {
+        let findings = review_of(&format!("{SLACK}{text}"), modules);
+        assert_eq!(
+            (findings.problems, findings.warnings),
+            (vec![], vec![]),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_may_well_be_meant_is_a_note() {
+    for (about, modules, text, says) in [
+        (
+            "an alert may take no route",
+            &["plain"][..],
+            "routes:\n  - matchers: ['alertname=\"DiskFull\"']\n    handlers: [plain]\nhandlers:\n  plain: { allow: { slack: [alerts] } }\n",
+            &["every route has matchers"][..],
+        ),
+        (
+            "an enricher for later",
+            &["owner", "notify"],
+            "handlers:\n  notify: { allow: { slack: [alerts] } }\n",
+            &["owner is never run"],
+        ),
+        (
+            "what it needs is not granted either",
+            &["owner", "notify"],
+            "handlers:\n  notify: { allow: { slack: [alerts] } }\n",
+            &["owner is limited", "http: []      # put in the origins"],
+        ),
+        (
+            "a grant that the module has no use for",
+            &["notify"],
+            "handlers:\n  notify: { allow: { slack: [alerts], http: [\"https://api.example.org\"] } }\n",
+            &[
+                "c.yml:3:",
+                "handlers.notify.allow.http grants what notify cannot use: its module does not import http",
+            ],
+        ),
+        (
+            "a name that is near one of another route",
+            &["plain"],
+            "routes:\n  - matchers: ['alertname=\"DiskFull\"']\n    handlers: [plain]\n  - matchers: ['alertname=\"DiskFul\"']\n    handlers: [plain]\nhandlers:\n  plain: { allow: { slack: [alerts] } }\n",
+            &["another route names DiskFull", "did you mean DiskFull?"],
+        ),
+    ] {
+        let findings = review_of(&format!("{SLACK}{text}"), modules);
+        assert_eq!(findings.problems, [], "{about}");
+        let said: Vec<_> = findings.notes.iter().map(ToString::to_string).collect();
+        let is_said = |said: &String| says.iter().all(|part| said.contains(part));
+        assert!(said.iter().any(is_said), "{about}: {said:#?}");
+    }
+}
+
 #[test]
 fn names_of_channels_are_compared_with_slacks() {
     let of = |channel: &str| {
@@ -425,7 +531,7 @@ fn names_of_channels_are_compared_with_slacks() {
     }
     let bare = of("alerts");
     assert!(
-        bare.warnings[1]
+        bare.warnings[0]
             .to_string()
             .contains("neither a name with its #"),
         "{bare:?}"
@@ -436,7 +542,7 @@ fn names_of_channels_are_compared_with_slacks() {
     let text = "slack: { preview: true, channels: { a: \"#x\", b: \"#x\" } }\n";
     let twins = review_of(text, &[]);
     assert!(
-        twins.warnings[1]
+        twins.warnings[0]
             .to_string()
             .contains("b and a are the same channel"),
         "{twins:?}"

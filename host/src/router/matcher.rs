@@ -147,6 +147,13 @@ impl Matcher {
             .collect()
     }
 
+    /// Returns the alertname that the label of that name must have, if this is such a matcher.
+    #[must_use]
+    pub fn alertname(&self) -> Option<&str> {
+        let is_one = self.name == "alertname" && self.op == MatchOp::Equal;
+        is_one.then_some(&*self.value)
+    }
+
     /// Returns the label's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -82,7 +82,7 @@ fn kind(written: &Written) -> String {
         ),
         Written::Count => "whole number, 1 or more".to_owned(),
         Written::PerSecond => "number, 0 or more".to_owned(),
-        Written::Limit(unit, _) => limit_kind(*unit).to_owned(),
+        Written::Limit(unit, ..) => limit_kind(*unit).to_owned(),
         Written::Texts => "list of texts".to_owned(),
         Written::Mapping(_) => "mapping".to_owned(),
         Written::ScalarOrMapping(what, _) => format!("`{what}`, or a mapping"),

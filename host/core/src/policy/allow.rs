@@ -13,7 +13,8 @@ use super::yaml::{quoted, scalar};
 pub struct MissingGrants {
     /// The imports, `http` or `slack`.
     pub imports: Vec<&'static str>,
-    /// The lines to add to the configuration; words in capitals are placeholders for the operator to replace.
+    /// The lines to add to the configuration. Words in capitals are placeholders for the operator to replace; what nobody but its
+    /// documentation knows is said in a comment.
     pub configuration: String,
 }
 
@@ -47,9 +48,9 @@ pub fn imports_missing(
     let mut allow = Allow::of(grants);
     if wanted("http") && grants.http.is_empty() {
         missing.push("http");
-        let origins = needs.origins.iter().map(String::as_str);
-        let origins = origins.chain(needs.origins.is_empty().then_some("https://HOST"));
-        allow.http.extend(origins.map(|url| vec![quoted(url)]));
+        let origins = needs.origins.iter().map(|url| vec![quoted(url)]);
+        allow.http.extend(origins);
+        allow.is_http_open = needs.origins.is_empty();
         for name in &needs.credentials {
             allow.add_credential(name);
         }
@@ -81,6 +82,8 @@ pub fn allow_with(
 pub struct Allow {
     /// The lines of each entry.
     pub(super) http: Vec<Vec<String>>,
+    /// True if there is an entry to add, and which one is not known.
+    is_http_open: bool,
     slack: BTreeSet<String>,
     credentials: BTreeSet<String>,
 }
@@ -89,6 +92,7 @@ impl Allow {
     pub(super) fn of(grants: &Grants) -> Self {
         Self {
             http: grants.http.iter().map(HttpGrant::yaml).collect(),
+            is_http_open: false,
             slack: grants.slack.clone(),
             credentials: grants.credentials.clone(),
         }
@@ -109,6 +113,10 @@ impl Allow {
     /// Returns block YAML, from `handlers:` on.
     pub(super) fn yaml(&self, handler: &str) -> String {
         let mut lines = Vec::new();
+        if self.is_http_open {
+            let example = "http: []      # put in the origins that it requests, as in [\"https://api.example.com\"]; its author knows which";
+            lines.push(example.to_owned());
+        }
         if self.http.iter().all(|entry| entry.len() == 1) && !self.http.is_empty() {
             let entries = self.http.concat().join(", ");
             lines.push(format!("http: [{entries}]"));
@@ -156,7 +164,8 @@ mod tests {
         assert_eq!(missing.imports, ["http", "slack"]);
         assert_eq!(
             missing.configuration,
-            "handlers:\n  x:\n    allow:\n      http: [\"https://HOST\"]\n      slack: [CHANNEL]"
+            "handlers:\n  x:\n    allow:\n      http: []      # put in the origins that it requests, as in \
+             [\"https://api.example.com\"]; its author knows which\n      slack: [CHANNEL]"
         );
         let granted = Grants {
             slack: ["alerts".to_owned()].into(),

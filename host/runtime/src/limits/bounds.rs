@@ -12,7 +12,7 @@ limits_table! {
         /// address space (some gigabytes each, of 128 TiB), not memory.
         invocations => invocations_max: u32, Count, 256, at most 2_000;
         /// a guest's own stack. The host's frames have 1 MiB in addition.
-        stack => stack_bytes_max: usize, Size, 1 << 20, at most 8 << 20;
+        stack => stack_bytes_max: usize, Size, 1 << 20, at most 8 << 20, at least 64 << 10;
         /// core instances in one component. Python's has a dozen.
         instances => instances_max: u32, Count, 20, at most 1_000;
         /// linear memories in one component. Every toolchain makes one.
@@ -27,7 +27,7 @@ limits_table! {
         cache_bytes => cache_bytes_max: u64, Size, 2 << 30, at most 1 << 40;
         /// address space of a process that compiles modules, one after the other. Python's interpreter needs 370 MB. There are
         /// at most 8 such processes, one for each processor and not more than one for each 512 MiB of memory.
-        compile_memory => compile_memory_bytes_max: u64, Size, 2 << 30, at most 1 << 40;
+        compile_memory => compile_memory_bytes_max: u64, Size, 2 << 30, at most 1 << 40, at least 128 << 20;
         /// CPU time of compiling one module; it may take four times as long from start to end.
         compile_time => compile_time_max: Duration, Time, Duration::from_secs(60), at most 60 * 60 * 1_000;
     }

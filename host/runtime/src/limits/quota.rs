@@ -10,13 +10,13 @@ use crate::limits::{
 
 macro_rules! limits {
     (
-        handler { $($(#[doc = $doc:literal])* $variant:ident $name:ident => $field:ident: $type:ident, $unit:ident, $default:expr, at most $most:expr;)* }
+        handler { $($(#[doc = $doc:literal])* $variant:ident $name:ident => $field:ident: $type:ident, $unit:ident, $default:expr, at most $most:expr $(, at least $least:expr)?;)* }
         sandbox { $(#[doc = $own_doc:literal] $own_variant:ident $own_name:ident;)* }
     ) => {
         limits_table! {
             /// The limits of one handler, for one invocation unless the limit says otherwise.
             Limits {
-                $($(#[doc = $doc])* $name => $field: $type, $unit, $default, at most $most;)*
+                $($(#[doc = $doc])* $name => $field: $type, $unit, $default, at most $most $(, at least $least)?;)*
             }
         }
 
@@ -50,7 +50,7 @@ macro_rules! limits {
 limits! {
     handler {
         /// linear memories and tables together.
-        Memory memory => memory_bytes_max: u64, Size, 64 << 20, at most SLOT_MEMORY_BYTES_MAX as u64;
+        Memory memory => memory_bytes_max: u64, Size, 64 << 20, at most SLOT_MEMORY_BYTES_MAX as u64, at least 1 << 20;
         /// CPU time, including that of host calls made for it.
         Cpu cpu => cpu_max: Duration, Time, Duration::from_millis(500), at most 10 * 60 * 1_000;
         /// time from instantiation to the result.

@@ -25,6 +25,8 @@ pub struct LimitKey<S: 'static> {
     pub unit: Unit,
     /// What it limits.
     pub about: &'static str,
+    /// The lowest amount with which any module runs.
+    pub least: u64,
     /// The highest amount that can be set.
     pub most: u64,
     /// Returns the default.
@@ -78,12 +80,12 @@ impl Amount for Duration {
 }
 
 /// Makes a struct of settings with its defaults and its `KEYS`. A line consists of the documentation, the key, the field and
-/// its type, the unit, the default and the maximum.
+/// its type, the unit, the default, the maximum and, if nothing runs with less than some amount, the minimum.
 macro_rules! limits_table {
     (
         $(#[doc = $of:literal])*
         $settings:ident {
-            $($(#[doc = $doc:literal])* $name:ident => $field:ident: $type:ident, $unit:ident, $default:expr, at most $most:expr;)*
+            $($(#[doc = $doc:literal])* $name:ident => $field:ident: $type:ident, $unit:ident, $default:expr, at most $most:expr $(, at least $least:expr)?;)*
         }
     ) => {
         $(#[doc = $of])*
@@ -109,6 +111,8 @@ macro_rules! limits_table {
                     name: stringify!($name),
                     unit: $crate::limits::table::Unit::$unit,
                     about: concat!($($doc),*).trim_ascii_start(),
+                    // The given one, if there is one.
+                    least: [$($least,)? 0][0],
                     most: $most,
                     default: || $crate::limits::table::Amount::amount(Self::default().$field),
                     get: |limits| $crate::limits::table::Amount::amount(limits.$field),
@@ -131,7 +135,11 @@ pub(super) mod tests {
         for key in keys {
             let amount = (key.get)(&defaults);
             assert_eq!((key.default)(), amount, "{}", key.name);
-            assert!(amount > 0 && amount <= key.most, "{}: {amount}", key.name);
+            assert!(
+                amount > 0 && (key.least..=key.most).contains(&amount),
+                "{}: {amount}",
+                key.name
+            );
             assert!(!key.about.is_empty(), "{}", key.name);
             let mut changed = defaults;
             (key.set)(&mut changed, key.most);

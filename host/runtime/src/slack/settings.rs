@@ -11,7 +11,7 @@ use crate::outbound::proxy::Proxy;
 /// The section `slack` of the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// `token_file`, or the variables `SLACK_TOKEN` and `SLACK_TOKEN_FILE`. Absent only in preview.
+    /// `token_file`, or the variables `SLACK_TOKEN` and `SLACK_TOKEN_FILE`. Absent in preview, and if no handler may post.
     pub token: Option<SecretSource>,
     /// `preview`: messages are shown and stored with the delivery instead of posted.
     pub preview: bool,

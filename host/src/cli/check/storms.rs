@@ -30,6 +30,10 @@ impl Storms {
             !descriptions.any(|description| description.name == **name && description.enrich_only)
         };
         let routes = router.routes().iter().enumerate();
+        // A route with a handler that has no module is reported, and how it runs is not known.
+        let has_module =
+            |name: &HandlerName| descriptions.iter().any(|described| described.name == *name);
+        let routes = routes.filter(|(_, route)| route.handlers.iter().all(has_module));
         let routes = routes.filter_map(|(index, route)| {
             Some(RouteInStorm {
                 route: router.number(index),
@@ -98,7 +102,10 @@ fn numbers(routes: &[usize]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
+    use crate::router::Route;
 
     fn route(route: usize, actors: &[&str], because: &[&str]) -> RouteInStorm {
         let names = |names: &[&str]| -> Vec<HandlerName> {
@@ -135,6 +142,19 @@ mod tests {
             Storms(many.collect()).lines(),
             ["in a storm, routes 0, 1, 2, 3, 4, 5, 6, 7 and 4 more run as one: notify"]
         );
+    }
+
+    #[test]
+    fn a_route_to_a_handler_without_a_module_is_left_out() {
+        let described = |name: &str| -> Description {
+            let json = json!({ "name": name, "version": "1.0.0", "summary": "", "alerts": [] });
+            serde_json::from_value(json).unwrap()
+        };
+        let to = |name: &str| Route::new(Vec::new(), vec![HandlerName::new(name)]);
+        let router = Router::new(vec![to("notify"), to("missing")]);
+        let Storms(routes) = Storms::of(&router, &[described("notify")]);
+        let numbers: Vec<_> = routes.iter().map(|route| route.route).collect();
+        assert_eq!(numbers, [0]);
     }
 
     #[test]

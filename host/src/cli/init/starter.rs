@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_for_any_settings_is_what_check_takes() {
+    fn what_is_written_for_any_settings_is_what_check_takes_once_the_required_ones_are_set() {
         let (modules, descriptions) = modules();
         let text = Starter {
             has_token: false,
@@ -267,10 +267,29 @@ mod tests {
         let config = Config::load(Some(&file), &Overrides::default(), &|_| None)
             .unwrap_or_else(|problems| panic!("{problems}\n{text}"));
         let findings = review(&config, &modules, &descriptions);
-        assert_eq!(findings.problems, [], "{text}");
+        // What is required is not invented, so it is what is left to do, and all of it.
+        let said = |finding: &crate::findings::Finding| finding.problem.message.clone();
+        let said: Vec<_> = findings.problems.iter().map(said).collect();
+        for (key, kind) in [
+            ("region", "a text: where it is"),
+            ("level", "one of low, high"),
+            ("count", "a whole number"),
+            ("ratio", "a number"),
+            ("on", "true or false"),
+            ("every", "a duration such as 30s, 5m or 1h30m"),
+            ("base", "a URL such as https://alerts.example.com"),
+            ("names", "a list"),
+            ("owners", "a mapping"),
+        ] {
+            let missing = format!("the required setting {key} is missing");
+            assert!(said.iter().any(|said| said.contains(&missing)), "{said:?}");
+            let name = scalar(key);
+            let line = format!("      # {name}:      # required, {kind}");
+            assert!(text.contains(&line), "{line}\n{text}");
+        }
+        assert_eq!(said.len(), 9, "{said:#?}\n{text}");
         let set = |name: &str| config.handlers.of(&HandlerName::new(name)).config.clone();
         assert_eq!(set("silent")["channel"], "alerts");
         assert_eq!(set("other-channel")["escalate"], "alerts");
-        assert_eq!(set("required")["level"], "low");
     }
 }

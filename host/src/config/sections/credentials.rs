@@ -190,7 +190,9 @@ fn account_kind(
             }
         }
         section.finish(reader);
-    } else if !reader.value::<bool>(node, path, &Written::Boolean)? {
+    } else if !reader.scalar(node, path, &Written::Boolean.expected(), |text| {
+        text.parse::<bool>().ok()
+    })? {
         return None;
     }
     Some(CredentialKind::ServiceAccount {

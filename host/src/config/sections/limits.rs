@@ -60,14 +60,13 @@ fn read<S>(reader: &mut Reader, section: &mut Section<'_>, table: &[LimitKey<S>]
     }
 }
 
-/// Reads one limit: bytes, milliseconds or a number, more than 0 unless it is a rate, and not more than its maximum.
+/// Reads one limit: bytes, milliseconds or a number, more than 0 unless it is a rate, and neither less than its minimum nor more than its maximum.
 fn amount(reader: &mut Reader, section: &mut Section<'_>, name: &str) -> Option<u64> {
     let (key, node, path) = section.find(name)?;
-    let Written::Limit(unit, most) = key.written else {
+    let Written::Limit(unit, least, most) = key.written else {
         return None;
     };
-    let expected = key.written.expected();
-    let amount = reader.scalar(node, &path, &expected, |text| match unit {
+    let amount = reader.with_unit(node, &path, key, |text| match unit {
         Unit::Size => parse_size(text).filter(|bytes| *bytes > 0),
         Unit::Time => {
             let time = parse_duration(text).filter(|time| *time > Duration::ZERO)?;
@@ -76,6 +75,12 @@ fn amount(reader: &mut Reader, section: &mut Section<'_>, name: &str) -> Option<
         Unit::Count => text.parse().ok().filter(|number| *number > 0),
         Unit::Rate => text.parse().ok(),
     })?;
+    if amount < least {
+        let (given, least) = (shown_amount(amount, unit), shown_amount(least, unit));
+        let message = format!("{path} is {given}, with which no module runs");
+        reader.fail(node.at, message, format!("write {least} or more"));
+        return None;
+    }
     if amount > most {
         let most = shown_amount(most, unit);
         let message = format!("{path} is more than {most}, the most that it can be");

@@ -17,7 +17,7 @@ mod webhook;
 use super::decode::Part;
 
 pub(super) use basics::{HANDLERS_DIR_DEFAULT, LISTEN_DEFAULT};
-pub(super) use slack::API_URL_DEFAULT;
+pub(super) use slack::{API_URL_DEFAULT, check_token};
 pub(super) use web::check_budget;
 
 /// Every part, in an order in which each finds what it refers to: a proxy before what uses it, channels and credentials

@@ -121,7 +121,7 @@ pub(super) fn via_proxy(reader: &mut Reader, section: &mut Section<'_>, has_prox
     let Some((key, node, path)) = section.find("via_proxy") else {
         return false;
     };
-    let via_proxy = reader.value(node, &path, &key.written).unwrap_or(false);
+    let via_proxy = reader.value(node, &path, key).unwrap_or(false);
     if via_proxy && !has_proxy {
         let message = format!("{path} is set, and there is no proxy");
         let advice = "add proxy_url: http://HOST:PORT at the top";

@@ -196,7 +196,8 @@ fn handlers(reader: &mut Reader, section: &mut Section<'_>) -> Option<Vec<Handle
     let taken = section.take("handlers");
     let (mut handlers, mut is_empty) = (Vec::new(), true);
     if let Some((node, path)) = &taken {
-        is_empty = !node.has_items();
+        // Another value than a list is reported as such.
+        is_empty = node.scalar().is_none() && !node.has_items();
         handlers = handler_names(reader, node, path, "a handler runs once in a route");
     }
     if is_empty {

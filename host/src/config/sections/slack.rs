@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::basics::parse_base_url;
 use super::proxy::{PROXY_URL, PROXY_URL_ENV, PROXY_URL_FILE, VIA_PROXY, proxy, via_proxy};
+use crate::alert::HandlerName;
 use crate::config::compare::{Compare, Restart};
 use crate::config::decode::{Decoding, Part};
 use crate::config::key::{Key, Written};
@@ -205,13 +206,25 @@ fn token(
         }
         return Some(source);
     }
-    if d.reader.file().is_some() && d.reader.reads_secrets() {
-        let at = d.place_of(&["slack"]);
-        let advice = "set SLACK_TOKEN or slack.token_file, or write slack: { preview: true } to see messages without posting them";
-        d.reader
-            .refuse(at, "there is no Slack token".to_owned(), advice);
-    }
     None
+}
+
+/// Checks that there is a token if a handler can post. Without a grant every post is denied, whatever modules import.
+pub(in crate::config) fn check_token(d: &mut Decoding<'_>) {
+    let slack = &d.config.slack;
+    if slack.token.is_some() || slack.preview || !d.reader.reads_secrets() {
+        return;
+    }
+    let handlers = &d.config.handlers;
+    let can_post = |name: &&HandlerName| !handlers.of(name).grants.slack.is_empty();
+    let Some(name) = handlers.names().find(can_post) else {
+        return;
+    };
+    let message =
+        format!("there is no Slack token, and {name} may post (handlers.{name}.allow.slack)");
+    let advice = "set SLACK_TOKEN or slack.token_file, or write slack: { preview: true } to see messages without posting them";
+    let at = d.place_of(&["slack"]);
+    d.reader.refuse(at, message, advice);
 }
 
 fn read_channels(reader: &mut Reader, node: &Node, path: &str) -> BTreeMap<String, String> {

@@ -55,6 +55,85 @@ fn zero_is_refused_unless_the_limit_is_a_rate() {
 }
 
 #[test]
+fn a_number_without_its_unit_is_refused_with_the_usual_one() {
+    for (text, parts) in [
+        (
+            "handlers: { x: { limits: { memory: 64 } } }",
+            ["memory is 64 bytes", "did you mean 64MiB?"],
+        ),
+        (
+            "handlers: { x: { limits: { memory: 64Mi } } }",
+            ["memory is \"64Mi\"", "did you mean 64MiB?"],
+        ),
+        (
+            "handlers: { x: { limits: { response_bytes: 64 } } }",
+            [
+                "response_bytes is 64 bytes",
+                "did you mean 64MiB? For bytes, write 64B",
+            ],
+        ),
+        (
+            "handlers: { x: { limits: { cpu: 5 } } }",
+            ["cpu is \"5\"", "did you mean 5ms?"],
+        ),
+        (
+            "handlers: { x: { retry: { max_age: 4 } } }",
+            ["max_age is \"4\"", "did you mean 4h?"],
+        ),
+        (
+            "sandbox: { cache_bytes: 2 }",
+            ["cache_bytes is 2 bytes", "did you mean 2GiB?"],
+        ),
+        (
+            "retention: { size: 5 }",
+            ["retention.size is 5 bytes", "did you mean 5GiB?"],
+        ),
+        (
+            "retention: { time: 14 }",
+            ["retention.time is \"14\"", "did you mean 14d?"],
+        ),
+        (
+            "webhook: { body_bytes_max: 16 }",
+            ["body_bytes_max is 16 bytes", "did you mean 16MiB?"],
+        ),
+    ] {
+        let found = problems(Given::new(), &format!("{CLOSED}{text}\n"));
+        for part in parts {
+            assert!(found[0].contains(part), "{part}: {found:#?}");
+        }
+    }
+    // Written with its unit, or usual without one, it is meant.
+    for limit in [
+        "response_bytes: 64B",
+        "response_bytes: 4096",
+        "kv_key_bytes: 64",
+    ] {
+        good(&handler_with(limit));
+    }
+}
+
+#[test]
+fn what_no_module_runs_with_is_refused() {
+    for (text, part) in [
+        (
+            handler_with("memory: 64KiB"),
+            "memory is 64KiB, with which no module runs — write 1MiB or more",
+        ),
+        (
+            format!("{CLOSED}sandbox: {{ stack: 4KiB }}\n"),
+            "stack is 4KiB, with which no module runs — write 64KiB or more",
+        ),
+        (
+            format!("{CLOSED}sandbox: {{ compile_memory: 1MiB }}\n"),
+            "write 128MiB or more",
+        ),
+    ] {
+        let found = problems(Given::new(), &text);
+        assert!(found[0].contains(part), "{found:#?}");
+    }
+}
+
+#[test]
 fn the_sandbox_is_read_and_bounded() {
     let text = format!(
         "{CLOSED}sandbox: {{ invocations: 8, stack: 2MiB, instances: 30, memories: 2, tables: 9, table_elements: 30000, \

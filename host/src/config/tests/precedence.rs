@@ -40,16 +40,20 @@ fn without_a_file_every_handler_may_post_to_one_channel_in_preview() {
 
 #[test]
 fn with_a_file_a_missing_token_is_an_error_unless_preview_is_asked_for() {
-    let found = problems(Given::new(), "listen: 127.0.0.1:1\n");
-    assert!(
-        found[0].contains("there is no Slack token — set SLACK_TOKEN"),
-        "{found:?}"
-    );
-    let found = problems(Given::new(), "");
-    assert!(
-        found[0].starts_with("am.yml:1:1: there is no Slack token"),
-        "{found:?}"
-    );
+    const POSTS: &str = "handlers: { post: { allow: { slack: [alerts] } } }\n";
+    let found = problems(Given::new(), POSTS);
+    for part in [
+        "am.yml:1:1: there is no Slack token, and post may post (handlers.post.allow.slack)",
+        "set SLACK_TOKEN or slack.token_file",
+        "slack: { preview: true }",
+    ] {
+        assert!(found[0].contains(part), "{part}: {found:?}");
+    }
+    // Nothing can be posted, so nothing is needed for it.
+    for text in ["", "listen: 127.0.0.1:1\n", "handlers: { quiet: {} }\n"] {
+        let slack = good(text).slack;
+        assert!(!slack.preview && slack.token.is_none(), "{text}");
+    }
     let found = problems(Given::new(), "slack: { token_file: nowhere }\n");
     assert!(
         found[0].starts_with("am.yml:1:22: slack.token_file: cannot read"),
@@ -57,7 +61,9 @@ fn with_a_file_a_missing_token_is_an_error_unless_preview_is_asked_for() {
     );
 
     assert!(good(CLOSED).slack.preview);
-    let (_, config) = Given::new().variable("SLACK_TOKEN", "xoxb").load_text("");
+    assert!(good(&format!("{CLOSED}{POSTS}")).slack.preview);
+    let given = Given::new().variable("SLACK_TOKEN", "xoxb");
+    let (_, config) = given.load_text(POSTS);
     assert!(!config.unwrap().slack.preview);
     let (_, config) = Given::new()
         .variable("SLACK_TOKEN", "xoxb")

@@ -87,6 +87,7 @@ fn describe(answers: &Answers, counts: &[HandlerCounts], module: &ModuleInfo) ->
                 running: now.map_or(0, |counts| counts.running.into()),
                 done,
                 dead,
+                since: Some(answers.metrics.since()),
             }
         }),
         used: name.map_or_else(Vec::new, |name| answers.usage.of(name)),

@@ -179,6 +179,12 @@ pub(super) fn health(value: &Handler, _: &dyn Values) -> askama::Result<Safe<&'s
         Some(ModuleState::Ready) if value.only_failures().is_some() => {
             "<span class=\"state dead\"><span aria-hidden=\"true\">✕</span> fails</span>"
         }
+        Some(ModuleState::Ready | ModuleState::Limited) if value.keeps_settings => {
+            "<span class=\"state retrying\"><span aria-hidden=\"true\">!</span> old settings</span>"
+        }
+        Some(ModuleState::Refused) if value.serving => {
+            "<span class=\"state retrying\"><span aria-hidden=\"true\">!</span> refused, old version serves</span>"
+        }
         Some(ModuleState::Ready) => {
             "<span class=\"state done\"><span aria-hidden=\"true\">✓</span> ready</span>"
         }

@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::chart::{self, Chart};
 use super::filters;
 use super::frame::{Frame, Tab, Visit, show};
-use crate::alert::StepKind;
+use crate::alert::{StepKind, Timestamp};
 use crate::api::{GrantUse, Handler, HandlerDetail, Lenient, Limit, Spread};
 use crate::http::answers::{Answers, Over};
 use crate::http::error::ApiError;
@@ -71,6 +71,12 @@ fn limit(limit: &Limit) -> String {
 /// Returns the first digits of a digest, by which people tell versions apart.
 fn digits(sha256: &str) -> &str {
     sha256.get(..12).unwrap_or(sha256)
+}
+
+/// Returns since when the deliveries of handlers are counted.
+fn counted_since(handlers: &[Handler]) -> Option<Timestamp> {
+    let mut counts = handlers.iter().filter_map(|handler| handler.counts);
+    counts.find_map(|counts| counts.since)
 }
 
 /// Returns how long the last runs of a handler's `act` have taken, in microseconds.

@@ -22,6 +22,8 @@ pub use table::{Label, METRICS, Metric};
 pub struct Metrics {
     registry: Registry,
     collectors: Collectors,
+    /// Since when everything is counted.
+    since: Timestamp,
     /// Locked while series are replaced, and while the metrics are encoded.
     showing: Mutex<()>,
 }
@@ -41,6 +43,7 @@ impl Metrics {
         let metrics = Self {
             registry,
             collectors,
+            since: Timestamp::now(),
             showing: Mutex::new(()),
         };
         metrics.reloaded(Ok(()));
@@ -93,6 +96,12 @@ impl Metrics {
             .delivery_duration
             .with_label_values(&[handler.as_str()])
             .observe(since_accepted.as_secs_f64());
+    }
+
+    /// Returns since when everything is counted: the start of the server.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.since
     }
 
     /// Returns how many actors of a handler ended done, and how many dead, since the start.
