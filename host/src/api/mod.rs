@@ -19,6 +19,7 @@ mod routes;
 mod story;
 mod timeline;
 mod trial;
+mod usage;
 mod webhook;
 
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,7 @@ pub use coverage::{AlertCoverage, Answered, Coverage, RouteCoverage, TakenRoute}
 pub use deliveries::{
     Cancelled, Deliveries, Delivery, Left, LeftCount, Rest, RestReason, Retried, SentAgain,
 };
-pub use handler::{Failures, HandlerDetail, KvUse, Spread, Use, Version};
+pub use handler::{Failures, HandlerDetail, KvUse, Version};
 pub use handlers::{Counts, GrantUse, Grants, Handler, Handlers, Held, Limit, Paused};
 pub use module::{Import, Inspection};
 pub use now::{Heartbeat, Longest, Now, Open};
@@ -47,6 +48,7 @@ pub use story::{
 };
 pub use timeline::{Moment, Timeline, What};
 pub use trial::{Kept, Trial, TrialOutcome, TrialRun, Unanswered, Used};
+pub use usage::{Spread, Use};
 pub use webhook::{Accepted, Counted, Rejected, Taken};
 
 /// An error response.

@@ -15,7 +15,6 @@ use super::reader::PostgresReader;
 use super::retention::Retention;
 use super::session::{Call, Io, Purpose, Session, args};
 use super::term::{self, ACCEPTS, BEAT_EVERY, Observer, Seen, Term, TermError, Vacant, WRITER};
-use super::values::Columns as _;
 use super::watch::{Watch, Watching};
 use super::{
     PostgresStore, Settings, audit, connect, elsewhere, failed, grants, meta, path, whole,

@@ -231,7 +231,7 @@ fn blocks_are_drawn_as_their_reference_says() {
         // A block that is not known is named.
         (
             json!({ "type": "video" }),
-            ".message > .muted",
+            ".message > .said > .muted",
             vec!["[video: not drawn here]"],
         ),
     ];
@@ -290,7 +290,7 @@ fn a_message_is_shown_as_it_became_with_its_thread_and_what_it_said_before() {
         post("3", Some("8"), "reply to another"),
     ]);
     assert_eq!(
-        texts(&html, ".slack > .message > .section"),
+        texts(&html, ".slack > .message > .said > .section"),
         ["second", "of another", "reply to another"]
     );
     assert_eq!(texts(&html, "details .section"), ["first"]);
@@ -340,7 +340,7 @@ fn what_is_too_long_or_too_much_is_cut_and_says_so() {
     ]);
     assert_eq!(texts(&html, "hr").len(), 100);
     assert_eq!(
-        texts(&html, ".message > .muted"),
+        texts(&html, ".message > .said > .muted"),
         ["[1 more: not drawn here]"]
     );
     let posts: Vec<_> = (0..61)
