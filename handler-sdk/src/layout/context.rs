@@ -8,11 +8,14 @@ use crate::slack::Mrkdwn;
 use crate::time::{MINUTE, human};
 
 const CONTEXT_CHARS_MAX: usize = 800;
+/// The longest address of a page that is linked: the rest of the line needs room too.
+const PAGE_URL_BYTES_MAX: usize = 400;
 /// A message that is posted later than this says so, and why.
 const LATE_AFTER: Duration = Duration::from_secs(120);
 
 impl<'a> Notice<'a> {
-    /// Returns the line of context: since when, how late and why, the receiver, whatever `more` holds, and the delivery.
+    /// Returns the line of context: since when, how late and why, the receiver, whatever `more` holds, and the delivery, which
+    /// leads to its page if the server has an `external_url`.
     pub fn context(&self, more: impl IntoIterator<Item = Mrkdwn>) -> Mrkdwn {
         let mut parts = vec![self.since()];
         if matches!(self.scope, Scope::Alert) && self.alert.delay() >= MINUTE {
@@ -31,15 +34,22 @@ impl<'a> Notice<'a> {
             receiver.map(|receiver| Mrkdwn::from(format!("receiver {}", clip(receiver, 60)))),
         );
         parts.extend(more);
-        let delivery = Mrkdwn::from(clip(
-            &format!("delivery {}", self.cx.call().delivery_id),
-            60,
-        ));
+        let delivery = self.delivery();
         let room = CONTEXT_CHARS_MAX - delivery.as_str().chars().count() - " · ".len();
         Mrkdwn::join(
             [Mrkdwn::join(parts, " · ").truncated(room), delivery],
             " · ",
         )
+    }
+
+    /// Returns the delivery's number, as a link to its page.
+    fn delivery(&self) -> Mrkdwn {
+        let number = clip(&format!("delivery {}", self.cx.call().delivery_id), 60);
+        let page = self.cx.story_url();
+        match page.filter(|page| page.len() <= PAGE_URL_BYTES_MAX) {
+            Some(page) => Mrkdwn::new().link(page, number),
+            None => Mrkdwn::from(number),
+        }
     }
 
     /// Returns the handlers that could not enrich, each with a short reason.

@@ -171,10 +171,8 @@ fn severity_shows_as_an_emoji_that_a_setting_changes() {
 }
 
 #[test]
-fn links_that_do_not_fit_are_left_out_and_none_leads_to_json() {
-    let host = Host::new()
-        .config("runbook_base", "https://runbooks.example.com/")
-        .config("story_base", "https://alerts.example.com/api/v1/deliveries");
+fn links_that_do_not_fit_are_left_out() {
+    let host = Host::new().config("runbook_base", "https://runbooks.example.com/");
     let mut alert = Alert::new("Disk full?").with_annotation(
         "dashboard_url",
         "https://d.example/".to_owned() + &"d".repeat(900),
@@ -191,6 +189,30 @@ fn links_that_do_not_fit_are_left_out_and_none_leads_to_json() {
         ("Query", "https://p.example/graph?a=1&b=2".to_owned()),
     ];
     assert_eq!(links, expected);
+}
+
+#[test]
+fn the_delivery_leads_to_its_page_if_there_is_one() {
+    let said = |base: Option<&str>| {
+        let host = base.map_or_else(Host::new, |base| Host::new().config("story_base", base));
+        let (cx, alert, found) = (host.cx(), Alert::new("A"), Enrichment::new());
+        let context = Notice::new(&cx, &alert, &found).context([]);
+        context
+            .as_str()
+            .rsplit(" · ")
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert_eq!(said(None), "delivery d-1");
+    assert_eq!(
+        said(Some("https://a.example/deliveries")),
+        "<https://a.example/deliveries/d-1|delivery d-1>"
+    );
+    // Neither a setting that is no address nor one that leaves no room breaks the line.
+    assert_eq!(said(Some("here")), "delivery d-1");
+    let long = format!("https://a.example/{}", "x".repeat(500));
+    assert_eq!(said(Some(&long)), "delivery d-1");
 }
 
 #[test]

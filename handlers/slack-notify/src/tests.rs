@@ -629,10 +629,13 @@ fn the_teams_own_words_for_a_severity_are_shown_with_their_rank() {
 }
 
 #[test]
-fn no_link_leads_to_json() {
-    let host = host().config("story_base", "https://alerts.example.com/api/v1/deliveries");
+fn the_delivery_is_a_link_to_its_page() {
+    let host = host().config("story_base", "https://alerts.example.com/deliveries");
     host.run::<SlackNotify>(&disk_alert());
-    assert!(!host.posts()[0].visible().contains("/api/v1/"));
+    let id = host.cx().call().delivery_id.clone();
+    let visible = host.posts()[0].visible();
+    let link = format!("<https://alerts.example.com/deliveries/{id}|delivery {id}>");
+    assert!(visible.contains(&link), "{visible}");
 }
 
 #[test]

@@ -127,14 +127,12 @@ fn nothing_that_the_fallback_says_is_missing() {
 }
 
 #[test]
-fn no_link_leads_to_json() {
-    let host = host().config("story_base", "https://alerts.example.com/api/v1/deliveries");
+fn the_delivery_is_a_link_to_its_page() {
+    let host = host().config("story_base", "https://alerts.example.com/deliveries/");
     let shown = message(&host, &readme_alert()).visible();
-    assert!(!shown.contains("/api/v1/"), "{shown}");
-    assert!(
-        shown.ends_with(&format!("delivery {}", host.cx().call().delivery_id)),
-        "{shown}"
-    );
+    let id = host.cx().call().delivery_id.clone();
+    let link = format!("<https://alerts.example.com/deliveries/{id}|delivery {id}>");
+    assert!(shown.ends_with(&link), "{shown}");
 }
 
 #[test]
