@@ -17,12 +17,15 @@ const LISTED_MAX: i64 = 1_000;
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 
 /// Shows that this server is there, under this number as one that takes part, and reads the list. Takes those off it that are gone.
-pub(super) fn beat(session: &Session, roster: &Roster, server: i64) -> Result<(), StoreError> {
-    if let Some(about) = roster.about() {
-        session.together(&[put(roster.id(), server, &about)?])?;
+/// Returns whether this server is on it: not before it has said what it is.
+pub(super) fn beat(session: &Session, roster: &Roster, server: i64) -> Result<bool, StoreError> {
+    let about = roster.about();
+    if let Some(about) = &about {
+        session.together(&[put(roster.id(), server, about)?])?;
     }
     roster.note(list(session)?);
-    forget(session, &roster.silent(FORGOTTEN_AFTER))
+    forget(session, &roster.silent(FORGOTTEN_AFTER))?;
+    Ok(about.is_some())
 }
 
 /// Takes servers off the list that have not beaten more often than this.

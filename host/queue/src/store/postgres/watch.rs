@@ -55,6 +55,8 @@ impl Watching {
 struct Connected {
     session: Session,
     beat_at: Option<Instant>,
+    /// Whether this server is on the list. What one that is not there asks is removed by the others.
+    is_listed: bool,
 }
 
 impl Watch {
@@ -101,6 +103,7 @@ impl Watch {
         Ok(Connected {
             session,
             beat_at: None,
+            is_listed: false,
         })
     }
 
@@ -110,7 +113,11 @@ impl Watch {
         connected: &mut Option<Connected>,
         waiting: &mut Waiting,
     ) -> Result<(), StoreError> {
-        let Connected { session, beat_at } = match connected {
+        let Connected {
+            session,
+            beat_at,
+            is_listed,
+        } = match connected {
             Some(connected) => connected,
             None => connected.insert(self.connect()?),
         };
@@ -125,10 +132,12 @@ impl Watch {
         if beat_at.is_none_or(|at| at.elapsed() >= BEAT_EVERY) {
             *beat_at = Some(Instant::now());
             let server = self.arriving.server.load(Ordering::SeqCst);
-            roster::beat(session, roster, server)?;
+            *is_listed = roster::beat(session, roster, server)?;
             mail::tidy(session)?;
         }
-        waiting.send(session, roster.id(), mail.take_requests())?;
+        if *is_listed {
+            waiting.send(session, roster.id(), mail.take_requests())?;
+        }
         waiting.receive(session)?;
         mail::answer(session, &mail.take_answers())?;
         self.look_for_arrivals(session)

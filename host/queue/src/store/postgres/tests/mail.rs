@@ -13,6 +13,7 @@ use crate::{AskError, AuditFilter, Audited, Clock};
 
 use super::bench;
 use super::replicas::pair;
+use super::roster::about;
 
 const LEFT: &str = "SELECT count(*) FROM requests";
 
@@ -20,6 +21,7 @@ const LEFT: &str = "SELECT count(*) FROM requests";
 async fn the_server_that_has_the_term_answers_what_another_asks() {
     let Some(bench) = bench() else { return };
     let [(first, _leases), (second, _idle)] = pair(&bench);
+    second.announce(about("b"));
     let mut asked = first.asked();
     let ask = |text: &str| {
         let (second, text) = (second.clone(), text.to_owned());
@@ -39,9 +41,28 @@ async fn the_server_that_has_the_term_answers_what_another_asks() {
 }
 
 #[tokio::test]
+async fn a_server_asks_once_it_is_listed() {
+    let Some(bench) = bench() else { return };
+    let [(first, _leases), (second, _idle)] = pair(&bench);
+    let mut asked = first.asked();
+    let waits = {
+        let second = second.clone();
+        tokio::spawn(async move { second.ask("early".into()).await })
+    };
+    // The one that has the term has removed meanwhile what servers have asked that are not listed.
+    first.announce(about("a"));
+    eventually(async || first.replicas().len() == 1).await;
+    second.announce(about("b"));
+    let early = asked.recv().await.unwrap();
+    early.answer("is done".into());
+    assert_eq!(waits.await.unwrap(), Ok("is done".to_owned()));
+}
+
+#[tokio::test]
 async fn a_request_is_taken_once_and_may_be_done_if_it_is_not_answered() {
     let Some(bench) = bench() else { return };
     let [(first, _leases), (second, _idle)] = pair(&bench);
+    second.announce(about("b"));
     let mut asked = first.asked();
     let waits = {
         let second = second.clone();

@@ -14,7 +14,7 @@ use super::bench;
 use super::proxy::Proxy;
 use super::replicas::{pair, server};
 
-fn about(host: &str) -> ReplicaAbout {
+pub(super) fn about(host: &str) -> ReplicaAbout {
     ReplicaAbout {
         host: host.to_owned(),
         version: "1.2.3".to_owned(),
